@@ -1,0 +1,66 @@
+# make demo | test | ui | study | setup | lint | lock | clean; `make` alone explains them.
+
+BENCHMARK ?= coco
+DAGSTER_PORT ?= 3000
+MLFLOW_PORT ?= 5000
+
+# The first Python 3.11 that runs; with none, preflight.py says what to do under any other Python 3.
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v $$p && break; done)
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export CUDA TORCH_INDEX_URL
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint ui study lock clean
+
+help:
+	@echo "make demo     set everything up, run the chain on the embedded world, print the table"
+	@echo "make test     set everything up, run linters and tests"
+	@echo "make ui       Dagster (port $(DAGSTER_PORT)) and MLflow (port $(MLFLOW_PORT)) on 127.0.0.1; DAGSTER_PORT=, MLFLOW_PORT="
+	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK)"
+	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index"
+	@echo "make lint     ruff, mypy, import contracts"
+	@echo "make lock     resolve requirements.in into requirements.lock"
+	@echo "make clean    remove what the stages made; data/raw, data/backbones, .venv and the run histories stay"
+
+setup:
+	@$(if $(PYTHON),$(PYTHON) scripts/install.py,python3 scripts/preflight.py || { \
+		echo "setup: Python 3.11 is needed."; exit 1; })
+
+demo: setup
+	dagster asset materialize --select '*comparison_$(BENCHMARK)' -m orchestration.definitions
+	@python -m datasetdm show $(BENCHMARK)
+	@echo
+	@echo "report         data/reports/$(BENCHMARK)/"
+	@echo "synthetic set  data/synthetic/$(BENCHMARK)/"
+	@echo "asset graph, runs, models: make ui"
+
+test: lint
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest
+
+lint: setup
+	ruff check .
+	mypy
+	lint-imports
+
+ui: setup
+	@python scripts/preflight.py --ports $(DAGSTER_PORT) $(MLFLOW_PORT)
+	@python scripts/ui.py $(DAGSTER_PORT) $(MLFLOW_PORT)
+
+study: setup
+	python -m datasetdm run $(BENCHMARK) --study
+
+# torch's CUDA packages are left out of the lock: pip takes them with the CUDA build of torch.
+lock: setup
+	uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --no-header requirements.in \
+		| grep -vE '^(nvidia-|cuda-|triton=)' > requirements.lock.new
+	{ grep '^#' requirements.lock; cat requirements.lock.new; } > requirements.lock.tmp
+	rm requirements.lock.new && mv requirements.lock.tmp requirements.lock
+
+clean:
+	rm -rf data/.work data/real data/decoders data/prompts data/synthetic data/augmented data/downstream data/reports
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	find datasetdm orchestration scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,272 @@
+"""Build the environment in .venv and initialise the stores; `make setup` calls this.
+
+Standard library only, run by the Python 3.11 that the environment is made of. A stamp in .venv tells what it
+was built from, so that a second call does nothing; every step may be interrupted and repeated.
+
+Environment variables:
+    CUDA: 1 for the CUDA builds of torch and mmcv, 0 for the CPU builds; unset: as before, at first CPU.
+    TORCH_INDEX_URL: a package index from which torch is taken, e.g. the PyTorch CPU index or a mirror of it.
+    XDG_CACHE_HOME: the wheel of mmcv is kept in $XDG_CACHE_HOME/datasetdm (default: ~/.cache/datasetdm).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+import preflight
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "datasetdm-setup.json"
+LOCK = ROOT / "requirements.lock"
+MMCV = "mmcv==2.1.0"
+
+
+def main() -> None:
+    os.chdir(ROOT)
+    cuda = wanted_cuda()
+    fingerprint = environment_fingerprint(cuda)
+    stale = read_stamp().get("fingerprint") != fingerprint
+    if stale:
+        check_machine(cuda)
+        create_environment()
+        install_torch(cuda)
+        install_lock()
+        install_mmcv(cuda)
+        install_project()
+        write_stamp(fingerprint, cuda)
+    else:
+        say("The environment in .venv is up to date.")
+    write_env_file()
+    initialise_dagster(stale)
+    initialise_mlflow(stale)
+
+
+def say(text: str) -> None:
+    print(f"setup: {text}", flush=True)
+
+
+def fail(text: str) -> NoReturn:
+    sys.exit(f"setup: {text}")
+
+
+def run(*command: str | Path, quiet: bool = False, **environment: str) -> None:
+    """Run a command with .venv/bin first on the path; stop where it fails. `quiet`: output only then."""
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    words = [str(word) for word in command]
+    answer = subprocess.run(
+        words,
+        env={**os.environ, "PATH": path, **environment},
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+    )
+    if answer.returncode != 0:
+        print(answer.stdout or "", file=sys.stderr)
+        fail(f"this command failed, see above; once mended, run make setup again:\n       {' '.join(words)}")
+
+
+def pip(*arguments: str | Path, **environment: str) -> None:
+    run(PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments, quiet=False, **environment)
+
+
+def python_says(code: str) -> str | None:
+    """What `code` prints in the environment; None where it fails or there is no environment."""
+    try:
+        answer = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True)
+    except OSError:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+# --- what is wanted, what is there ---
+
+
+def wanted_cuda() -> bool:
+    choice = os.environ.get("CUDA", "")
+    if choice not in ("", "0", "1"):
+        fail(f"CUDA={choice} is not a choice; CUDA=1 or CUDA=0.")
+    return choice == "1" if choice else bool(read_stamp().get("cuda", False))
+
+
+def read_stamp() -> dict[str, Any]:
+    try:
+        return dict(json.loads(STAMP.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def write_stamp(fingerprint: str, cuda: bool) -> None:
+    STAMP.write_text(json.dumps({"fingerprint": fingerprint, "cuda": cuda}) + "\n")
+
+
+def environment_fingerprint(cuda: bool) -> str:
+    """What the environment depends on; the folder too, since the scripts in .venv/bin hold its path."""
+    parts = [LOCK.read_text(), MMCV, sys.version, str(VENV), str(cuda)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def check_machine(cuda: bool) -> None:
+    problems = preflight.missing(cuda)
+    for what, remedy in problems:
+        say(f"{what}\n       {remedy}")
+    if problems:
+        fail("nothing was changed; run make setup again after mending this.")
+
+
+# --- the environment ---
+
+
+def create_environment() -> None:
+    if python_says("import sys, pip; print(*sys.version_info[:2], sys.prefix)") != f"3 11 {VENV}":
+        say(f"Creating the environment in .venv with Python {sys.version.split()[0]} ...")
+        run(sys.executable, "-m", "venv", "--clear", VENV)
+
+
+def pinned(name: str) -> str:
+    """The line of the lock that pins package `name`."""
+    return next(line for line in LOCK.read_text().splitlines() if line.startswith(f"{name}=="))
+
+
+def installed_torch() -> tuple[str, bool] | None:
+    """Version (without local suffix) of the installed torch, and whether it is a CUDA build; None: no torch."""
+    answer = python_says("import torch; print(torch.__version__.split('+')[0], torch.version.cuda)")
+    if answer is None:
+        return None
+    version, cuda = answer.split()
+    return version, cuda != "None"
+
+
+def install_torch(cuda: bool) -> None:
+    requirement = pinned("torch")
+    present = installed_torch()
+    if present == (requirement.split("==")[1], cuda):
+        return
+    say(f"Installing {requirement} ({'CUDA build, several GB' if cuda else 'CPU build, 0.2 GB'}) ...")
+    if present:
+        pip("uninstall", "--quiet", "--yes", "torch", "mmcv")
+    index = os.environ.get("TORCH_INDEX_URL")
+    if cuda or index or not pip_offers_cuda(requirement):
+        source = ["--extra-index-url", index] if index else []
+        pip("install", "--quiet", "--constraint", LOCK, *source, requirement)
+    else:
+        say("pip offers the CUDA build only; uv knows where the CPU build is (elsewhere: set TORCH_INDEX_URL).")
+        pip("install", "--quiet", "--no-deps", pinned("uv"))
+        options = ["--quiet", "--torch-backend=cpu", "--constraint", LOCK]
+        run(VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, *options, requirement)
+    check_torch(cuda)
+
+
+def pip_offers_cuda(requirement: str) -> bool:
+    """Whether the build that pip would take by itself asks for NVIDIA's packages (nothing is installed)."""
+    options = ["--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-"]
+    command = [str(PYTHON), "-m", "pip", "install", *options, requirement]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode != 0:
+        fail(f"pip finds no {requirement}:\n{answer.stderr}")
+    metadata = json.loads(answer.stdout)["install"][0]["metadata"]
+    return any(dependency.startswith("nvidia-") for dependency in metadata.get("requires_dist", []))
+
+
+def check_torch(cuda: bool) -> None:
+    torch = installed_torch()
+    if torch is None:
+        fail("torch was installed but cannot be imported: see .venv/bin/python -c 'import torch'.")
+    elif torch[1] != cuda:
+        fail(
+            f"torch {torch[0]} is not a {'CUDA' if cuda else 'CPU'} build. Set TORCH_INDEX_URL to the PyTorch "
+            "index that has it (or to a mirror) and run make setup again."
+        )
+
+
+def install_lock() -> None:
+    count = sum("==" in line for line in LOCK.read_text().splitlines())
+    say(f"Installing the {count} packages of requirements.lock (about 1 GB) ...")
+    pip("install", "--quiet", "--no-compile", "--no-deps", "--requirement", LOCK)  # compiled when first imported
+
+
+def install_mmcv(cuda: bool) -> None:
+    """mmcv with its compiled ops; built once per machine, Python and torch."""
+    name, version = MMCV.split("==")
+    if python_says("import mmcv._ext; print(mmcv.__version__)") == version:
+        return
+    torch = python_says("import torch; print(torch.__version__)")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datasetdm"
+    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    flavour = "cuda" if cuda else "cpu"
+    folder = cache / f"{name}-{version}-{python}-torch{torch}-{flavour}-{sysconfig.get_platform()}"
+    if not any(folder.glob("*.whl")):
+        build_mmcv(folder, cuda)
+    wheel = next(folder.glob("*.whl"))
+    say(f"Installing {wheel.name} ...")
+    pip("install", "--quiet", "--no-deps", "--force-reinstall", wheel)
+    if python_says("import mmcv._ext") is None:
+        shutil.rmtree(folder)
+        fail("mmcv's compiled ops do not load; its wheel was thrown away: make setup builds another.")
+
+
+def build_mmcv(folder: Path, cuda: bool) -> None:
+    jobs = compile_jobs()
+    say(f"Compiling {MMCV} with its ops on {jobs} cores, once for this machine: 5 to 40 minutes ...")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        # In isolation it would find no torch and leave the ops out. Python's own CFLAGS take thrice as long.
+        pip(
+            "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "--wheel-dir", scratch, MMCV,
+            CFLAGS="-O2 -g0 -DNDEBUG", MMCV_WITH_OPS="1", FORCE_CUDA="1" if cuda else "0", MAX_JOBS=str(jobs),
+        )  # fmt: skip
+        wheel = next(Path(scratch).glob("*.whl"))
+        if not any(name.startswith("mmcv/_ext.") for name in zipfile.ZipFile(wheel).namelist()):
+            fail("mmcv was built without its ops; look for the compiler's message above.")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(scratch, folder)
+        Path(scratch).mkdir()  # for TemporaryDirectory to remove
+
+
+def compile_jobs() -> int:
+    """As many as there are cores, but each of mmcv's files may take 2 GB to compile."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // 2_000_000_000))
+
+
+def install_project() -> None:
+    say("Installing the project itself ...")
+    pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+
+
+# --- the stores ---
+
+
+def write_env_file() -> None:
+    if not (ROOT / ".env").exists():
+        shutil.copy(ROOT / ".env.example", ROOT / ".env")
+        say("Wrote .env from .env.example.")
+
+
+def initialise_dagster(stale: bool) -> None:
+    home = ROOT / ".dagster_home"
+    home.mkdir(exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        shutil.copy(ROOT / "scripts" / "dagster.yaml", home)
+    if stale or not (home / "history").exists():
+        say("Initialising Dagster's run history in .dagster_home ...")
+        run(VENV / "bin" / "dagster", "instance", "migrate", quiet=True, DAGSTER_HOME=str(home))
+
+
+def initialise_mlflow(stale: bool) -> None:
+    if stale or not (ROOT / "mlflow" / "mlflow.db").exists():
+        say("Initialising MLflow's store in mlflow/ ...")
+        run(VENV / "bin" / "mlflow", "db", "upgrade", "sqlite:///mlflow/mlflow.db", quiet=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Name what this machine lacks, and the remedy, before anything long starts.
+
+    python3 scripts/preflight.py [--cuda]              # what `make setup` needs
+    python3 scripts/preflight.py --ports 3000 5000     # what `make ui` needs
+
+Standard library only, in the syntax of old Pythons: it runs before the environment exists, on any `python3`.
+"""
+
+import argparse
+import ctypes
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Gigabytes. Measured for the CPU build: the environment takes 2.2; pip's downloads, the build of mmcv and the
+# default benchmark's data share the rest. CUDA, an estimate: torch's CUDA packages are about 3 packed, 6 unpacked.
+DISK_CPU = 6
+DISK_CUDA = 18
+
+# What the installed wheels link to besides libc and what they bring along (found with ldd).
+LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1")
+
+# Parts of the standard library that a self-built or stripped-down Python may lack.
+MODULES = ("venv", "ensurepip", "ssl", "sqlite3", "ctypes", "bz2", "lzma", "zlib")
+
+# The wheels on the package index are built for this C library or newer.
+GLIBC = (2, 28)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cuda", action="store_true", help="also what a build for NVIDIA GPUs needs")
+    parser.add_argument("--ports", nargs="+", type=int, metavar="PORT", help="only: are these free?")
+    arguments = parser.parse_args()
+    problems = busy_ports(arguments.ports) if arguments.ports else missing(arguments.cuda)
+    for what, remedy in problems:
+        print("preflight: {}\n           {}".format(what, remedy), file=sys.stderr)
+    sys.exit(1 if problems else 0)
+
+
+def missing(cuda=False):
+    """What `make setup` needs and this machine lacks, as pairs (what, remedy)."""
+    problems = missing_python() + missing_tools() + missing_libraries() + missing_disk(cuda)
+    return problems + (missing_cuda() if cuda else [])
+
+
+def missing_python():
+    if sys.version_info[:2] != (3, 11):
+        return [(
+            "Python 3.11 was not found (this is {}).".format(platform.python_version()),
+            "Install it with your package manager, pyenv or uv; or name it: make setup PYTHON=/path/to/python3.11",
+        )]
+    problems = [
+        (
+            "Python's module '{}' is missing in {}.".format(name, sys.executable),
+            "On Debian or Ubuntu: apt-get install python3.11-venv python3.11-dev. "
+            "A Python built from source needs the headers of OpenSSL, SQLite, libffi, bzip2, xz and zlib when built.",
+        )
+        for name in MODULES
+        if not importable(name)
+    ]
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    if not headers.exists():
+        problems.append((
+            "Python's headers are missing ({}); mmcv is compiled against them.".format(headers),
+            "On Debian or Ubuntu: apt-get install python3.11-dev. On Fedora: dnf install python3.11-devel.",
+        ))
+    return problems
+
+
+def importable(name):
+    try:
+        return importlib.util.find_spec(name) is not None and bool(__import__(name))
+    except ImportError:
+        return False
+
+
+def missing_tools():
+    problems = []
+    compilers = [*os.environ.get("CXX", "").split()[:1], "c++", "g++", "clang++"]
+    if not any(shutil.which(name) for name in compilers):
+        problems.append((
+            "No C++ compiler was found; mmcv has no wheel and is compiled.",
+            "On Debian or Ubuntu: apt-get install g++. On Fedora: dnf install gcc-c++.",
+        ))
+    if not shutil.which("git"):
+        problems.append(("git was not found; DVC needs it.", "Install the package 'git' of your system."))
+    return problems
+
+
+def missing_libraries():
+    if platform.system() != "Linux":
+        return []
+    name, version = platform.libc_ver()
+    if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
+        return [(
+            "This system's C library is {} {}; the wheels need glibc {}.{} or newer.".format(
+                name or "unknown", version, GLIBC[0], GLIBC[1]
+            ),
+            "Use a distribution with glibc, of 2019 or later (Debian 10, Ubuntu 20.04, RHEL 8); a container will do.",
+        )]
+    return [
+        (
+            "The shared library {} is missing.".format(library),
+            "On Debian or Ubuntu: apt-get install libstdc++6 libgcc-s1 zlib1g.",
+        )
+        for library in LIBRARIES
+        if not loadable(library)
+    ]
+
+
+def loadable(library):
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def missing_disk(cuda=False):
+    needed = DISK_CUDA if cuda else DISK_CPU
+    free = shutil.disk_usage(str(ROOT)).free / 1e9
+    if free >= needed:
+        return []
+    return [(
+        "{:.1f} GB are free in {}; set-up and the default benchmark need {} GB.".format(free, ROOT, needed),
+        "Free some space, or move the project to a larger disk.",
+    )]
+
+
+def missing_cuda():
+    home = os.environ.get("CUDA_HOME")
+    if shutil.which("nvcc") or (home and (Path(home) / "bin" / "nvcc").exists()):
+        return []
+    return [(
+        "CUDA=1 was asked for, but nvcc was not found; mmcv's CUDA ops are compiled with it.",
+        "Install the CUDA toolkit 13.0 (the one torch 2.13.0 is built with) and set CUDA_HOME to it.",
+    )]
+
+
+def busy_ports(ports):
+    """The ports among `ports` that something listens on, as pairs (what, remedy)."""
+    return [
+        (
+            "Port {} on 127.0.0.1 is busy.".format(port),
+            "Stop what listens there, or choose others: make ui DAGSTER_PORT=3001 MLFLOW_PORT=5001",
+        )
+        for port in ports
+        if not bindable(port)
+    ]
+
+
+def bindable(port):
+    with socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
