@@ -1,0 +1,1 @@
+"""DatasetDM: a few dozen labelled images in, a training set of any size out (arXiv 2308.06160)."""

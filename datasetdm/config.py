@@ -1,0 +1,235 @@
+"""The settings: `params.yaml`, read and validated in this one place."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from datasetdm.errors import DatasetDMError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Arm = Literal["real", "synthetic", "both", "oracle"]
+
+
+class Section(BaseModel):
+    """A frozen block of `params.yaml`; an unknown key is an error, so that a typing mistake is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Backbone(Section):
+    """The frozen text-to-image diffusion model."""
+
+    path: str = Field(
+        description="Folder in the diffusers pipeline format, or a hub name such as CompVis/stable-diffusion-v1-4"
+    )
+    revision: str | None = Field(default=None, description="Pinned hub revision (commit); None for a local folder")
+    image_size: PositiveInt = Field(description="Side of the square images that the model draws, in pixels")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+class Miniworld(Section):
+    """How much of the embedded world stands in for the real data set."""
+
+    distribution: str = "coco"
+    num_train: PositiveInt
+    num_val: PositiveInt
+    image_size: PositiveInt = 128
+    seed: int = 0
+
+
+class Source(Section):
+    """Where the real data lie, in their native layout."""
+
+    format: Literal["coco"]
+    root: Path
+    miniworld: Miniworld | None = Field(
+        default=None, description="Render this into `root` first; None: `root` is yours"
+    )
+
+
+class Ingest(Section):
+    """Which images are taken. few-shot, dev and oracle come out of the training set, test is the validation set."""
+
+    num_real: PositiveInt
+    num_dev: PositiveInt
+    num_oracle: int = Field(default=0, ge=0, description="Further labelled training images, for the oracle arm only")
+    num_test: PositiveInt | None = Field(default=None, description="None: the whole validation set")
+
+
+class PromptNoise(Section):
+    """Prompts in decoder training are varied, so that labels are not read off the text."""
+
+    empty: Fraction = 0.15
+    drop_word: Fraction = 0.15
+    wrong_word: Fraction = 0.05
+    generic: Fraction = 0.15
+
+
+class Decoder(Section):
+    """The P-Decoder and its training."""
+
+    hidden_dim: PositiveInt = 128
+    num_queries: PositiveInt = 30
+    num_layers: PositiveInt = 4
+    num_heads: PositiveInt = 8
+    feedforward_dim: PositiveInt = 512
+    views_per_image: PositiveInt = Field(default=32, description="Cached augmented views of each labelled image")
+    train_timesteps: tuple[int, int] = Field(
+        default=(1, 200), description="Noise levels of the cached views, inclusive"
+    )
+    timestep: int = Field(default=50, description="Noise level at which features are read after training")
+    noise_draws: PositiveInt = Field(default=1, description="Features averaged over so many noise draws when reading")
+    prompt_noise: PromptNoise = PromptNoise()
+    category_from_prompt: bool = Field(default=False, description="Classes absent from the prompt are ruled out")
+    iterations: PositiveInt = 1000
+    batch_size: PositiveInt = 8
+    learning_rate: float = Field(default=3e-4, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    evaluate_every: PositiveInt = 500
+
+
+class Prompts(Section):
+    """What is asked of the diffusion model."""
+
+    num_prompts: PositiveInt
+    plain_fraction: Fraction = Field(default=0.3, description="Share of plain 'a photo of a ...' prompts (paper: 30 %)")
+    max_objects: PositiveInt = Field(default=4, description="Objects named in one prompt at the most")
+    seed: int = 0
+
+
+class Synthesis(Section):
+    """The synthetic set."""
+
+    num_images: PositiveInt = Field(description="Images drawn (accepted or not); prompts are used in turn")
+    num_inference_steps: PositiveInt = 15
+    guidance_scale: float = Field(default=2.5, ge=1.0)
+    scheduler: Literal["dpmsolver++", "ddim", "pndm", "model"] = Field(
+        default="dpmsolver++", description="model: the folder's own"
+    )
+    extraction: Literal["renoised", "last_step"] = "renoised"
+    score_threshold: Fraction = 0.4
+    min_area: Fraction = Field(default=0.001, description="Smallest mask kept, as a share of the image")
+    max_instances: PositiveInt = 20
+    batch_size: PositiveInt = 8
+    shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
+    seed: int = 0
+
+
+class Augmentation(Section):
+    """Image splicing."""
+
+    num_images: int = Field(ge=0)
+    proportions: dict[str, float] = Field(description="Grid 'rows x columns' -> weight, the paper's thousands")
+    max_size: PositiveInt = Field(description="Longest side of a spliced image; larger grids shrink their tiles")
+    seed: int = 0
+
+
+class Downstream(Section):
+    """The ordinary model that is trained on each arm."""
+
+    model: str = Field(description="A name of datasetdm.downstream.detection.MODELS")
+    pretrained: str | None = Field(default=None, description="Folder with the backbone's weights; None: from scratch")
+    arms: tuple[Arm, ...] = ("real", "synthetic", "both", "oracle")
+    image_size: PositiveInt
+    iterations: PositiveInt
+    batch_size: PositiveInt = 8
+    learning_rate: float = Field(gt=0)
+    real_weight: Fraction = Field(default=0.5, description="Share of real images in a batch of the arm `both`")
+    score_threshold: Fraction = Field(default=0.05, description="Detections below it are not written")
+
+
+class Benchmark(Section):
+    """One row of the results table."""
+
+    task: Literal["instance"]
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="Labelled subset and initialisation")
+    source: Source
+    ingest: Ingest
+    decoder: Decoder
+    prompts: Prompts
+    synthesis: Synthesis
+    augmentation: Augmentation
+    downstream: Downstream
+
+    @model_validator(mode="after")
+    def _oracle_needs_images(self) -> "Benchmark":
+        if "oracle" in self.downstream.arms and self.ingest.num_oracle == 0:
+            raise ValueError("downstream.arms has 'oracle' but ingest.num_oracle is 0")
+        return self
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    backbone: Backbone
+    benchmarks: dict[str, Benchmark]
+    study: dict[str, Any] = Field(default_factory=dict, description="Laid over every benchmark by `make study`")
+
+    def benchmark(self, name: str) -> Benchmark:
+        """The block of benchmark `name`; a clear error where there is none."""
+        try:
+            return self.benchmarks[name]
+        except KeyError:
+            known = ", ".join(sorted(self.benchmarks))
+            raise DatasetDMError(f"params.yaml has no benchmark '{name}'. It has: {known}.") from None
+
+
+def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Params:
+    """Read and validate the settings.
+
+    Args:
+        path: the YAML file.
+        study: lay the block `study` over every benchmark (`make study`).
+
+    Raises:
+        DatasetDMError: the file is missing, is no YAML or has an unknown or wrong value.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise DatasetDMError(f"{path} is missing: run this in the project's root folder.") from None
+    except yaml.YAMLError as error:
+        raise DatasetDMError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise DatasetDMError(f"{path} holds no settings; compare it with the one in the repository.")
+    if study:
+        content = _with_study(content)
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise DatasetDMError(f"{path}: {_describe(error)}") from None
+
+
+def params_path() -> Path:
+    """`params.yaml` of the project in the current folder."""
+    return Path(os.curdir) / "params.yaml"
+
+
+def _with_study(content: dict[str, Any]) -> dict[str, Any]:
+    overlay = content.get("study") or {}
+    benchmarks = {name: _merged(block, overlay) for name, block in (content.get("benchmarks") or {}).items()}
+    return {**content, "benchmarks": benchmarks}
+
+
+def _merged(base: Any, overlay: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(overlay, dict)):
+        return overlay
+    return {**base, **{key: _merged(base.get(key), value) for key, value in overlay.items()}}
+
+
+def _describe(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"'{where}' is not a setting (mistyped?)")
+        elif item["type"] == "missing":
+            lines.append(f"'{where}' is missing")
+        else:
+            lines.append(f"'{where}': {item['msg']}")
+    return "; ".join(lines) + "."

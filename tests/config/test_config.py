@@ -1,0 +1,79 @@
+"""The settings: what is accepted, and what a typing mistake is answered with."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from datasetdm.config import load_params
+from datasetdm.errors import DatasetDMError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "params/paper.yaml"])
+def test_shipped_settings_are_valid(file: str) -> None:
+    params = load_params(ROOT / file)
+    assert "coco" in params.benchmarks
+
+
+def test_paper_settings_hold_the_papers_figures() -> None:
+    paper = load_params(ROOT / "params/paper.yaml")
+    coco = paper.benchmark("coco")
+    assert paper.backbone.path == "CompVis/stable-diffusion-v1-4"
+    assert (coco.ingest.num_real, coco.synthesis.num_images) == (400, 80_000)
+    assert coco.synthesis.guidance_scale == 5.0 and coco.synthesis.num_inference_steps == 50
+    assert coco.downstream.model == "mask2former_swin-b"
+    assert sum(coco.augmentation.proportions.values()) * 1000 == coco.augmentation.num_images
+
+
+def test_study_lays_over_every_benchmark() -> None:
+    demo, study = load_params(ROOT / "params.yaml"), load_params(ROOT / "params.yaml", study=True)
+    assert demo.benchmark("coco").seeds == (0,)
+    assert study.benchmark("coco").seeds == (0, 1, 2, 3, 4)
+    assert study.benchmark("coco").synthesis.num_images == 1000
+    assert study.benchmark("coco").decoder == demo.benchmark("coco").decoder
+
+
+def edited(tmp_path: Path, edit) -> Path:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    edit(content)
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def test_mistyped_setting_is_named(tmp_path: Path) -> None:
+    file = edited(tmp_path, lambda content: content["benchmarks"]["coco"]["synthesis"].update(num_imagse=3))
+    with pytest.raises(DatasetDMError, match=r"benchmarks\.coco\.synthesis\.num_imagse"):
+        load_params(file)
+
+
+def test_wrong_value_is_named(tmp_path: Path) -> None:
+    file = edited(tmp_path, lambda content: content["benchmarks"]["coco"]["decoder"].update(iterations="many"))
+    with pytest.raises(DatasetDMError, match=r"benchmarks\.coco\.decoder\.iterations.*integer"):
+        load_params(file)
+
+
+def test_oracle_arm_needs_oracle_images(tmp_path: Path) -> None:
+    file = edited(tmp_path, lambda content: content["benchmarks"]["coco"]["ingest"].pop("num_oracle"))
+    with pytest.raises(DatasetDMError, match="num_oracle"):
+        load_params(file)
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", ""])
+def test_broken_file_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(DatasetDMError, match=r"params\.yaml"):
+        load_params(file)
+
+
+def test_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetDMError, match="root folder"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_unknown_benchmark_lists_the_known() -> None:
+    with pytest.raises(DatasetDMError, match=r"no benchmark 'cocoa'.*coco"):
+        load_params(ROOT / "params.yaml").benchmark("cocoa")
