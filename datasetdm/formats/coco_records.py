@@ -1,0 +1,215 @@
+"""The records of a COCO annotation file, checked one by one before anything is done with them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import read_json
+from datasetdm.formats.masks import Outside, check_segmentation, is_drawable
+from datasetdm.formats.paths import check_name
+from datasetdm.structures import Category
+
+INCOMPLETE = "If it was downloaded, fetch it again; otherwise compare it with the path in params.yaml."
+LARGEST_SIDE = 65_535
+_KINDS = {int: "a whole number", str: "text", list: "a list", dict: "a record"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """An annotation that is left out, and why."""
+
+    annotation_id: int
+    image_id: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """What was found while an annotation file was read.
+
+    Attributes:
+        annotations: annotations that are used.
+        clipped: those of them that reach more than a pixel over the border; drawn up to the border.
+        rejected: annotations left out because they have no area.
+    """
+
+    annotations: int
+    clipped: int
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """A checked annotation file.
+
+    Attributes:
+        images: image records, sorted by id.
+        annotations: for each image its annotation records, in file order.
+        categories: sorted by id.
+        report: what was clipped and left out.
+    """
+
+    images: list[dict[str, Any]]
+    annotations: list[list[dict[str, Any]]]
+    categories: tuple[Category, ...]
+    report: LoadReport
+
+
+def read_records(file: Path) -> Records:
+    """Read and check a file of object instances.
+
+    Raises:
+        DatasetDMError: missing or broken file, missing keys, duplicate ids or file names, annotations of unknown
+            images or categories, masks outside their image or for another size. It names the entry.
+    """
+    content = read_json(file, remedy=INCOMPLETE)
+    if not isinstance(content, dict):
+        raise DatasetDMError(f"{file} is JSON but no COCO annotation file. {INCOMPLETE}")
+    categories = _categories(file, _value(file, "the file", content, "categories", list))
+    images = _images(file, _value(file, "the file", content, "images", list))
+    annotations = _value(file, "the file", content, "annotations", list)
+    grouped, report = _annotations(file, annotations, images, {category.id for category in categories})
+    return Records(images=images, annotations=grouped, categories=categories, report=report)
+
+
+def read_captions(file: Path) -> dict[int, tuple[str, ...]]:
+    """Captions per image id, in the order of their own ids; images without one are absent."""
+    content = read_json(file, remedy=INCOMPLETE)
+    if not isinstance(content, dict):
+        raise DatasetDMError(f"{file} is JSON but no COCO annotation file. {INCOMPLETE}")
+    records = _value(file, "the file", content, "annotations", list)
+    for record in records:
+        where = _where(record, "caption")
+        for key, kind in (("id", int), ("image_id", int), ("caption", str)):
+            _value(file, where, record, key, kind)
+    captions: dict[int, tuple[str, ...]] = {}
+    for record in sorted(records, key=lambda record: record["id"]):
+        text = " ".join(record["caption"].split())
+        if text:
+            captions[record["image_id"]] = (*captions.get(record["image_id"], ()), text)
+    return captions
+
+
+def _categories(file: Path, records: list[Any]) -> tuple[Category, ...]:
+    categories = []
+    for record in records:
+        where = _where(record, "category")
+        identity = _value(file, where, record, "id", int)
+        name = _value(file, where, record, "name", str).strip()
+        if not name or not name.isprintable() or ";" in name:
+            raise _bad(file, where, f"has the name {name!r}; a name needs plain letters and may not hold ';'")
+        categories.append(Category(id=identity, name=name, supercategory=_supercategory(record)))
+    _unique(file, "category id", (category.id for category in categories))
+    _unique(file, "category name", (category.name for category in categories))
+    if not categories:
+        raise DatasetDMError(f"{file} has no categories: it is not a file of object instances. {INCOMPLETE}")
+    return tuple(sorted(categories, key=lambda category: category.id))
+
+
+def _supercategory(record: dict[str, Any]) -> str:
+    value = record.get("supercategory")
+    return value if isinstance(value, str) and value.isprintable() else ""
+
+
+def _images(file: Path, records: list[Any]) -> list[dict[str, Any]]:
+    for record in records:
+        where = _where(record, "image")
+        if _value(file, where, record, "id", int) < 0:
+            raise _bad(file, where, "has a negative id")
+        check_name(_value(file, where, record, "file_name", str), where=f"{file}, {where}")
+        for side in ("height", "width"):
+            if not 1 <= _value(file, where, record, side, int) <= LARGEST_SIDE:
+                raise _bad(file, where, f"has the {side} {record[side]}; it must lie in 1 to {LARGEST_SIDE} pixels")
+        if not isinstance(record.get("caption", ""), str):
+            raise _bad(file, where, "has a 'caption' that is no text")
+    _unique(file, "image id", (record["id"] for record in records))
+    _unique(file, "file name", (record["file_name"] for record in records))
+    return sorted(records, key=lambda record: record["id"])
+
+
+def _annotations(
+    file: Path, records: list[Any], images: list[dict[str, Any]], category_ids: set[int]
+) -> tuple[list[list[dict[str, Any]]], LoadReport]:
+    index_of = {image["id"]: index for index, image in enumerate(images)}
+    grouped: list[list[dict[str, Any]]] = [[] for _ in images]
+    clipped, rejected = 0, []
+    for record in records:
+        where = _where(record, "annotation")
+        identity = _value(file, where, record, "id", int)
+        image_id = _value(file, where, record, "image_id", int)
+        if image_id not in index_of:
+            raise _bad(file, where, f"points to the image {image_id}, which the file does not list")
+        if _value(file, where, record, "category_id", int) not in category_ids:
+            raise _bad(file, where, f"has the category {record['category_id']}, which the file does not list")
+        if record.get("iscrowd", 0) not in (0, 1):
+            raise _bad(file, where, f"has iscrowd {record['iscrowd']!r}; it must be 0 or 1")
+        score = record.get("score", 1)
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise _bad(file, where, f"has the score {score!r}; it must lie in 0 to 1")
+        if "segmentation" not in record:
+            raise _bad(file, where, "has no 'segmentation'", "Masks are needed; boxes alone are not enough.")
+        image = images[index_of[image_id]]
+        try:
+            clipped += check_segmentation(record["segmentation"], image["height"], image["width"])
+        except Outside as error:
+            raise _outside(file, where, image, error) from None
+        except ValueError as error:
+            raise _bad(file, where, f"of {image['file_name']}: {error}") from None
+        if is_drawable(record["segmentation"]):
+            grouped[index_of[image_id]].append(record)
+        else:
+            rejected.append(
+                Rejection(annotation_id=identity, image_id=image_id, reason="no polygon with at least three points")
+            )
+    _unique(file, "annotation id", (record["id"] for record in records))
+    used = len(records) - len(rejected)
+    return grouped, LoadReport(annotations=used, clipped=clipped, rejected=tuple(rejected))
+
+
+def _value(file: Path, where: str, record: Any, key: str, kind: type) -> Any:
+    """`record[key]`, which must be of exactly this type (a boolean is no number)."""
+    if not isinstance(record, dict):
+        raise _bad(file, where, "is not a record")
+    if key not in record:
+        raise _bad(file, where, f"has no '{key}'")
+    if type(record[key]) is not kind:
+        raise _bad(file, where, f"has the '{key}' {_shortened(record[key])}, which is not {_KINDS[kind]}")
+    return record[key]
+
+
+def _unique(file: Path, what: str, values: Iterable[Any]) -> None:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise DatasetDMError(
+                f"{file}: the {what} {value!r} is used twice. Where several files were merged, number the entries "
+                "anew; otherwise remove one of the two."
+            )
+        seen.add(value)
+
+
+def _where(record: Any, what: str) -> str:
+    if not isinstance(record, dict):
+        return f"{what} {_shortened(record)}"
+    return f"{what} {_shortened(record['id'])}" if "id" in record else f"{what} without id"
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _bad(file: Path, where: str, what: str, remedy: str = "Correct or remove that entry.") -> DatasetDMError:
+    return DatasetDMError(f"{file}: {where} {what}. {remedy}")
+
+
+def _outside(file: Path, where: str, image: dict[str, Any], error: Outside) -> DatasetDMError:
+    return _bad(
+        file,
+        where,
+        f"does not lie in its image: {error}, while {image['file_name']} is {image['width']} x {image['height']} "
+        "pixels",
+        "Correct or remove that entry; if the images were resized, the annotations must be scaled with them.",
+    )

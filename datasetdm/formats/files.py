@@ -1,0 +1,92 @@
+"""Files that appear whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image
+
+from datasetdm.errors import DatasetDMError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes if not.
+
+    What is written there may be a file or a folder; missing parent folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            retired = temporary.with_suffix(".old")
+            os.replace(path, retired)
+            os.replace(temporary, path)
+            shutil.rmtree(retired)
+        else:
+            os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a binary file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8 with plain line feeds."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, indented, the same bytes for the same content; NaN is a ValueError."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write a PNG atomically.
+
+    Args:
+        path: ends in `.png`; any other suffix would lose pixels and is a ValueError.
+        image: uint8 H x W x 3 (RGB) or H x W, or uint16 H x W.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path}: images are written as PNG")
+    with replacing(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(image)).save(temporary, format="png")
+
+
+def read_json(path: Path, *, remedy: str) -> Any:
+    """Read JSON.
+
+    Args:
+        path: the file.
+        remedy: a sentence that says what to do where it is missing or broken.
+
+    Raises:
+        DatasetDMError: missing, not readable, not text, or no (whole) JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DatasetDMError(f"{path} is missing. {remedy}") from None
+    except OSError as error:
+        raise DatasetDMError(f"{path} cannot be read ({error.strerror}). {remedy}") from None
+    except UnicodeDecodeError:
+        raise DatasetDMError(f"{path} is not text in UTF-8. {remedy}") from None
+    except RecursionError:
+        raise DatasetDMError(f"{path} is nested too deeply to be an annotation file. {remedy}") from None
+    except ValueError as error:
+        raise DatasetDMError(f"{path} is broken or cut off JSON ({error}). {remedy}") from None

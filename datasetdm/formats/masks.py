@@ -1,0 +1,125 @@
+"""Masks in COCO's three notations: polygons, uncompressed and compressed run lengths (RLE).
+
+Pixels are counted column by column, as in COCO. pycocotools does the work; it trusts its input (a cut-off RLE
+string makes it read past the end), so everything is checked first.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+class Outside(ValueError):
+    """A polygon that does not lie in its image."""
+
+
+def check_segmentation(segmentation: Any, height: int, width: int) -> bool:
+    """Look at a segmentation without drawing it.
+
+    Returns:
+        Whether polygons reach more than a pixel over the border; they are clipped there when they are drawn.
+
+    Raises:
+        Outside: all of it lies outside the image, or a point is off by more than the image's own size.
+        ValueError: wrong structure, wrong size, numbers that are none. The message says which.
+    """
+    if isinstance(segmentation, dict):
+        _check_rle(segmentation, height, width)
+        return False
+    if not isinstance(segmentation, list):
+        raise ValueError("'segmentation' is neither a list of polygons nor RLE")
+    boxes = [_polygon_box(polygon) for polygon in segmentation]
+    inside = False
+    clipped = False
+    for left, top, right, bottom in boxes:
+        if left < -width or top < -height or right > 2 * width or bottom > 2 * height:
+            raise Outside(f"a polygon reaches from ({left:g}, {top:g}) to ({right:g}, {bottom:g})")
+        inside |= left < width and top < height and right > 0 and bottom > 0
+        clipped |= left < -1 or top < -1 or right > width + 1 or bottom > height + 1
+    if boxes and not inside:
+        left, top, right, bottom = boxes[0]
+        raise Outside(f"the polygon from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) lies outside")
+    return clipped
+
+
+def is_drawable(segmentation: Any) -> bool:
+    """Whether there is at least one polygon with three points, or RLE."""
+    return isinstance(segmentation, dict) or any(len(polygon) >= 6 for polygon in segmentation)
+
+
+def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """The mask, bool H x W, of a segmentation that `check_segmentation` has passed.
+
+    Raises:
+        ValueError: the run lengths are damaged or do not add up to the image.
+    """
+    if isinstance(segmentation, dict):
+        counts = segmentation["counts"]
+        runs = np.asarray(counts, dtype=np.int64) if isinstance(counts, list) else _parse_counts(counts)
+        if (runs < 0).any() or int(runs.sum()) != height * width:
+            raise ValueError(f"the RLE does not add up to the image's {height} x {width} pixels")
+        rle = {"counts": counts, "size": [height, width]}
+        if isinstance(counts, list):
+            rle = coco_mask.frPyObjects(rle, height, width)
+        return coco_mask.decode(rle).astype(bool)
+    # Two points are a box to pycocotools, and fewer an error: neither is an area.
+    polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+    if not polygons:
+        return np.zeros((height, width), dtype=bool)
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))).astype(bool)
+
+
+def encode_mask(mask: np.ndarray) -> dict[str, Any]:
+    """A bool H x W mask as compressed RLE, ready for JSON: `{"size": [H, W], "counts": str}`."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def _polygon_box(polygon: Any) -> tuple[float, float, float, float]:
+    if not isinstance(polygon, list) or len(polygon) % 2 or not polygon:
+        raise ValueError("a polygon is not a list of x, y, x, y, ...")
+    try:
+        finite = math.isfinite(sum(polygon))
+    except (TypeError, OverflowError):
+        finite = False
+    if not finite:
+        raise ValueError("a polygon has a coordinate that is not a number")
+    x, y = polygon[0::2], polygon[1::2]
+    return min(x), min(y), max(x), max(y)
+
+
+def _check_rle(rle: dict[str, Any], height: int, width: int) -> None:
+    if rle.get("size") != [height, width]:
+        raise ValueError(f"the RLE is for size {rle.get('size')}, the image is [{height}, {width}] (height, width)")
+    counts = rle.get("counts")
+    if isinstance(counts, list):
+        if not all(type(count) is int and 0 <= count <= height * width for count in counts):
+            raise ValueError("the RLE holds counts that are not whole numbers within the image")
+    elif not isinstance(counts, str):
+        raise ValueError("the RLE has no 'counts' (list or string)")
+
+
+def _parse_counts(text: str) -> np.ndarray:
+    """Run lengths of a compressed RLE string.
+
+    The format is COCO's (`rleToString` in maskApi.c): signed numbers of 5 bits per character, lowest first, bit 5
+    says that more follow; from the fourth number on, each is the difference to the one two before.
+    """
+    codes = np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int64) - 48
+    if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise ValueError("the RLE string is damaged or cut off")
+    last = np.flatnonzero((codes & 32) == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    digits = last - first + 1
+    if digits.max() > 12:  # 60 bits; no image has such runs
+        raise ValueError("the RLE string is damaged")
+    place = np.arange(len(codes)) - np.repeat(first, digits)
+    values = np.add.reduceat((codes & 31) << (5 * place), first)
+    negative = (codes[last] & 16) != 0
+    values[negative] -= np.int64(1) << (5 * digits[negative])
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    return runs

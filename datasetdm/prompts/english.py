@@ -1,0 +1,78 @@
+"""As much English grammar as captions need: articles, plurals, numbers, lists."""
+
+from collections.abc import Sequence
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_IRREGULAR = {
+    "person": "people",
+    "man": "men",
+    "woman": "women",
+    "child": "children",
+    "mouse": "mice",
+    "goose": "geese",
+    "foot": "feet",
+    "tooth": "teeth",
+    "knife": "knives",
+    "leaf": "leaves",
+    "shelf": "shelves",
+    "loaf": "loaves",
+    "wolf": "wolves",
+    "calf": "calves",
+    "ox": "oxen",
+    "bus": "buses",
+    "potato": "potatoes",
+    "tomato": "tomatoes",
+}
+# One word for one and for many, or for what cannot be counted.
+_UNCHANGED = {"sheep", "fish", "deer", "broccoli", "skis", "scissors", "glasses", "trousers", "grass", "snow", "sand"}
+_NO_ARTICLE = {"broccoli", "skis", "scissors", "glasses", "trousers", "grass", "snow", "sand"}
+# Spelt with a vowel but spoken with a consonant, and the other way round.
+_SPOKEN_CONSONANT = ("uni", "use", "usu", "eu", "one", "once")
+_SPOKEN_VOWEL = ("hour", "honest", "heir", "honor", "honour")
+
+
+def article(word: str) -> str:
+    """`a` or `an`, as the word that follows asks for."""
+    word = word.lower()
+    if word.startswith(_SPOKEN_VOWEL):
+        return "an"
+    # "unidentified" and the like are rare among things; "uni..." as in unicorn or uniform is the rule.
+    return "an" if word.startswith(tuple("aeiou")) and not word.startswith(_SPOKEN_CONSONANT) else "a"
+
+
+def plural(noun: str) -> str:
+    """The plural of a noun of one or more words; the last word changes."""
+    *start, last = noun.split(" ")
+    return " ".join([*start, _plural_of_word(last)])
+
+
+def number_word(count: int) -> str:
+    """`count` in letters up to twelve, in digits above."""
+    return _NUMBERS[count] if 0 <= count < len(_NUMBERS) else str(count)
+
+
+def counted(count: int, noun: str, adjective: str = "") -> str:
+    """`a red car`, `two dogs`, `scissors`; `count` is 1 or more."""
+    described = f"{adjective} {noun}" if adjective else noun
+    if noun.split(" ")[-1] in _NO_ARTICLE:
+        return described
+    if count == 1:
+        return f"{article(described)} {described}"
+    return f"{number_word(count)} {plural(described)}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`x`, `x and y`, `x, y and z`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def _plural_of_word(word: str) -> str:
+    if word in _UNCHANGED:
+        return word
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        return word + "es"
+    if word.endswith("y") and len(word) > 1 and word[-2] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + "s"

@@ -1,0 +1,102 @@
+"""Where things are usually found and what colours they usually have.
+
+Tables over COCO's supercategories, with exceptions by name. The words are plain enough for a text encoder of a
+few hundred words, and read naturally to a large one. What the tables do not know may be anywhere, in no named colour.
+"""
+
+from dataclasses import dataclass
+
+from datasetdm.structures import Category
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A kind of place: the phrases for it and whether it has weather."""
+
+    places: tuple[str, ...]
+    outdoor: bool
+
+
+SCENES: dict[str, Scene] = {
+    "field": Scene(("on the grass", "in a green field", "on a meadow", "in a park"), outdoor=True),
+    "street": Scene(("on a road", "on the street", "by the road"), outdoor=True),
+    "beach": Scene(("on the beach", "by the sea", "on the sand"), outdoor=True),
+    "water": Scene(("by the water", "by a lake", "by the sea"), outdoor=True),
+    "snow": Scene(("in the snow", "in a winter field"), outdoor=True),
+    "room": Scene(("in a room", "on the floor", "indoors"), outdoor=False),
+    "table": Scene(("on a table", "on a wooden table"), outdoor=False),
+}
+ANYWHERE = Scene(("",), outdoor=False)
+
+LIGHTS = ("during the day", "in daylight", "in the afternoon", "at sunset", "in the evening", "at night")
+WEATHERS = ("under a clear sky", "in the rain", "on a rainy day", "in the fog", "while it snows")
+
+_SCENES_OF_KIND: dict[str, tuple[str, ...]] = {
+    "person": ("field", "street", "beach", "snow", "room"),
+    "vehicle": ("street",),
+    "outdoor": ("street",),
+    "animal": ("field",),
+    "accessory": ("street", "field", "beach"),
+    "sports": ("field", "beach", "snow"),
+    "kitchen": ("table",),
+    "food": ("table",),
+    "furniture": ("room",),
+    "electronic": ("room", "table"),
+    "appliance": ("room",),
+    "indoor": ("room", "table"),
+}
+_SCENES_OF_NAME: dict[str, tuple[str, ...]] = {
+    "boat": ("water",),
+    "airplane": ("field", "street"),
+    "bench": ("field", "street", "beach"),
+    "bird": ("field", "beach", "snow", "street"),
+    "cat": ("room", "field"),
+    "dog": ("field", "street", "beach", "snow", "room"),
+    "horse": ("field", "beach", "snow"),
+    "sheep": ("field", "snow"),
+    "tree": ("field", "street", "snow"),
+    "house": ("field", "street", "snow"),
+    "mushroom": ("field", "table"),
+    "skis": ("snow",),
+    "snowboard": ("snow",),
+    "surfboard": ("beach",),
+    "skateboard": ("street",),
+    "suitcase": ("street", "room"),
+    "tie": ("room",),
+}
+
+_BRIGHT = ("red", "yellow", "green", "blue", "white", "black")
+_COLOURS_OF_KIND: dict[str, tuple[str, ...]] = {
+    "vehicle": _BRIGHT,
+    "accessory": _BRIGHT,
+    "sports": (*_BRIGHT, "orange"),
+    "furniture": (*_BRIGHT, "brown"),
+    "kitchen": _BRIGHT,
+    "animal": ("brown", "black", "white"),
+}
+_COLOURS_OF_NAME: dict[str, tuple[str, ...]] = {
+    "airplane": ("white", "red", "blue"),
+    "apple": ("red", "green", "yellow"),
+    "banana": ("yellow", "green"),
+    "bear": ("brown", "black"),
+    "clock": ("red", "blue", "black"),
+    "elephant": ("gray",),
+    "giraffe": (),
+    "house": ("white", "yellow", "red"),
+    "lamp": ("white", "yellow", "red"),
+    "mushroom": ("red", "brown", "white"),
+    "sheep": ("white", "black"),
+    "toilet": ("white",),
+    "vase": _BRIGHT,
+    "zebra": (),
+}
+
+
+def scenes_of(category: Category) -> tuple[str, ...]:
+    """Keys of `SCENES` where the category is at home; none where nothing is known of it."""
+    return _SCENES_OF_NAME.get(category.name, _SCENES_OF_KIND.get(category.supercategory, ()))
+
+
+def colours_of(category: Category) -> tuple[str, ...]:
+    """Colours that the category comes in; none where a colour would sound odd."""
+    return _COLOURS_OF_NAME.get(category.name, _COLOURS_OF_KIND.get(category.supercategory, ()))

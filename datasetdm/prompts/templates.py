@@ -1,0 +1,111 @@
+"""Prompts from templates: counts, colours, places, light and weather over one or several categories.
+
+The paper mixes lines of a language model with plain "a photo of a ..." (section 3.3, about 70 to 30). Templates take
+the part of the language model here; the plain share is the paper's.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from datasetdm import config
+from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.english import counted, listed
+from datasetdm.prompts.scenes import ANYWHERE, LIGHTS, SCENES, WEATHERS, colours_of, scenes_of
+from datasetdm.structures import Category
+
+COLUMNS = ("id", "prompt", "categories", "kind")
+
+_OPENINGS = ("a photo of ", "a picture of ", "an image of ", "")
+_PEOPLE = ("facing the camera", "seen from behind", "walking", "in a red shirt", "in a blue shirt", "in a white shirt")
+_COLOUR_SHARE = 0.5
+_LIGHT_SHARE = 0.3
+_WEATHER_SHARE = 0.2
+# Beyond so many kinds of things colours would make the prompt longer than small text encoders read.
+_COLOURED_KINDS = 2
+
+
+def write_prompts(categories: Sequence[Category], settings: config.Prompts) -> pd.DataFrame:
+    """Prompts that name every category about equally often, at every length of the list.
+
+    Args:
+        categories: what may be drawn.
+        settings: how many prompts, share of plain ones, objects in one prompt, seed.
+
+    Returns:
+        One row per prompt: `id` (from 0), `prompt`, `categories` (names joined by ';'), `kind` ('plain' or
+        'template'). The same arguments give the same rows, and fewer prompts are the start of more.
+    """
+    if not categories:
+        raise DatasetDMError("There are no categories to write prompts for: check the data set's annotation file.")
+    rng = np.random.default_rng(settings.seed)
+    named = np.zeros(len(categories), dtype=np.int64)
+    rows = []
+    for number in range(settings.num_prompts):
+        # Plain prompts are spread evenly, so that the share holds for whatever part of the list is used.
+        plain = int((number + 1) * settings.plain_fraction) > int(number * settings.plain_fraction)
+        focus = _least_named(named, np.arange(len(categories)), rng)
+        if plain:
+            chosen, prompt = [focus], f"a photo of {counted(1, categories[focus].name)}"
+        else:
+            chosen, prompt = _from_template(categories, focus, named, settings.max_objects, rng)
+        named[chosen] += 1
+        names = ";".join(categories[label].name for label in chosen)
+        rows.append((number, prompt, names, "plain" if plain else "template"))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _from_template(
+    categories: Sequence[Category], focus: int, named: np.ndarray, max_objects: int, rng: np.random.Generator
+) -> tuple[list[int], str]:
+    """Labels that are named and the prompt that names them."""
+    homes = scenes_of(categories[focus])
+    home = str(rng.choice(homes)) if homes else None
+    scene = SCENES[home] if home else ANYWHERE
+    others = [
+        label
+        for label, category in enumerate(categories)
+        if label != focus and (home in scenes_of(category) if home else not scenes_of(category))
+    ]
+    counts = _split(int(rng.integers(1, max_objects + 1)), len(others) + 1, rng)
+    chosen = [focus]
+    for _ in counts[1:]:
+        free = np.array([label for label in others if label not in chosen])
+        chosen.append(_least_named(named, free, rng))
+    coloured = len(counts) <= _COLOURED_KINDS
+    things = [_thing(categories[label], count, coloured, rng) for label, count in zip(chosen, counts, strict=True)]
+    rng.shuffle(things)
+    parts = [_pick(rng, _OPENINGS) + listed(things), _pick(rng, scene.places)]
+    chance = rng.random()
+    if chance < _LIGHT_SHARE:
+        parts.append(_pick(rng, LIGHTS))
+    elif chance < _LIGHT_SHARE + _WEATHER_SHARE and scene.outdoor:
+        parts.append(_pick(rng, WEATHERS))
+    return chosen, " ".join(part for part in parts if part)
+
+
+def _thing(category: Category, count: int, coloured: bool, rng: np.random.Generator) -> str:
+    """`two brown dogs`, `a person walking`."""
+    described = coloured and rng.random() < _COLOUR_SHARE
+    if category.name == "person":
+        return counted(count, category.name) + (f" {_pick(rng, _PEOPLE)}" if described and count == 1 else "")
+    colours = colours_of(category)
+    return counted(count, category.name, _pick(rng, colours) if described and colours else "")
+
+
+def _split(total: int, most: int, rng: np.random.Generator) -> list[int]:
+    """`total` objects as counts of 1 to `most` kinds, in random order; the number of kinds is uniform."""
+    kinds = int(rng.integers(1, min(total, most) + 1))
+    borders = np.sort(rng.choice(np.arange(1, total), size=kinds - 1, replace=False))
+    return np.diff([0, *borders, total]).tolist()
+
+
+def _least_named(named: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> int:
+    """One of the labels that were named least, at random among equals."""
+    least = labels[named[labels] == named[labels].min()]
+    return int(rng.choice(least))
+
+
+def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
+    return options[int(rng.integers(len(options)))]

@@ -1,0 +1,54 @@
+"""A small data set in COCO's native layout."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CATEGORY_IDS = (3, 17, 90)
+
+
+def _write_split(root: Path, split: str, count: int, first_id: int) -> None:
+    """Images of random pixels; image k shows category k % 3, every third one category 0 too, every tenth nothing."""
+    rng = np.random.default_rng(first_id)
+    folder = root / f"{split}2017"
+    folder.mkdir(parents=True)
+    images, annotations = [], []
+    for number in range(count):
+        image_id, name = first_id + number, f"{number:04d}.png"
+        Image.fromarray(rng.integers(0, 256, (16, 20, 3), dtype=np.uint8)).save(folder / name)
+        images.append({"id": image_id, "file_name": name, "height": 16, "width": 20})
+        labels = [] if number % 10 == 9 else [number % 3, 0][: 1 + (number % 3 == 1)]
+        for label in labels:
+            left = 2 + 8 * (len(annotations) % 2)
+            polygon = [left, 3, left + 6, 3, left + 6, 10, left, 10]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": CATEGORY_IDS[label],
+                    "iscrowd": 0,
+                    "segmentation": [polygon],
+                }
+            )
+    names = ("apple", "dog", "cup")
+    categories = [{"id": identity, "name": name} for identity, name in zip(CATEGORY_IDS, names, strict=True)]
+    (root / "annotations").mkdir(exist_ok=True)
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations" / f"instances_{split}2017.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def native(tmp_path: Path) -> Callable[..., Path]:
+    """Write a data set; returns its root."""
+
+    def build(num_train: int = 40, num_val: int = 12, first_id: int = 100) -> Path:
+        root = tmp_path / "native"
+        _write_split(root, "train", num_train, first_id)
+        _write_split(root, "val", num_val, 10_000)
+        return root
+
+    return build

@@ -1,0 +1,236 @@
+"""Selection, the standard layout, and leaks."""
+
+import filecmp
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasetdm import config
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats import load_coco, open_native_coco
+from datasetdm.ingestion import check_no_leak, ingest, render_miniworld, select
+
+REAL = Path(__file__).parents[3] / "shared" / "realdata" / "COCO2017"
+
+
+def _ingest(root: Path, out: Path, seeds: tuple[int, ...] = (0,), **counts: Any) -> dict[str, int | float]:
+    settings = config.Ingest.model_validate({"num_real": 8, "num_dev": 6, "num_oracle": 10, **counts})
+    return ingest(config.Source(format="coco", root=root), settings, seeds, out)
+
+
+def _ids(out: Path, subset: str) -> tuple[int, ...]:
+    return load_coco(out / "annotations" / f"{subset}.json", out / "images").image_ids
+
+
+def test_standard_layout(native: Callable, tmp_path: Path) -> None:
+    root, out = native(), tmp_path / "out"
+    metrics = _ingest(root, out, seeds=(0, 1))
+    assert metrics == {
+        "few_shot_0_images": 8,
+        "few_shot_1_images": 8,
+        "dev_images": 6,
+        "oracle_images": 10,
+        "test_images": 12,
+        "categories": 3,
+        "fewest_few_shot_objects": metrics["fewest_few_shot_objects"],
+        "rejected_annotations": 0,
+    }
+    assert metrics["fewest_few_shot_objects"] >= 2
+    assert [item["name"] for item in json.loads((out / "categories.json").read_text())] == ["apple", "dog", "cup"]
+    figures = json.loads((out / "ingest.json").read_text())
+    assert figures["dev"]["objects"] == sum(figures["dev"]["objects_per_category"].values())
+    sets = {name: set(_ids(out, name)) for name in figures}
+    assert sets["few_shot_0"] != sets["few_shot_1"]
+    for few_shot in ("few_shot_0", "few_shot_1"):
+        assert not sets[few_shot] & (sets["dev"] | sets["oracle"])
+    assert not sets["dev"] & sets["oracle"] and len(sets["test"]) == 12
+    names = sorted(path.name for path in (out / "images").iterdir())
+    assert all(
+        filecmp.cmp(out / "images" / name, root / name[: name.index("_")] / name[name.index("_") + 1 :], False)
+        for name in names
+    )
+    assert sum(name.startswith("val2017_") for name in names) == 12
+    assert check_no_leak(out) == {name: len(ids) for name, ids in sets.items()}
+
+
+def test_targets_and_captions(native: Callable, tmp_path: Path) -> None:
+    root, out = native(), tmp_path / "out"
+    _ingest(root, out)
+    source = open_native_coco(root, "val")
+    for before, after in zip(source, load_coco(out / "annotations" / "test.json", out / "images"), strict=True):
+        assert np.array_equal(before.target.masks, after.target.masks)
+        assert np.array_equal(before.target.labels, after.target.labels)
+        assert np.array_equal(before.image, after.image)
+        named = {0: "an apple", 1: "a dog", 2: "a cup"}
+        things = ", ".join(dict.fromkeys(named[label] for label in before.target.labels))
+        assert after.caption == (f"a photo of {things}" if things else "a photo")
+
+
+def test_one_of_several_captions_is_chosen_by_seed(native: Callable, tmp_path: Path) -> None:
+    root = native()
+    records = [{"id": k, "image_id": 100 + k // 5, "caption": f"caption {k}"} for k in range(200)]
+    (root / "annotations" / "captions_train2017.json").write_text(json.dumps({"annotations": records}))
+    _ingest(root, tmp_path / "out")
+    split = load_coco(tmp_path / "out" / "annotations" / "dev.json", tmp_path / "out" / "images")
+    numbers = [int(sample.caption.split()[1]) for sample in split]
+    assert [number // 5 + 100 for number in numbers] == list(split.image_ids)
+    assert len({number % 5 for number in numbers}) > 1
+
+
+def test_same_bytes_every_time_and_added_seeds_change_nothing_else(native: Callable, tmp_path: Path) -> None:
+    root = native()
+    for out, seeds in (("one", (0,)), ("two", (0,)), ("three", (1, 0))):
+        _ingest(root, tmp_path / out, seeds=seeds)
+    for path in (path for path in (tmp_path / "one").rglob("*") if path.is_file()):
+        relative = path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == (tmp_path / "two" / relative).read_bytes()
+        if relative.parts[0] in ("annotations", "images"):
+            assert path.read_bytes() == (tmp_path / "three" / relative).read_bytes()
+
+
+def test_ids_from_zero_stay_unique(native: Callable, tmp_path: Path) -> None:
+    _ingest(native(first_id=0), tmp_path / "out")
+    ids = [set(_ids(tmp_path / "out", name)) for name in ("few_shot_0", "dev", "oracle")]
+    assert len(set.union(*ids)) == 24 and min(set.union(*ids)) >= 1
+
+
+def test_selection_is_balanced_seeded_and_reads_no_image(native: Callable) -> None:
+    root = native(60)
+    split = open_native_coco(root, "train")
+    shutil.rmtree(root / "train2017")
+    chosen = select(split, 9, seed=0)
+    images_of = Counter(label for index in chosen for label in set(split.labels_of(index)))
+    # An image of a dog shows an apple too, so that not every choice is balanced.
+    assert max(images_of.values()) - min(images_of.values()) <= 1
+    assert chosen == select(split, 9, seed=0) == sorted(set(chosen))
+    assert chosen != select(split, 9, seed=1)
+    assert not set(chosen) & set(select(split, 9, seed=0, exclude=chosen))
+    empty = {index for index in range(60) if not split.labels_of(index)}
+    assert not empty & set(select(split, 54, seed=0)) and len(select(split, 60, seed=0)) == 60
+    with pytest.raises(DatasetDMError, match=r"only 55 to choose from.*ingest\.num_real"):
+        select(split, 56, seed=0, exclude=range(5))
+
+
+def test_a_rare_category_is_found(native: Callable) -> None:
+    root = native(60)
+    file = root / "annotations" / "instances_train2017.json"
+    content = json.loads(file.read_text())
+    content["categories"].append({"id": 91, "name": "rare"})
+    content["annotations"][7]["category_id"] = 91
+    file.write_text(json.dumps(content))
+    split = open_native_coco(root, "train")
+    for seed in range(5):
+        assert 3 in {label for index in select(split, 4, seed=seed) for label in split.labels_of(index)}
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ({"num_real": 30}, r"has 40 training images, but 46 .*`ingest.num_real` 30"),
+        ({"num_test": 13}, r"12 validation images, but 13 .*`ingest.num_test`"),
+    ],
+)
+def test_too_few_images_are_told(native: Callable, tmp_path: Path, counts: dict, says: str) -> None:
+    with pytest.raises(DatasetDMError, match=says):
+        _ingest(native(), tmp_path / "out", **counts)
+
+
+def test_unreadable_images_are_counted_and_named(native: Callable, tmp_path: Path) -> None:
+    root = native()
+    for number in range(7):
+        (root / "val2017" / f"{number:04d}.png").write_bytes(b"half")
+    with pytest.raises(DatasetDMError, match=r"7 of the 12 images .*'test' .*0000\.png cannot be read.* And 2 more"):
+        _ingest(root, tmp_path / "out")
+    assert not (tmp_path / "out" / "annotations" / "test.json").exists()
+
+
+def test_different_categories_are_told(native: Callable, tmp_path: Path) -> None:
+    root = native()
+    file = root / "annotations" / "instances_val2017.json"
+    file.write_text(file.read_text().replace('"dog"', '"cat"'))
+    with pytest.raises(DatasetDMError, match="different categories"):
+        _ingest(root, tmp_path / "out")
+
+
+def test_left_out_annotations_are_listed(native: Callable, tmp_path: Path) -> None:
+    root = native()
+    file = root / "annotations" / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["segmentation"] = []
+    content["annotations"][1]["segmentation"] = [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]
+    file.write_text(json.dumps(content))
+    assert _ingest(root, tmp_path / "out")["rejected_annotations"] == 2
+    rejected = json.loads((tmp_path / "out" / "ingest.json").read_text())["test"]["rejected"]
+    assert [(item["annotation_id"], item["reason"]) for item in rejected] == [
+        (1, "no polygon with at least three points"),
+        (2, "covers no pixel"),
+    ]
+
+
+@pytest.mark.parametrize(("held_out", "reader"), [("test", "few_shot_0"), ("test", "dev"), ("dev", "oracle")])
+def test_leaks_are_found_by_content(native: Callable, tmp_path: Path, held_out: str, reader: str) -> None:
+    out = tmp_path / "out"
+    _ingest(native(), out)
+    names = {
+        subset: load_coco(out / "annotations" / f"{subset}.json", out / "images").names for subset in (held_out, reader)
+    }
+    shutil.copyfile(out / "images" / names[held_out][2], out / "images" / names[reader][1])
+    with pytest.raises(DatasetDMError, match=f"set '{reader}' is the same image as .* '{held_out}'"):
+        check_no_leak(out)
+
+
+def test_leaks_are_found_by_name(native: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _ingest(native(), out)
+    shutil.copyfile(out / "annotations" / "test.json", out / "annotations" / "few_shot_1.json")
+    with pytest.raises(DatasetDMError, match="'few_shot_1' is the same image"):
+        check_no_leak(out)
+
+
+def test_miniworld_is_rendered_once_and_ingested(tmp_path: Path) -> None:
+    root, out = tmp_path / "raw" / "coco", tmp_path / "out"
+    source = config.Source(format="coco", root=root, miniworld=config.Miniworld(num_train=12, num_val=4, image_size=64))
+    settings = config.Ingest(num_real=4, num_dev=3, num_oracle=5)
+    metrics = ingest(source, settings, (0,), out)
+    assert metrics["few_shot_0_images"] == 4 and metrics["test_images"] == 4
+    assert load_coco(out / "annotations" / "test.json", out / "images")[0].image.shape == (64, 64, 3)
+    stamp = root / "miniworld.json"
+    marked = stamp.read_text() + "\n"
+    stamp.write_text(marked)
+    ingest(source, settings, (0,), tmp_path / "again")
+    assert stamp.read_text() == marked
+    stamp.write_text(marked.replace('"renderer": "', '"renderer": "another '))
+    render_miniworld(root, config.Miniworld(num_train=12, num_val=4, image_size=64))
+    assert stamp.read_text() + "\n" == marked
+    render_miniworld(root, config.Miniworld(num_train=5, num_val=4, image_size=64))
+    assert len(open_native_coco(root, "train")) == 5
+    assert [path.name for path in root.parent.iterdir()] == ["coco"]
+
+
+def test_a_folder_that_is_not_the_miniworlds_is_left_alone(native: Callable) -> None:
+    root = native(4, 2)
+    before = sorted(root.rglob("*"))
+    with pytest.raises(DatasetDMError, match="are not overwritten"):
+        render_miniworld(root, config.Miniworld(num_train=5, num_val=4, image_size=64))
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"real COCO samples are not at {REAL}")
+def test_real_coco(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    metrics = _ingest(REAL, out, num_real=20, num_dev=5, num_oracle=5, num_test=8)
+    assert metrics["categories"] == 80 and metrics["test_images"] == 8
+    assert check_no_leak(out)["few_shot_0"] == 20
+    few_shot = load_coco(out / "annotations" / "few_shot_0.json", out / "images")
+    assert all(sample.caption for sample in few_shot)
+    assert any(sample.caption.startswith("a photo of ") for sample in few_shot)
+    assert len({label for index in range(20) for label in few_shot.labels_of(index)}) >= 40
+    with Image.open(out / "images" / few_shot.names[0]) as image:
+        assert image.format == "JPEG"
