@@ -1,1 +1,7 @@
 """DatasetDM: a few dozen labelled images in, a training set of any size out (arXiv 2308.06160)."""
+
+import os
+
+# No library that is used here reports anything to anyone, however the project is started.
+for _switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+    os.environ.setdefault(_switch, "true")

@@ -1,0 +1,1 @@
+"""The P-Decoder: the only trained part, from diffusion features to annotations."""

@@ -1,0 +1,1 @@
+"""The field's own metrics, fed one image at a time."""

@@ -1,0 +1,235 @@
+"""A trained P-Decoder at work: one path for real and for generated images.
+
+Latents are noised to `decoder.timestep`, passed through the U-Net once, and read by the decoder.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import reduce
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from datasetdm import config
+from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.diffusion.backbone import Backbone
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import read_json, replacing, write_json
+from datasetdm.structures import Category, DiffusionFeatures, FeatureLevel, Prediction
+from datasetdm.tasks import build_task
+from datasetdm.tasks.base import Task
+from datasetdm.views import batches, derived_seed, encode_images, resize_matrix, squeeze
+
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+READING_BATCH = 8
+
+
+@torch.no_grad()
+def read_features(
+    backbone: Backbone,
+    latents: torch.Tensor,
+    prompts: Sequence[str],
+    *,
+    words: Sequence[str],
+    settings: config.Decoder,
+    generators: Sequence[torch.Generator],
+) -> DiffusionFeatures:
+    """Features at `settings.timestep`, the mean of `settings.noise_draws` draws of noise.
+
+    Args:
+        backbone: the frozen diffusion model.
+        latents: B x C x h x w, of real images (`Backbone.encode`) or of generated ones.
+        prompts: B texts.
+        words: the words whose attention is read (`Task.words`).
+        settings: the settings that the decoder was trained with.
+        generators: one per image; its noise comes from there alone.
+    """
+    draws = [
+        backbone.extract(latents, prompts, timestep=settings.timestep, words=words, generators=generators)
+        for _ in range(settings.noise_draws)
+    ]
+    return DiffusionFeatures(
+        maps=_mean([draw.maps for draw in draws]), attention=_mean([draw.attention for draw in draws])
+    )
+
+
+@torch.no_grad()
+def predict(
+    backbone: Backbone,
+    decoder: PDecoder,
+    task: Task,
+    latents: torch.Tensor,
+    prompts: Sequence[str],
+    settings: config.Decoder,
+    generators: Sequence[torch.Generator],
+) -> list[Prediction]:
+    """Annotations of images given as latents, `backbone.image_size` pixels square.
+
+    With `settings.category_from_prompt` an image has no categories but those that its prompt names, which are
+    those with any attention at all.
+    """
+    features = read_features(backbone, latents, prompts, words=task.words, settings=settings, generators=generators)
+    allowed = named_words(features) if settings.category_from_prompt else None
+    return task.decode(decoder(features), (backbone.image_size, backbone.image_size), allowed)
+
+
+def predict_images(
+    backbone: Backbone,
+    decoder: PDecoder,
+    task: Task,
+    images: Sequence[np.ndarray],
+    prompts: Sequence[str],
+    settings: config.Decoder,
+    *,
+    seed: int = 0,
+) -> list[Prediction]:
+    """Annotations of images of any size, at that size.
+
+    An image is squeezed into the backbone's square as a whole, and the annotation is stretched back. The noise
+    of image number i depends on the seed and on i alone.
+
+    Args:
+        images: uint8 H x W x 3 each.
+        prompts: one each, possibly empty.
+    """
+    predictions: list[Prediction] = []
+    for batch in batches(zip(images, prompts, strict=True), READING_BATCH):
+        squares = [squeeze(image, backbone.image_size) for image, _ in batch]
+        numbers = range(len(predictions), len(predictions) + len(batch))
+        found = predict(
+            backbone,
+            decoder,
+            task,
+            encode_images(backbone, squares),
+            [prompt for _, prompt in batch],
+            settings,
+            [torch.Generator().manual_seed(derived_seed(seed, 2, number)) for number in numbers],
+        )
+        for prediction, (image, _) in zip(found, batch, strict=True):
+            predictions.append(_stretched(task, prediction, backbone.image_size, image.shape[:2]))
+    return predictions
+
+
+def named_words(features: DiffusionFeatures) -> list[list[int]]:
+    """Per image the indices of the words that its prompt holds: the others have no attention anywhere."""
+    if not features.attention:
+        raise DatasetDMError(
+            "decoder.category_from_prompt needs a backbone with cross-attention: set it to false in params.yaml."
+        )
+    present = torch.stack([values.flatten(2).any(dim=2) for values in features.attention.values()]).any(dim=0)
+    return [row.nonzero().flatten().tolist() for row in present.cpu()]
+
+
+def save_decoder(
+    folder: Path, decoder: PDecoder, task: Task, settings: config.Decoder, backbone: Backbone, seed: int
+) -> None:
+    """Write `model.safetensors` and `config.json`, which hold all that `load_decoder` needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / WEIGHTS_FILE) as temporary:
+        save_file({name: value.contiguous() for name, value in decoder.state_dict().items()}, temporary)
+    write_json(folder / CONFIG_FILE, describe_decoder(task, settings, backbone, seed))
+
+
+def describe_decoder(task: Task, settings: config.Decoder, backbone: Backbone, seed: int) -> dict[str, Any]:
+    """The content of `config.json`."""
+    return {
+        "task": task.name,
+        "categories": [asdict(category) for category in task.categories],
+        "feature_info": [asdict(level) for level in backbone.feature_info],
+        "backbone_fingerprint": backbone.fingerprint,
+        "image_size": backbone.image_size,
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+    }
+
+
+def load_decoder(folder: Path | str, backbone: Backbone | None = None) -> tuple[PDecoder, Task, config.Decoder]:
+    """A trained decoder in evaluation mode, on the backbone's device, with its task and settings.
+
+    Args:
+        folder: as `train_decoder` left it.
+        backbone: where given, it has to be the one that the decoder was trained on.
+
+    Raises:
+        DatasetDMError: missing or damaged files, or another backbone.
+    """
+    folder = Path(folder)
+    remedy = "Train the decoder (again): python -m datasetdm train_decoder <benchmark>."
+    description = read_json(folder / CONFIG_FILE, remedy=remedy)
+    if backbone is not None and description["backbone_fingerprint"] != backbone.fingerprint:
+        raise DatasetDMError(
+            f"{folder} was trained on another diffusion backbone ({description['backbone_fingerprint']}, now "
+            f"{backbone.fingerprint}): put that backbone back, or train the decoder again."
+        )
+    task = build_task(description["task"], [Category(**record) for record in description["categories"]])
+    settings = config.Decoder.model_validate(description["settings"])
+    decoder = build_decoder(task, [FeatureLevel(**record) for record in description["feature_info"]], settings)
+    try:
+        decoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except FileNotFoundError:
+        raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {remedy}") from None
+    except Exception as error:  # safetensors has no common base for what a damaged file can bring about
+        raise DatasetDMError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {remedy}") from None
+    device = torch.device("cpu") if backbone is None else backbone.device
+    return decoder.to(device).eval(), task, settings
+
+
+def build_decoder(task: Task, feature_info: Sequence[FeatureLevel], settings: config.Decoder) -> PDecoder:
+    """A fresh decoder with the heads that the task asks for."""
+    return PDecoder(
+        feature_info,
+        len(task.words),
+        settings,
+        num_classes=len(task.categories),
+        uses_queries=task.uses_queries,
+        dense_channels=task.dense_channels,
+    )
+
+
+def decoder_fingerprint(folder: Path | str) -> str:
+    """Digest of weights and configuration, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        digest.update((Path(folder) / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class DecoderModel:
+    """Backbone and decoder as one model that annotates pictures, without any prompt.
+
+    Args:
+        backbone: the frozen diffusion model.
+        decoder: trained on it.
+        task: what it reads.
+        settings: how it reads.
+    """
+
+    def __init__(self, backbone: Backbone, decoder: PDecoder, task: Task, settings: config.Decoder):
+        self.backbone, self.decoder, self.task, self.settings = backbone, decoder, task, settings
+
+    @classmethod
+    def load(cls, folder: Path | str, backbone: Backbone) -> Self:
+        """The decoder in `folder` on its backbone; errors as in `load_decoder`."""
+        return cls(backbone, *load_decoder(folder, backbone))
+
+    def predict(self, images: np.ndarray | Sequence[np.ndarray]) -> list[Any]:
+        """Annotations (the task's target type) of uint8 images, N x H x W x 3 or a list of any sizes."""
+        prompts = [""] * len(images)
+        found = predict_images(self.backbone, self.decoder, self.task, list(images), prompts, self.settings)
+        return [prediction.target for prediction in found]
+
+
+def _mean(draws: Sequence[dict[int, torch.Tensor]]) -> dict[int, torch.Tensor]:
+    return {stride: reduce(torch.add, [draw[stride] for draw in draws]) / len(draws) for stride in draws[0]}
+
+
+def _stretched(task: Task, prediction: Prediction, side: int, size: tuple[int, ...]) -> Prediction:
+    height, width = size
+    if (height, width) == (side, side):
+        return prediction
+    matrix = resize_matrix((side, side), (height, width))
+    return Prediction(target=task.warp(prediction.target, matrix, (height, width)), score=prediction.score)

@@ -1,0 +1,128 @@
+"""What a task is: everything that differs between masks, depth and poses, behind one interface.
+
+The shared loops (`training.py`, `synthesis.py`, `augmentation.py`) know this interface alone.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+
+from datasetdm import config
+from datasetdm.structures import Category, Prediction, Sample
+
+
+class Evaluator(Protocol):
+    """The field's own metric, fed one image at a time."""
+
+    def add(self, target: Any, predicted: Any) -> None:
+        """Take in one image: the true and the predicted annotation."""
+
+    def compute(self) -> dict[str, float]:
+        """The metrics over all images taken in; names as in `Task.primary_metric`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """A synthetic annotation after the filters.
+
+    Attributes:
+        target: what is left of the annotation.
+        rejected: why the image is not used, or None where it is.
+        scores: figures for the manifest (plain numbers).
+    """
+
+    target: Any
+    rejected: str | None
+    scores: dict[str, float]
+
+
+class Task(ABC):
+    """One kind of annotation: its files, its geometry, its learning and its measure.
+
+    Args:
+        categories: the data set's categories; the label of a category is its index.
+    """
+
+    name: ClassVar[str]
+    primary_metric: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+    uses_queries: ClassVar[bool]  # switches on the P-Decoder's query transformer
+    dense_channels: ClassVar[int] = 0  # channels of the P-Decoder's dense head; 0 switches it off
+
+    def __init__(self, categories: Sequence[Category]):
+        self.categories = tuple(categories)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words whose cross-attention is read: the category names, in label order."""
+        return tuple(category.name for category in self.categories)
+
+    # --- files: <folder>/images/ and <folder>/annotations/<subset>.json (or what the task's format asks for)
+
+    @abstractmethod
+    def load(self, folder: Path, subset: str) -> Sequence[Sample]:
+        """The samples of a subset; images are read when a sample is asked for."""
+
+    @abstractmethod
+    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
+        """Write images (those not there yet) and annotations in the task's standard format."""
+
+    @abstractmethod
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """Check a written subset (loads, ids unique, annotation inside image); counts, or DatasetDMError."""
+
+    # --- geometry
+
+    @abstractmethod
+    def warp(self, target: Any, matrix: np.ndarray, size: tuple[int, int]) -> Any:
+        """The annotation under the affine map `matrix` (2 x 3, source to output pixels), cut to (height, width).
+
+        The convention is that of `cv2.warpAffine` without WARP_INVERSE_MAP, nearest sampling.
+        """
+
+    @abstractmethod
+    def merge(self, targets: Sequence[Any]) -> Any:
+        """One annotation out of several of the same image size that do not overlap (tiles of a splice)."""
+
+    # --- learning
+
+    @abstractmethod
+    def encode(self, target: Any, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+        """The annotation as training tensors at the resolution (height, width) of the mask features."""
+
+    @abstractmethod
+    def loss(
+        self, outputs: Mapping[str, Any], targets: Sequence[Mapping[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """Weighted loss terms (`loss_ce`, `loss_mask`, ...) of a batch; their sum is minimised."""
+
+    @abstractmethod
+    def decode(
+        self, outputs: Mapping[str, Any], size: tuple[int, int], allowed: Sequence[Sequence[int]] | None = None
+    ) -> list[Prediction]:
+        """Predictions of a batch at (height, width).
+
+        Args:
+            outputs: what the P-Decoder returned.
+            size: size of the image.
+            allowed: per image the labels that its prompt names; None rules no class out.
+        """
+
+    # --- judging
+
+    @abstractmethod
+    def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
+        """The filters of the synthetic set; they look at nothing but the prediction."""
+
+    @abstractmethod
+    def evaluator(self, size: tuple[int, int]) -> Evaluator:
+        """A fresh evaluator for images of about (height, width); area ranges scale with it."""
+
+    @abstractmethod
+    def draw(self, image: np.ndarray, target: Any) -> np.ndarray:
+        """The image (uint8 H x W x 3) with the annotation drawn over it, for people to look at."""

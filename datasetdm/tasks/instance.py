@@ -1,0 +1,201 @@
+"""Instance segmentation: a mask and a category for every object."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from datasetdm import config
+from datasetdm.decoder.set_loss import SetLoss
+from datasetdm.errors import DatasetDMError
+from datasetdm.evaluation.coco import CocoMaskEvaluator
+from datasetdm.formats.coco import CocoSplit, load_coco, save_coco
+from datasetdm.structures import Category, Instances, Prediction, Sample
+from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.tasks.drawing import draw_masks
+
+LOWEST_SCORE = 0.05  # what is less likely is no object to anyone and is not kept
+DUPLICATE_IOU = 0.7  # two queries that agree this much mean the same object, whatever they call it
+
+
+class InstanceTask(Task):
+    """Objects as `Instances`: the target of a sample and what is predicted for it."""
+
+    name: ClassVar[str] = "instance"
+    primary_metric: ClassVar[str] = "mask_ap"
+    uses_queries: ClassVar[bool] = True
+
+    def __init__(self, categories: Sequence[Category]):
+        super().__init__(categories)
+        self._criterion = SetLoss()
+
+    # --- files
+
+    def load(self, folder: Path, subset: str) -> CocoSplit:
+        """The samples of `<folder>/annotations/<subset>.json` with images in `<folder>/images/`."""
+        file = folder / "annotations" / f"{subset}.json"
+        split = load_coco(file, folder / "images")
+        if split.categories != self.categories:
+            raise DatasetDMError(
+                f"{file} has other categories than this benchmark ({len(split.categories)} against "
+                f"{len(self.categories)}, or other names or ids): make it again from the same data set."
+            )
+        return split
+
+    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
+        """Write COCO JSON with run-length encoded masks, and the images that are not there yet."""
+        save_coco(folder / "annotations" / f"{subset}.json", folder / "images", samples, self.categories)
+
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """Read all of a subset; counts of `images` and `objects` (crowds aside).
+
+        The loader refuses ids used twice, masks outside their image, and images that are missing, damaged or
+        of another size than their record.
+        """
+        split = self.load(folder, subset)
+        counts = {"images": 0, "objects": 0}
+        for sample in split:
+            counts["images"] += 1
+            counts["objects"] += int((~sample.target.crowd).sum())
+        return counts
+
+    # --- geometry
+
+    def warp(self, target: Instances, matrix: np.ndarray, size: tuple[int, int]) -> Instances:
+        """See `Task.warp`; objects without a pixel left are dropped."""
+        height, width = size
+        masks = np.zeros((len(target), height, width), dtype=bool)
+        for warped, mask in zip(masks, target.masks, strict=True):
+            warped[:] = cv2.warpAffine(mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
+        moved = Instances(masks=masks, labels=target.labels, scores=target.scores, crowd=target.crowd)
+        return moved.select(np.flatnonzero(masks.any(axis=(1, 2))))
+
+    def merge(self, targets: Sequence[Instances]) -> Instances:
+        """All objects of the parts, in their order."""
+        return Instances(
+            masks=np.concatenate([target.masks for target in targets]),
+            labels=np.concatenate([target.labels for target in targets]),
+            scores=np.concatenate([target.scores for target in targets]),
+            crowd=np.concatenate([target.crowd for target in targets]),
+        )
+
+    # --- learning
+
+    def encode(self, target: Instances, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+        """`masks` (float16, N x h x w, the share of each cell that is covered) and `labels` (int64), no crowds."""
+        target = target.select(~target.crowd)
+        masks = torch.from_numpy(target.masks).to(torch.float32)
+        if len(masks):
+            masks = F.interpolate(masks[:, None], size=size, mode="area")[:, 0]
+        else:
+            masks = masks.new_zeros((0, *size))
+        return {"masks": masks.half(), "labels": torch.from_numpy(target.labels)}
+
+    def loss(
+        self, outputs: Mapping[str, Any], targets: Sequence[Mapping[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """`loss_ce`, `loss_mask` and `loss_dice` of the set loss with the paper's weights (2, 5, 5; no object 0.1)."""
+        return self._criterion(outputs, targets)
+
+    @torch.no_grad()
+    def decode(
+        self, outputs: Mapping[str, Any], size: tuple[int, int], allowed: Sequence[Sequence[int]] | None = None
+    ) -> list[Prediction]:
+        """One object per query, best first: score = class probability x mean mask probability (as in the paper).
+
+        Masks may overlap here, which average precision does not mind; `accept` resolves that. Duplicates are
+        suppressed.
+        """
+        logits, masks = outputs["pred_logits"].float().cpu(), outputs["pred_masks"].float().cpu()
+        if allowed is not None:
+            logits = _rule_out(logits, allowed)
+        probabilities = logits.softmax(dim=-1)[..., :-1]
+        return [_read(*image, size) for image in zip(probabilities, masks, strict=True)]
+
+    # --- judging
+
+    def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
+        """Objects above `score_threshold` and `min_area`, `max_instances` at the most, made disjoint.
+
+        An annotation holds the visible pixels of each object: where two claim a pixel, the likelier has it.
+        """
+        found: Instances = prediction.target
+        likely = found.select(np.flatnonzero(found.scores >= settings.score_threshold)[: settings.max_instances])
+        smallest = settings.min_area * found.masks.shape[1] * found.masks.shape[2]
+        apart = _disjoint(likely)
+        kept = apart.select(apart.masks.sum(axis=(1, 2)) >= max(smallest, 1))
+        rejected = None
+        if not len(likely):
+            rejected = "no object above the score threshold"
+        elif not len(kept):
+            rejected = "no object above the minimum area"
+        return Acceptance(
+            target=kept,
+            rejected=rejected,
+            scores={
+                "num_objects": float(len(kept)),
+                "score": float(kept.scores.mean()) if len(kept) else 0.0,
+                "best_score": float(found.scores.max(initial=0.0)),
+                "covered_area": float(kept.masks.any(axis=0).mean()),
+            },
+        )
+
+    def evaluator(self, size: tuple[int, int]) -> CocoMaskEvaluator:
+        """COCO's mask AP."""
+        return CocoMaskEvaluator([category.name for category in self.categories], size)
+
+    def draw(self, image: np.ndarray, target: Instances) -> np.ndarray:
+        """Coloured masks with category and score, on an enlarged picture where the image is small."""
+        texts = [
+            self.categories[label].name + (f" {score:.2f}" if score < 1 else "")
+            for label, score in zip(target.labels, target.scores, strict=True)
+        ]
+        return draw_masks(image, target.masks, texts)
+
+
+def _rule_out(logits: torch.Tensor, allowed: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Logits (B x Q x classes + 1) with minus infinity for the classes that are not allowed."""
+    ruled_out = torch.ones(len(logits), 1, logits.shape[-1], dtype=torch.bool)
+    ruled_out[..., -1] = False
+    for image, labels in zip(ruled_out, allowed, strict=True):
+        image[0, list(labels)] = False
+    return logits.masked_fill(ruled_out, -torch.inf)
+
+
+def _read(probabilities: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> Prediction:
+    """The objects of one image, of Q x classes probabilities and Q x h x w mask logits."""
+    class_scores, labels = probabilities.max(dim=-1)
+    likely = class_scores >= LOWEST_SCORE
+    class_scores, labels, masks = class_scores[likely], labels[likely], masks[likely]
+    if not len(masks):
+        return Prediction(target=Instances.empty(*size), score=0.0)
+    inside = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False)[:, 0].sigmoid()
+    covered = inside > 0.5
+    scores = class_scores * (inside * covered).sum(dim=(1, 2)) / covered.sum(dim=(1, 2)).clamp(min=1)
+    order = scores.argsort(descending=True, stable=True)
+    order = order[scores[order] >= LOWEST_SCORE]
+    found = Instances.of(covered[order].numpy(), labels[order].numpy(), scores[order].numpy())
+    found = found.select(_distinct(found.masks))
+    return Prediction(target=found, score=float(found.scores.mean()) if len(found) else 0.0)
+
+
+def _distinct(masks: np.ndarray) -> np.ndarray:
+    """Indices of the masks (best first) that are no duplicates of a better one."""
+    flat = masks.reshape(len(masks), masks.shape[1] * masks.shape[2]).astype(np.float32)
+    overlap, areas = flat @ flat.T, flat.sum(axis=1)
+    iou = overlap / np.maximum(areas[:, None] + areas[None] - overlap, 1)
+    kept: list[int] = []
+    for index in range(len(masks)):
+        if not kept or iou[index, kept].max() < DUPLICATE_IOU:
+            kept.append(index)
+    return np.array(kept, dtype=np.int64)
+
+
+def _disjoint(found: Instances) -> Instances:
+    """The same objects (best first), every pixel left to the first that has it."""
+    taken = np.cumsum(found.masks, axis=0) > 1
+    return Instances(masks=found.masks & ~taken, labels=found.labels, scores=found.scores, crowd=found.crowd)

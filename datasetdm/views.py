@@ -1,0 +1,310 @@
+"""Augmented views of the labelled images, and the frozen backbone's features of them, computed once.
+
+The backbone is frozen, so that a view costs one pass of it and not one per training step.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+
+from datasetdm import config
+from datasetdm.decoder.p_decoder import mask_size
+from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.words import word_forms
+from datasetdm.errors import DatasetDMError
+from datasetdm.structures import DiffusionFeatures, Sample
+from datasetdm.tasks.base import Task
+
+SCALES = (0.7, 1.4)  # how far a view zooms out and in
+SPLICE_SHARE = 0.25  # of the views show parts of two images side by side
+COLOUR_JITTER = 0.25  # largest relative change of brightness, contrast and saturation
+GENERIC_PROMPT = "a photo"
+EXTRACTION_BATCH = 8
+MEMORY_SHARE = 0.7  # of the machine's memory that the cache may take
+
+T = TypeVar("T")
+
+IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A square picture with its prompt and annotation."""
+
+    image: np.ndarray
+    prompt: str
+    target: Any
+
+
+@dataclass(frozen=True)
+class ViewCache:
+    """Features and training targets of all views.
+
+    Attributes:
+        features: N views in float16 on the CPU, attention averaged over its layers.
+        targets: what `Task.encode` made of each view's annotation.
+    """
+
+    features: DiffusionFeatures
+    targets: list[dict[str, torch.Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batch(
+        self, index: torch.Tensor, device: torch.device
+    ) -> tuple[DiffusionFeatures, list[Mapping[str, torch.Tensor]]]:
+        """Features (float32) and targets of the views `index` on `device`."""
+        features = self.features.apply(lambda values: values[index].to(device, torch.float32))
+        targets = [self.targets[position] for position in index.tolist()]
+        return features, [{key: value.to(device) for key, value in target.items()} for target in targets]
+
+
+def cache_views(
+    backbone: Backbone,
+    task: Task,
+    samples: Sequence[Sample],
+    settings: config.Decoder,
+    *,
+    seed: int,
+    progress: Callable[[str], None] = print,
+) -> ViewCache:
+    """Draw `views_per_image` views of every sample and read their features.
+
+    A view depends on the seed, its sample's position and its own number alone. The first view of a sample is
+    the whole image as it is.
+
+    Raises:
+        DatasetDMError: no samples, or features that would not fit into memory.
+    """
+    if not len(samples):
+        raise DatasetDMError(
+            "There is no labelled image to train the decoder on: raise ingest.num_real in params.yaml."
+        )
+    total = len(samples) * settings.views_per_image
+    storage: DiffusionFeatures | None = None
+    targets: list[dict[str, torch.Tensor]] = []
+    for views in batches(draw_views(task, samples, settings, backbone.image_size, seed), EXTRACTION_BATCH):
+        start, stop = len(targets), len(targets) + len(views)
+        features = _extract(backbone, task, views, settings, range(start, stop), seed)
+        storage = storage or _allocate(features, total)
+        _store(storage, features, slice(start, stop))
+        targets += [task.encode(view.target, mask_size(features)) for view in views]
+        if stop == total or start // 200 != stop // 200:
+            progress(f"features of {stop} of {total} views")
+    assert storage is not None
+    return ViewCache(storage, targets)
+
+
+def draw_views(task: Task, samples: Sequence[Sample], settings: config.Decoder, side: int, seed: int) -> Iterator[View]:
+    """The views of all samples in turn, `side` pixels square."""
+    for position in range(len(samples)):
+        sample = to_square(task, samples[position], side)
+        for number in range(settings.views_per_image):
+            rng = np.random.default_rng([seed, position, number])
+            prompt = sample.caption
+            if number == 0:
+                view = sample
+            else:
+                view = random_view(task, sample, rng)
+                if len(samples) > 1 and rng.random() < SPLICE_SHARE:
+                    partner = (position + int(rng.integers(1, len(samples)))) % len(samples)
+                    other = random_view(task, to_square(task, samples[partner], side), rng)
+                    view = splice_two(task, view, other, rng)
+                    prompt = "; ".join(filter(None, (prompt, other.caption)))
+            yield View(
+                image=view.image,
+                prompt=vary_prompt(prompt, task.words, settings.prompt_noise, rng),
+                target=view.target,
+            )
+
+
+def to_square(task: Task, sample: Sample, side: int) -> Sample:
+    """A sample as the backbone takes it; see `squeeze`."""
+    height, width = sample.image.shape[:2]
+    if (height, width) == (side, side):
+        return sample
+    target = task.warp(sample.target, resize_matrix((height, width), (side, side)), (side, side))
+    return _changed(sample, squeeze(sample.image, side), target)
+
+
+def squeeze(image: np.ndarray, side: int) -> np.ndarray:
+    """The whole image resized to `side` x `side`; nothing is cut off or padded, the proportions change instead."""
+    height, width = image.shape[:2]
+    if (height, width) == (side, side):
+        return image
+    shrinking = height * width > side * side
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+
+
+def resize_matrix(source: tuple[int, int], output: tuple[int, int]) -> np.ndarray:
+    """The 2 x 3 map of a resize from (height, width) to (height, width); pixel centres lie on whole numbers."""
+    scale_y, scale_x = output[0] / source[0], output[1] / source[1]
+    return np.array([[scale_x, 0.0, (scale_x - 1) / 2], [0.0, scale_y, (scale_y - 1) / 2]])
+
+
+def random_view(task: Task, sample: Sample, rng: np.random.Generator) -> Sample:
+    """The square sample mirrored or not, zoomed, shifted and tinted.
+
+    What zooming out uncovers is filled with mirror images of the picture *and of its annotation*, so that the
+    view is labelled exactly all over.
+    """
+    side = sample.image.shape[0]
+    zoom = float(np.exp(rng.uniform(*np.log(SCALES))))
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    shift = rng.uniform(-0.5, 0.5, size=2) * abs(zoom - 1) * side
+    centre = (side - 1) / 2
+    matrix = np.array(
+        [
+            [flip * zoom, 0.0, centre - flip * zoom * centre + shift[0]],
+            [0.0, zoom, centre - zoom * centre + shift[1]],
+        ]
+    )
+    image = cv2.warpAffine(sample.image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    mirrors = _mirrors(side) if zoom < 1 else [IDENTITY]
+    parts = [task.warp(sample.target, _compose(matrix, mirror), (side, side)) for mirror in mirrors]
+    return _changed(sample, _tint(image, rng), task.merge(parts))
+
+
+def splice_two(task: Task, first: Sample, second: Sample, rng: np.random.Generator) -> Sample:
+    """A part of each of two square samples side by side or one above the other, at true scale."""
+    side = first.image.shape[0]
+    cut = int(rng.uniform(0.3, 0.7) * side)
+    image = first.image.copy()
+    if rng.random() < 0.5:
+        image[:, cut:] = second.image[:, cut:]
+        windows = ((0, 0, side, cut), (0, cut, side, side))
+    else:
+        image[cut:] = second.image[cut:]
+        windows = ((0, 0, cut, side), (cut, 0, side, side))
+    parts = [
+        _window(task, sample.target, window, side) for sample, window in zip((first, second), windows, strict=True)
+    ]
+    return _changed(first, image, task.merge(parts))
+
+
+def vary_prompt(prompt: str, words: Sequence[str], noise: config.PromptNoise, rng: np.random.Generator) -> str:
+    """The prompt as it is, or none, or a generic one, or with words left out or one word wrong.
+
+    Else the decoder would read the labels off the text, and fail on images that do not follow their prompt.
+    """
+    kinds = np.cumsum([noise.empty, noise.generic, noise.drop_word, noise.wrong_word])
+    kind = int(np.searchsorted(kinds, rng.random(), side="right"))
+    if kind == 0:
+        return ""
+    if kind == 1:
+        return GENERIC_PROMPT
+    named = [word for word in words if _mention(word).search(prompt)]
+    if kind == 2 and named:
+        dropped = [word for word in named if rng.random() < 0.5] or [named[int(rng.integers(len(named)))]]
+        for word in dropped:
+            prompt = _mention(word).sub("", prompt)
+        return " ".join(prompt.split())
+    others = [word for word in words if word not in named]
+    if kind == 3 and named and others:
+        wrong = others[int(rng.integers(len(others)))]
+        return _mention(named[int(rng.integers(len(named)))]).sub(wrong, prompt)
+    return prompt
+
+
+def _mention(word: str) -> re.Pattern[str]:
+    forms = sorted(word_forms(word), key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, forms))})\b", re.IGNORECASE)
+
+
+def _tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    brightness, contrast, saturation = 1 + rng.uniform(-COLOUR_JITTER, COLOUR_JITTER, size=3)
+    values = image.astype(np.float32) * brightness
+    values = (values - values.mean()) * contrast + values.mean()
+    grey = values.mean(axis=2, keepdims=True)
+    return ((values - grey) * saturation + grey).clip(0, 255).astype(np.uint8)
+
+
+def _mirrors(side: int) -> list[np.ndarray]:
+    """Maps of a picture to itself and to its eight mirrored neighbours, as in cv2.BORDER_REFLECT."""
+    axis = ((1.0, 0.0), (-1.0, -1.0), (-1.0, 2.0 * side - 1.0))  # (factor, offset): itself, before, after
+    return [np.array([[fx, 0.0, ox], [0.0, fy, oy]]) for fx, ox in axis for fy, oy in axis]
+
+
+def _compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The 2 x 3 map that does `inner` first."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def _window(task: Task, target: Any, window: tuple[int, int, int, int], side: int) -> Any:
+    """The annotation within (top, left, bottom, right), at its place, and nothing elsewhere."""
+    top, left, bottom, right = window
+    inward = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]])
+    back = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
+    return task.warp(task.warp(target, inward, (bottom - top, right - left)), back, (side, side))
+
+
+def _changed(sample: Sample, image: np.ndarray, target: Any) -> Sample:
+    return Sample(name=sample.name, image=image, caption=sample.caption, target=target, image_id=sample.image_id)
+
+
+@torch.no_grad()
+def _extract(
+    backbone: Backbone, task: Task, views: Sequence[View], settings: config.Decoder, numbers: range, seed: int
+) -> DiffusionFeatures:
+    """Features of a few views, each at its own random noise level."""
+    low, high = settings.train_timesteps
+    generators = [torch.Generator().manual_seed(derived_seed(seed, 1, number)) for number in numbers]
+    timesteps = [int(torch.randint(low, high + 1, (1,), generator=generator)) for generator in generators]
+    features = backbone.extract(
+        encode_images(backbone, [view.image for view in views]),
+        [view.prompt for view in views],
+        timestep=timesteps,
+        words=task.words,
+        generators=generators,
+    )
+    return DiffusionFeatures(
+        maps=features.maps,
+        attention={stride: values.mean(dim=2, keepdim=True) for stride, values in features.attention.items()},
+    )
+
+
+def encode_images(backbone: Backbone, images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Latents of uint8 images that have the backbone's size."""
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        return backbone.encode(stacked.to(backbone.device, torch.float32) / 127.5 - 1)
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last possibly shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def derived_seed(*numbers: int) -> int:
+    """A seed of its own for every tuple of numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:
+    storage = features.apply(lambda values: torch.empty(0, *values.shape[1:], dtype=torch.float16))
+    tensors = [*storage.maps.values(), *storage.attention.values()]
+    size = sum(2 * total * int(np.prod(values.shape[1:])) for values in tensors)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > MEMORY_SHARE * memory:
+        raise DatasetDMError(
+            f"The features of {total} views take {size / 2**30:.1f} GiB, more than this machine's "
+            f"{memory / 2**30:.1f} GiB of memory allow: lower decoder.views_per_image in params.yaml."
+        )
+    return storage.apply(lambda values: values.new_empty(total, *values.shape[1:]))
+
+
+def _store(storage: DiffusionFeatures, features: DiffusionFeatures, place: slice) -> None:
+    limit = torch.finfo(torch.float16).max
+    for stored, new in ((storage.maps, features.maps), (storage.attention, features.attention)):
+        for stride, values in new.items():
+            stored[stride][place] = values.clamp(-limit, limit).to("cpu", torch.float16)
