@@ -1,0 +1,74 @@
+"""The command line: `python -m datasetdm <stage> <benchmark>`, or `run` for the whole chain."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from dotenv import load_dotenv
+
+from datasetdm.config import load_params
+from datasetdm.errors import DatasetDMError
+
+STAGE_NAMES = ("ingest", "train_decoder", "write_prompts", "synthesize", "augment", "train_downstream", "compare")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 2 bad input, told in one paragraph)."""
+    load_dotenv(".env")
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except DatasetDMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="datasetdm", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name in STAGE_NAMES:
+        _add(commands, name, _run_one, help=f"run the stage {name}", stage=name)
+    run = _add(commands, "run", _run_chain, help="run the whole chain")
+    run.add_argument("--until", choices=STAGE_NAMES, default=STAGE_NAMES[-1], help="the last stage to run")
+    _add(commands, "show", _show, help="print the results table")
+    return parser
+
+
+def _add(commands, name, command, *, help, **defaults) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
+    parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
+    parser.add_argument("--study", action="store_true", help="at study size (the block `study`), in data/study")
+    parser.set_defaults(command=command, **defaults)
+    return parser
+
+
+def _run_one(options: argparse.Namespace) -> None:
+    _run(options, [options.stage])
+
+
+def _run_chain(options: argparse.Namespace) -> None:
+    _run(options, STAGE_NAMES[: STAGE_NAMES.index(options.until) + 1])
+
+
+def _run(options: argparse.Namespace, names: Sequence[str]) -> None:
+    load_params(study=options.study).benchmark(options.benchmark)  # tell mistakes before the slow imports
+    from datasetdm.stages import STAGES, open_context, run_stage
+
+    context = open_context(options.benchmark, study=options.study)
+    for name in names:
+        run_stage(STAGES[name], context)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from datasetdm.stages.context import missing, open_context
+
+    context = open_context(options.benchmark, study=options.study)
+    table = context.paths.reports / "table.md"
+    if not table.exists():
+        raise missing(context, table, "compare")
+    print(table.read_text(), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

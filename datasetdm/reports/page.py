@@ -1,0 +1,38 @@
+"""One self-contained page per benchmark: opens from disk, asks nothing of the network."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from datasetdm.reports.comparison import METRIC_TITLES
+
+
+def render_page(
+    metrics: Mapping[str, Any], *, plot: Path, galleries: Sequence[tuple[str, Path]], facts: Mapping[str, str]
+) -> str:
+    """The HTML of a comparison.
+
+    Args:
+        metrics: the content of `metrics.json`.
+        plot: the picture of the arms.
+        galleries: (title, picture) pairs.
+        facts: what a reader has to know of how the figures came about.
+    """
+    environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
+    environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
+    names = [name for name in METRIC_TITLES if any(name in arm for arm in metrics["arms"].values())]
+    return environment.get_template("comparison.html").render(
+        metrics=metrics,
+        names=names,
+        titles=METRIC_TITLES,
+        plot=_inline(plot),
+        galleries=[(title, _inline(picture)) for title, picture in galleries],
+        facts=facts,
+    )
+
+
+def _inline(picture: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()

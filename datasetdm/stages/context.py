@@ -1,0 +1,85 @@
+"""What every stage is handed: the benchmark, its settings and its paths."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from datasetdm import config
+from datasetdm.diffusion import load_backbone
+from datasetdm.diffusion.backbone import Backbone
+from datasetdm.errors import DatasetDMError
+from datasetdm.stages.paths import DATA, STUDY_DATA, Paths
+from datasetdm.structures import Category
+from datasetdm.tasks import build_task
+from datasetdm.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Context:
+    """One benchmark in the project of the current folder.
+
+    Attributes:
+        benchmark: its name in `params.yaml`.
+        params: all settings.
+        paths: where its outputs lie.
+        study: whether this is the study-sized run of `make study`.
+    """
+
+    benchmark: str
+    params: config.Params
+    paths: Paths
+    study: bool = False
+
+    @property
+    def settings(self) -> config.Benchmark:
+        """The benchmark's block of `params.yaml`."""
+        return self.params.benchmark(self.benchmark)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds over labelled subset and initialisation."""
+        return self.settings.seeds
+
+    @property
+    def world(self) -> str:
+        """`miniworld` where the embedded world stands in for real data, else `real`."""
+        return "miniworld" if self.settings.source.miniworld else "real"
+
+    def task(self) -> Task:
+        """The task, with the categories that ingestion found."""
+        return self.task_of(self.paths.real)
+
+    def task_of(self, real: Path) -> Task:
+        """The task, with the categories of the ingested folder `real`."""
+        file = real / "categories.json"
+        if not file.exists():
+            raise missing(self, real, "ingest")
+        records = json.loads(file.read_text())
+        return build_task(self.settings.task, [Category(**record) for record in records])
+
+    def backbone(self) -> Backbone:
+        """The frozen diffusion model, loaded once per process."""
+        return _backbone(self.params.backbone)
+
+
+def open_context(benchmark: str, *, study: bool = False) -> Context:
+    """The context of a benchmark, from `params.yaml` in the current folder."""
+    params = config.load_params(study=study)
+    params.benchmark(benchmark)  # a wrong name is told now
+    return Context(benchmark, params, Paths(STUDY_DATA if study else DATA, benchmark), study)
+
+
+def missing(context: Context, path: Path, stage: str) -> DatasetDMError:
+    """The error for an input that an earlier stage has to make."""
+    flag = " --study" if context.study else ""
+    return DatasetDMError(
+        f"{path} is missing. Make it with `python -m datasetdm {stage} {context.benchmark}{flag}`, or it and all "
+        f"before it with `dvc repro {stage}@{context.benchmark}` or `python -m datasetdm run "
+        f"{context.benchmark}{flag} --until {stage}`."
+    )
+
+
+@lru_cache(maxsize=1)
+def _backbone(settings: config.Backbone) -> Backbone:
+    return load_backbone(settings)

@@ -1,0 +1,64 @@
+"""Stage `ingest`: the few labelled images, the dev, test and oracle sets, out of the native layout."""
+
+from pathlib import Path
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.ingestion import check_no_leak, ingest
+from datasetdm.stages.checks import publish_checked
+from datasetdm.stages.context import Context
+from datasetdm.stages.stage import Check, Stage
+from datasetdm.structures import StageResult
+
+
+def subsets(context: Context) -> list[str]:
+    """The names of the annotation files that ingestion writes."""
+    few_shot = [f"few_shot_{seed}" for seed in context.seeds]
+    oracle = ["oracle"] if context.settings.ingest.num_oracle else []
+    return [*few_shot, "dev", *oracle, "test"]
+
+
+def finish(context: Context) -> StageResult:
+    """Select, copy and check; the whole stage, as it takes seconds."""
+    settings = context.settings
+    with publish_checked(context, STAGE, context.paths.real) as folder:
+        metrics = ingest(
+            settings.source,
+            settings.ingest,
+            context.seeds,
+            folder,
+        )
+    return StageResult(metrics={key: float(value) for key, value in metrics.items()})
+
+
+def _check_annotations(context: Context, folder: Path) -> dict[str, int]:
+    task = context.task_of(folder)
+    return {subset: task.check(folder, subset)["images"] for subset in subsets(context)}
+
+
+def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:
+    if not (folder / "annotations" / "test.json").exists():
+        raise DatasetDMError(f"{folder} has no test set: run `python -m datasetdm ingest {context.benchmark}` again.")
+    return check_no_leak(folder)
+
+
+STAGE = Stage(
+    name="ingest",
+    asset="real",
+    description="The few labelled images and the dev, test and oracle sets, taken out of the data set's native layout.",
+    upstream=(),
+    parameters=("task", "seeds", "source", "ingest"),
+    finish=finish,
+    output=lambda context: context.paths.real,
+    checks=(
+        Check(
+            name="annotations_valid",
+            description="Annotations load, ids are unique, masks lie inside their images.",
+            run=_check_annotations,
+        ),
+        Check(
+            name="no_test_image_in_training",
+            description="No test image, by name or by content, is in a set that training or choices read.",
+            run=_check_no_leak,
+        ),
+    ),
+)

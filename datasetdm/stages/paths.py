@@ -1,0 +1,58 @@
+"""Where everything lies: the only place that knows the layout of `data/`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DATA = Path("data")
+STUDY_DATA = DATA / "study"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The outputs of one benchmark below `data` (or `data/study`), relative to the project's root."""
+
+    data: Path
+    benchmark: str
+
+    @property
+    def real(self) -> Path:
+        """The few labelled images, dev, test and oracle: `images/`, `annotations/<subset>.json`."""
+        return self.data / "real" / self.benchmark
+
+    @property
+    def decoders(self) -> Path:
+        """One P-Decoder per seed, `<seed>/`."""
+        return self.data / "decoders" / self.benchmark
+
+    @property
+    def prompts(self) -> Path:
+        """The prompts, a table that a person may edit."""
+        return self.data / "prompts" / f"{self.benchmark}.csv"
+
+    @property
+    def synthetic(self) -> Path:
+        """Generated images, annotations per seed, `manifest.parquet`, previews."""
+        return self.data / "synthetic" / self.benchmark
+
+    @property
+    def augmented(self) -> Path:
+        """Spliced images and their annotations per seed."""
+        return self.data / "augmented" / self.benchmark
+
+    @property
+    def downstream(self) -> Path:
+        """Trained downstream models, `<arm>/<seed>/`."""
+        return self.data / "downstream" / self.benchmark
+
+    @property
+    def reports(self) -> Path:
+        """`metrics.json`, table, plots, page."""
+        return self.data / "reports" / self.benchmark
+
+    def work(self, stage: str) -> Path:
+        """Finished units of a stage, untracked: `<fingerprint>/` each."""
+        return self.data / ".work" / stage
+
+    def lock(self, stage: str) -> Path:
+        """Held while a stage publishes its output."""
+        return self.data / ".work" / f"{stage}_{self.benchmark}.lock"

@@ -1,0 +1,90 @@
+"""What a stage is, and the one way to run it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from datasetdm.stages.context import Context
+from datasetdm.structures import StageResult
+
+
+def _no_units(context: Context) -> list[str]:
+    return []
+
+
+def _no_unit(context: Context, key: str) -> None:
+    raise KeyError(key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Something that must hold of a stage's output; called before publishing and by Dagster.
+
+    Attributes:
+        name: short, in snake case.
+        description: what is promised, in a sentence.
+        run: looks at a folder and returns what it counted; raises DatasetDMError where it does not hold.
+    """
+
+    name: str
+    description: str
+    run: Callable[[Context, Path], dict[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the chain, for any benchmark.
+
+    Attributes:
+        name: the verb: CLI, DVC.
+        asset: the noun: the Dagster asset is `<asset>_<benchmark>`.
+        description: one sentence for people.
+        upstream: names of the stages whose outputs it reads.
+        parameters: the keys of the benchmark's block that it depends on.
+        uses_backbone: whether it reads the diffusion model.
+        plan: the keys of the units that are missing.
+        run_unit: makes one unit; safe to repeat, safe beside other callers.
+        finish: checks, assembles and publishes the output, logs it, and tells of it.
+        checks: what `finish` checks before publishing.
+        output: the published path.
+    """
+
+    name: str
+    asset: str
+    description: str
+    upstream: tuple[str, ...]
+    parameters: tuple[str, ...]
+    finish: Callable[[Context], StageResult]
+    output: Callable[[Context], Path]
+    plan: Callable[[Context], list[str]] = _no_units
+    run_unit: Callable[[Context, str], None] = _no_unit
+    uses_backbone: bool = False
+    checks: Sequence[Check] = ()
+
+    @property
+    def has_units(self) -> bool:
+        """Whether the work is cut into units."""
+        return self.plan is not _no_units
+
+
+def run_stage(stage: Stage, context: Context, say: Callable[[str], None] = print) -> StageResult:
+    """Run a stage from its first missing unit to its published output (what the CLI and DVC do)."""
+    start = time.perf_counter()
+    keys = stage.plan(context)
+    for number, key in enumerate(keys, 1):
+        say(f"{stage.name} {context.benchmark}: {key} ({number} of {len(keys)})")
+        stage.run_unit(context, key)
+    result = finish_stage(stage, context)
+    say(f"{stage.name} {context.benchmark}: done in {time.perf_counter() - start:.0f} s")
+    return result
+
+
+def finish_stage(stage: Stage, context: Context) -> StageResult:
+    """Publish the output of a stage, one caller at a time."""
+    lock = context.paths.lock(stage.name)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        return stage.finish(context)

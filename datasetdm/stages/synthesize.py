@@ -1,0 +1,196 @@
+"""Stage `synthesize`: the synthetic set; a unit is a shard of images with its annotations."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import pandas as pd
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import write_image
+from datasetdm.prompts import load_prompts
+from datasetdm.reading import decoder_fingerprint, load_decoder
+from datasetdm.reports.pictures import contact_sheet
+from datasetdm.stages.checks import publish_checked
+from datasetdm.stages.context import Context, missing
+from datasetdm.stages.record import record
+from datasetdm.stages.stage import Check, Stage
+from datasetdm.stages.units import digest, make_unit, unit_seconds
+from datasetdm.structures import Sample, StageResult
+from datasetdm.synthesis import Labeller, Order, accepted_sample, manifest_rows, synthesize, take_orders
+from datasetdm.tasks.base import Task
+
+NUM_PREVIEWS = 24
+
+
+def subsets(context: Context) -> list[str]:
+    """The names of the annotation files, one per seed of the labelled subset."""
+    return [f"seed_{seed}" for seed in context.seeds]
+
+
+def plan(context: Context) -> list[str]:
+    """The shards that are not drawn yet, by number."""
+    return [key for key, _, unit in _shards(context) if not unit.exists()]
+
+
+def run_unit(context: Context, key: str) -> None:
+    """Draw and annotate one shard."""
+    orders, unit = next((orders, unit) for name, orders, unit in _shards(context) if name == key)
+    make_unit(unit, lambda folder: _make_shard(context, orders, folder))
+
+
+def finish(context: Context) -> StageResult:
+    """Put the shards together: images, annotations per seed, manifest, previews."""
+    shards = [unit for _, _, unit in _shards(context)]
+    task = context.task()
+    with publish_checked(context, STAGE, context.paths.synthetic) as folder:
+        (folder / "images").mkdir()
+        for shard in shards:
+            for image in (shard / "images").iterdir():
+                os.link(image, folder / "images" / image.name)
+        for subset in subsets(context):
+            task.save(folder, subset, chain.from_iterable(task.load(shard, subset) for shard in shards))
+            _draw_previews(task, folder, subset)
+        manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
+        manifest.to_parquet(folder / "manifest.parquet", index=False)
+    result = _result(context, manifest, shards)
+    _record(context, result, sum(map(unit_seconds, shards)))
+    return result
+
+
+def _record(context: Context, result: StageResult, seconds: float) -> None:
+    paths, name = context.paths, context.benchmark
+    inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders, f"prompts_{name}": paths.prompts}
+    with record(context, STAGE, inputs=inputs, output=paths.synthetic, seconds=seconds) as run:
+        run.log_metrics(result.metrics)
+        for picture in result.pictures:
+            run.log_artifact(picture)
+
+
+def _shards(context: Context) -> list[tuple[str, list[Order], Path]]:
+    """Key, orders and folder of every shard; a shard is named by all that its content depends on."""
+    settings, paths = context.settings.synthesis, context.paths
+    if not paths.prompts.exists():
+        raise missing(context, paths.prompts, "write_prompts")
+    task = context.task()
+    prompts = load_prompts(paths.prompts, task.categories)
+    orders = take_orders(prompts, settings.num_images, task.words, settings.seed)
+    # How many images are drawn in all, and in what portions, is no property of a shard.
+    own = settings.model_dump(exclude={"num_images", "shard_size", "batch_size", "seed"})
+    labellers = [_decoder_fingerprint(context, seed) for seed in context.seeds]
+    common = digest(
+        own, context.backbone().fingerprint, context.settings.task, task.words, labellers, list(context.seeds)
+    )
+    shards = []
+    for number, start in enumerate(range(0, len(orders), settings.shard_size)):
+        part = orders[start : start + settings.shard_size]
+        unit = paths.work("synthesize") / digest(common, [vars(order) for order in part])
+        shards.append((f"shard_{number:05d}", part, unit))
+    return shards
+
+
+def _decoder_fingerprint(context: Context, seed: int) -> str:
+    folder = context.paths.decoders / str(seed)
+    if not folder.exists():
+        raise missing(context, folder, "train_decoder")
+    return decoder_fingerprint(folder)
+
+
+def _make_shard(context: Context, orders: list[Order], folder: Path) -> None:
+    task, backbone = context.task(), context.backbone()
+    labellers = list(_labellers(context))
+    accepted: dict[str, list[Sample]] = {labeller.name: [] for labeller in labellers}
+    rows = []
+    for labelled in synthesize(backbone, task, labellers, orders, context.settings.synthesis):
+        write_image(folder / "images" / labelled.order.name, labelled.image)
+        rows += manifest_rows(labelled, labellers, backbone, context.settings.synthesis)
+        for name, samples in accepted.items():
+            if (sample := accepted_sample(labelled, name)) is not None:
+                samples.append(sample)
+    for name, samples in accepted.items():
+        task.save(folder, name, samples)
+    pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
+
+
+def _labellers(context: Context) -> Iterator[Labeller]:
+    for seed in context.seeds:
+        decoder, _, settings = load_decoder(context.paths.decoders / str(seed), context.backbone())
+        yield Labeller(
+            name=f"seed_{seed}",
+            fingerprint=_decoder_fingerprint(context, seed),
+            decoder=decoder,
+            settings=settings,
+        )
+
+
+def _draw_previews(task: Task, folder: Path, subset: str) -> None:
+    samples = list(islice(task.load(folder, subset), NUM_PREVIEWS))
+    if samples:
+        pictures = [task.draw(sample.image, sample.target) for sample in samples]
+        write_image(folder / "previews" / f"{subset}.png", contact_sheet(pictures))
+
+
+def _result(context: Context, manifest: pd.DataFrame, shards: list[Path]) -> StageResult:
+    reasons = manifest["rejected"].fillna("accepted").groupby(manifest["decoder"]).value_counts()
+    return StageResult(
+        metrics={
+            "images": float(manifest["image"].nunique()),
+            "accepted_fraction": float(manifest["accepted"].mean()),
+            "seconds_per_image": sum(map(unit_seconds, shards)) / manifest["image"].nunique(),
+        },
+        pictures=[str(path) for path in sorted((context.paths.synthetic / "previews").glob("*.png"))],
+        tables={"Accepted and rejected": reasons.rename("images").reset_index().to_markdown(index=False)},
+    )
+
+
+def _check(context: Context, folder: Path) -> dict[str, int]:
+    task = context.task()
+    counts = {subset: task.check(folder, subset)["images"] for subset in subsets(context)}
+    if not all(counts.values()):
+        empty = [subset for subset, count in counts.items() if count == 0]
+        raise DatasetDMError(
+            f"No synthetic image of {context.benchmark} was accepted for {', '.join(empty)}: lower "
+            f"synthesis.score_threshold or synthesis.min_area in params.yaml, or train the decoder for longer."
+        )
+    return counts
+
+
+def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
+    manifest = pd.read_parquet(folder / "manifest.parquet")
+    accepted = manifest[manifest["accepted"]].groupby("decoder").size()
+    task = context.task()
+    for subset in subsets(context):
+        listed, written = int(accepted.get(subset, 0)), len(task.load(folder, subset))
+        if listed != written:
+            raise DatasetDMError(
+                f"{folder / 'manifest.parquet'} accepts {listed} images of {subset}, its annotations hold "
+                f"{written}: run `python -m datasetdm synthesize {context.benchmark}` again."
+            )
+    return {"rows": len(manifest)}
+
+
+STAGE = Stage(
+    name="synthesize",
+    asset="synthetic",
+    description="Images drawn by the diffusion model, with the annotations that the P-Decoder reads off it.",
+    upstream=("ingest", "train_decoder", "write_prompts"),
+    parameters=("task", "seeds", "synthesis"),
+    uses_backbone=True,
+    plan=plan,
+    run_unit=run_unit,
+    finish=finish,
+    output=lambda context: context.paths.synthetic,
+    checks=(
+        Check(
+            name="annotations_valid",
+            description="Annotations load, ids are unique, masks lie inside their images, no set is empty.",
+            run=_check,
+        ),
+        Check(
+            name="manifest_complete",
+            description="The manifest and the annotations name the same accepted images.",
+            run=_check_manifest,
+        ),
+    ),
+)

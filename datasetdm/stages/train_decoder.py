@@ -1,0 +1,100 @@
+"""Stage `train_decoder`: one P-Decoder per seed, on the few labelled images; a unit is one training."""
+
+import json
+import shutil
+from pathlib import Path
+
+from datasetdm.reading import load_decoder
+from datasetdm.stages.checks import publish_checked
+from datasetdm.stages.context import Context, missing
+from datasetdm.stages.record import experiment, finite, log_curves, record
+from datasetdm.stages.stage import Check, Stage
+from datasetdm.stages.units import digest, make_unit, unit_seconds
+from datasetdm.structures import StageResult
+from datasetdm.tracking import promote
+from datasetdm.training import train_decoder
+
+
+def _unit(context: Context, seed: int) -> Path:
+    real = context.paths.real
+    few_shot, dev = (real / "annotations" / f"{name}.json" for name in (f"few_shot_{seed}", "dev"))
+    if not (few_shot.exists() and dev.exists()):
+        raise missing(context, few_shot, "ingest")
+    fingerprint = digest(
+        context.settings.task, seed, context.settings.decoder, context.backbone().fingerprint, few_shot, dev
+    )
+    return context.paths.work("train_decoder") / fingerprint
+
+
+def plan(context: Context) -> list[str]:
+    """The seeds whose decoder is not trained yet."""
+    return [str(seed) for seed in context.seeds if not _unit(context, seed).exists()]
+
+
+def run_unit(context: Context, key: str) -> None:
+    """Train the decoder of one seed. A training that was cut off goes on from its last checkpoint."""
+    seed, task = int(key), context.task()
+    unit = _unit(context, seed)
+
+    def work(folder: Path) -> None:
+        train_decoder(
+            context.backbone(),
+            task,
+            task.load(context.paths.real, f"few_shot_{seed}"),
+            task.load(context.paths.real, "dev"),
+            context.settings.decoder,
+            seed=seed,
+            out=folder,
+            resume=unit.with_suffix(".resume"),
+        )
+
+    make_unit(unit, work)
+    shutil.rmtree(unit.with_suffix(".resume"), ignore_errors=True)
+
+
+def finish(context: Context) -> StageResult:
+    """Publish the decoders, with the dev figures of all seeds side by side."""
+    with publish_checked(context, STAGE, context.paths.decoders) as folder:
+        for seed in context.seeds:
+            shutil.copytree(_unit(context, seed), folder / str(seed))
+    metrics: dict[str, float] = {}
+    for seed in context.seeds:
+        metrics |= {f"seed_{seed}/{name}": value for name, value in _record(context, seed).items()}
+    promote(f"{experiment(context)}_decoder", f"dev/{context.task().primary_metric}")
+    return StageResult(metrics=metrics)
+
+
+def _record(context: Context, seed: int) -> dict[str, float]:
+    """Tell MLflow of one decoder; returns its dev figures."""
+    folder = context.paths.decoders / str(seed)
+    figures = finite(json.loads((folder / "metrics.json").read_text()))
+    inputs = {f"real_{context.benchmark}": context.paths.real}
+    seconds = unit_seconds(_unit(context, seed))
+    with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, seed=seed) as run:
+        run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
+        log_curves(run, folder / "curves.csv")
+        run.register_model(
+            f"{experiment(context)}_decoder", folder, loader="datasetdm.stages.registry:load_decoder_model"
+        )
+    return figures
+
+
+def _check_loads(context: Context, folder: Path) -> dict[str, int]:
+    for seed in context.seeds:
+        load_decoder(folder / str(seed))
+    return {"decoders": len(context.seeds)}
+
+
+STAGE = Stage(
+    name="train_decoder",
+    asset="p_decoder",
+    description="The P-Decoder: reads annotations off the frozen diffusion model, trained on the few labelled images.",
+    upstream=("ingest",),
+    parameters=("task", "seeds", "decoder"),
+    uses_backbone=True,
+    plan=plan,
+    run_unit=run_unit,
+    finish=finish,
+    output=lambda context: context.paths.decoders,
+    checks=(Check(name="decoders_load", description="Every decoder loads back.", run=_check_loads),),
+)

@@ -1,0 +1,78 @@
+"""Units of work that survive a crash.
+
+A unit (a shard of images, one training) is a folder named by the digest of all that it depends on. What
+is there is finished: it was assembled beside and renamed. Two callers may work on the same stage at the
+same time; a lock per unit keeps them apart, and the system frees it when its holder dies.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel
+
+from datasetdm.formats.files import replacing
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+
+
+def digest(*parts: Any) -> str:
+    """A short sha256 over settings, numbers, texts and files.
+
+    A `Path` to a file counts by content. A folder counts by the content of all its files, except for
+    images, which count by name and size: annotations carry what a stage reads, and hashing 80 000 images
+    at every look would take longer than the look.
+    """
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(_bytes_of(part))
+        state.update(b"\0")
+    return state.hexdigest()[:16]
+
+
+def _bytes_of(part: Any) -> bytes:
+    if isinstance(part, Path):
+        return _file_digest(part) if part.is_file() else _folder_digest(part)
+    if isinstance(part, BaseModel):
+        part = part.model_dump(mode="json")
+    return json.dumps(part, sort_keys=True, default=str).encode()
+
+
+def _file_digest(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _folder_digest(folder: Path) -> bytes:
+    state = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state.update(file.relative_to(folder).as_posix().encode())
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            state.update(str(file.stat().st_size).encode())
+        else:
+            state.update(_file_digest(file))
+    return state.digest()
+
+
+def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
+    """Make the unit `folder` unless it is there; `work` fills a temporary folder, which is then renamed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if folder.exists():
+            return
+        start = time.perf_counter()
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            work(temporary)
+        # Beside the unit, not in it: outputs hold nothing that changes from run to run.
+        folder.with_suffix(".seconds").write_text(f"{time.perf_counter() - start:.3f}")
+
+
+def unit_seconds(folder: Path) -> float:
+    """How long the unit took to make; 0 where that is not known."""
+    file = folder.with_suffix(".seconds")
+    return float(file.read_text()) if file.exists() else 0.0

@@ -1,0 +1,44 @@
+"""Stage `write_prompts`: what the diffusion model is asked to draw, a table that a person may edit."""
+
+from pathlib import Path
+
+from datasetdm.prompts import load_prompts, save_prompts, write_prompts
+from datasetdm.stages.context import Context, missing
+from datasetdm.stages.stage import Check, Stage
+from datasetdm.structures import StageResult
+
+
+def finish(context: Context) -> StageResult:
+    """Write the prompts of the benchmark's categories."""
+    categories = context.task().categories
+    frame = write_prompts(categories, context.settings.prompts)
+    save_prompts(frame, context.paths.prompts)
+    load_prompts(context.paths.prompts, categories)
+    return StageResult(
+        metrics={"prompts": float(len(frame)), "distinct": float(frame["prompt"].nunique())},
+        tables={"First prompts": frame.head(10).to_markdown(index=False)},
+    )
+
+
+def _check_prompts(context: Context, file: Path) -> dict[str, int]:
+    if not file.exists():
+        raise missing(context, file, "write_prompts")
+    return {"prompts": len(load_prompts(file, context.task().categories))}
+
+
+STAGE = Stage(
+    name="write_prompts",
+    asset="prompts",
+    description="Prompts over the categories, balanced per class, in a table that a person may edit.",
+    upstream=("ingest",),
+    parameters=("task", "prompts"),
+    finish=finish,
+    output=lambda context: context.paths.prompts,
+    checks=(
+        Check(
+            name="prompts_valid",
+            description="Every prompt has text and names known categories only.",
+            run=_check_prompts,
+        ),
+    ),
+)

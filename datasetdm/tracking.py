@@ -1,0 +1,322 @@
+"""The MLflow run around a stage, and the model registry; the only importer of mlflow.
+
+One experiment per benchmark. The store is the one that `MLFLOW_TRACKING_URI` names, else
+`mlflow/mlflow.db` with its artifacts in `mlflow/artifacts`, in the project's root (the current folder).
+SQLite has one writer, so a run holds a file lock there: open it when a stage has its results, and tell it
+when the work began.
+
+A registered model is a folder of safetensors and JSON and the name of the function that loads it, which
+MLflow finds through this module (its `loader_module`); nothing is pickled.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import mlflow
+import numpy as np
+from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from datasetdm.errors import DatasetDMError
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+# Formats that hold numbers and text, never code.
+MODEL_FILES = frozenset({".safetensors", ".json", ".yaml", ".txt", ".csv", ".md"})
+
+IMAGES = ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]))
+LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
+REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.lock"
+
+
+class Predictor(Protocol):
+    """What a registered model loads as."""
+
+    def predict(self, images: np.ndarray) -> Any:
+        """One result per image of `images`, uint8, N x H x W x 3, RGB."""
+        ...
+
+
+# --- runs ---
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """An open MLflow run; see `track_run`."""
+
+    run_id: str
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Numbers by name, e.g. `dev/mask_ap`; with `step`, a point of a curve."""
+        mlflow.log_metrics(dict(metrics), step=step)
+
+    def log_artifact(self, path: Path | str, folder: str | None = None) -> None:
+        """A file (a picture, a table), kept below `folder`."""
+        mlflow.log_artifact(str(path), folder)
+
+    def log_dataset(self, name: str, path: Path, digest: str, context: str = "training") -> None:
+        """A version of a data set as an input of the run.
+
+        Args:
+            name: what it is called, e.g. `synthetic_coco`.
+            path: where it lies.
+            digest: its version, at most 36 characters: DVC's md5 (see `dvc_md5`).
+            context: what it is used for.
+        """
+        source = json.dumps({"uri": path.resolve().as_uri()})
+        dataset = Dataset(name=name, digest=digest, source_type="local", source=source)
+        used = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
+        mlflow.MlflowClient().log_inputs(self.run_id, datasets=[used])
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Tags known only after the run was opened."""
+        mlflow.set_tags({name: str(value) for name, value in tags.items()})
+
+    def register_model(self, name: str, folder: Path, loader: str) -> str:
+        """Log `folder` as a model of this run and register it as the next version of `name`.
+
+        Args:
+            name: name in the registry, e.g. `coco_decoder`.
+            folder: safetensors, JSON and the like.
+            loader: `module:function` or `module:Class.method` below `datasetdm.`, called with the folder's
+                path; returns a `Predictor`.
+
+        Returns:
+            The version.
+
+        Raises:
+            DatasetDMError: a file that might hold a pickle, or a loader that is none of the project's.
+        """
+        _find_loader(loader)
+        _refuse_code(folder)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*input example was not provided")  # the signature is given
+            logged = mlflow.pyfunc.log_model(
+                name=name,
+                loader_module=__name__,
+                data_path=str(folder),
+                model_config={"loader": loader},
+                registered_model_name=name,
+                signature=IMAGES,
+                pip_requirements=str(REQUIREMENTS),
+            )
+        return str(logged.registered_model_version)
+
+
+@contextmanager
+def track_run(
+    *,
+    benchmark: str,
+    stage: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, object] | None = None,
+    started: float | None = None,
+) -> Iterator[TrackedRun]:
+    """An MLflow run in the benchmark's experiment; it counts as failed where the block raises.
+
+    Args:
+        benchmark: name of the experiment.
+        stage: what ran, e.g. `train_decoder`.
+        params: the settings that the run depends on, possibly nested; logged flat (`decoder.hidden_dim`).
+        tags: further tags, such as arm, seed, dvc_md5, dagster_run_id; None values are left out. Added are
+            the benchmark, the stage, the git commit, the digest of the settings and, where the environment
+            has it, `DAGSTER_RUN_ID`.
+        started: when the work began, Unix time in seconds; None: now.
+
+    Raises:
+        DatasetDMError: the store cannot be reached or is of another MLflow version.
+    """
+    with _store():
+        all_tags = _tags(benchmark, stage, params, tags or {})
+        client = mlflow.MlflowClient()
+        run = client.create_run(
+            _experiment(benchmark),
+            start_time=None if started is None else int(started * 1000),
+            tags=all_tags,
+            run_name="-".join([stage, *(all_tags[key] for key in ("arm", "seed") if key in all_tags)]),
+        )
+        with mlflow.start_run(run_id=run.info.run_id):
+            flat = [Param(name, value) for name, value in _flat(params).items()]
+            for start in range(0, len(flat), 100):  # the store takes no more at once
+                client.log_batch(run.info.run_id, params=flat[start : start + 100])
+            yield TrackedRun(run.info.run_id)
+
+
+def params_digest(params: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that differ where the settings differ; order does not matter."""
+    return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def dvc_md5(path: Path) -> str:
+    """The md5 under which DVC knows a file or folder (`dvc.lock` has it), whether DVC tracks it or not."""
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db import HashFileDB
+    from dvc_objects.fs import localfs
+
+    if not path.exists():
+        raise DatasetDMError(f"{path} is missing, so its version cannot be told.")
+    scratch = HashFileDB(localfs, os.devnull, tmp_dir=os.devnull)  # nothing is stored in a dry run
+    _, _, built = build(scratch, str(path.resolve()), localfs, "md5", dry_run=True)
+    return str(built.hash_info.value)
+
+
+# --- the registry ---
+
+
+def promote(name: str, metric: str) -> str:
+    """Move the alias `champion` to the version whose run has the highest `metric`, the newest among equals.
+
+    `challenger` becomes the newest other version, if there is one.
+
+    Args:
+        name: name in the registry.
+        metric: a metric of the runs that made the versions, measured on dev, e.g. `dev/mask_ap`.
+
+    Returns:
+        The champion's version.
+
+    Raises:
+        DatasetDMError: no version was registered by a run that has the metric.
+    """
+    with _store():
+        client = mlflow.MlflowClient()
+        entries = client.search_model_versions(f"name='{name}'")
+        runs = {int(entry.version): str(entry.run_id) for entry in entries}
+        scores = {version: client.get_run(run).data.metrics.get(metric) for version, run in runs.items()}
+        ranked = sorted((score, version) for version, score in scores.items() if score is not None)
+        if not ranked:
+            raise DatasetDMError(f"No version of the model '{name}' has the metric '{metric}'.")
+        champion = ranked[-1][1]
+        client.set_registered_model_alias(name, CHAMPION, str(champion))
+        challengers = [version for version in runs if version != champion]
+        if challengers:
+            client.set_registered_model_alias(name, CHALLENGER, str(max(challengers)))
+        return str(champion)
+
+
+def load_model(name: str, alias: str = CHAMPION) -> Predictor:
+    """A model of the registry.
+
+    Raises:
+        DatasetDMError: the registry has no such model or alias.
+    """
+    with _store():
+        model: Predictor = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+        return model
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, str]) -> Predictor:
+    """Called by MLflow with the folder of a registered model."""
+    model: Predictor = _find_loader(model_config["loader"])(Path(path))
+    return model
+
+
+def _find_loader(loader: str) -> Callable[[Path], Any]:
+    """The function that `module:attribute` names; only the project's own are run."""
+    match = LOADER.fullmatch(loader)
+    try:
+        if match is None:
+            raise ImportError("not of the form datasetdm.module:function")
+        found: Any = importlib.import_module(match[1])
+        for attribute in match[2].split("."):
+            found = getattr(found, attribute)
+        if not callable(found) or not found.__module__.startswith("datasetdm."):
+            raise ImportError("not a function of this project")
+    except (ImportError, AttributeError) as error:
+        raise DatasetDMError(f"The model loader '{loader}' cannot be used: {error}.") from None
+    function: Callable[[Path], Any] = found
+    return function
+
+
+def _refuse_code(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
+        if path.suffix not in MODEL_FILES:
+            raise DatasetDMError(
+                f"{path} is no file for the model registry, which takes {', '.join(sorted(MODEL_FILES))}: "
+                "save weights as safetensors and settings as JSON."
+            )
+    if not files:
+        raise DatasetDMError(f"{folder} holds no files, so there is no model to register.")
+
+
+# --- the store ---
+
+
+@contextmanager
+def _store() -> Iterator[None]:
+    """Point MLflow to the store, keep other writers of a local one out, make MLflow's errors readable."""
+    folder = Path("mlflow").resolve()
+    chosen = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = chosen or f"sqlite:///{folder / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    if not chosen:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it, but nobody chose this
+    lock: AbstractContextManager[object] = nullcontext()
+    if uri.startswith("sqlite:"):
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / ".lock", is_singleton=True)
+    try:
+        with lock:
+            yield
+    except MlflowException as error:
+        raise DatasetDMError(
+            f"MLflow at {uri} answered: {' '.join(str(error).split())} "
+            "(MLFLOW_TRACKING_URI chooses the store; `make setup` brings the local one up to date.)"
+        ) from error
+
+
+def _experiment(benchmark: str) -> str:
+    """Id of the benchmark's experiment, made where it is missing."""
+    found = mlflow.get_experiment_by_name(benchmark)
+    if found is not None:
+        return str(found.experiment_id)
+    local = not os.environ.get("MLFLOW_TRACKING_URI")
+    location = (Path("mlflow") / "artifacts" / benchmark).resolve().as_uri() if local else None
+    return str(mlflow.create_experiment(benchmark, artifact_location=location))
+
+
+def _tags(benchmark: str, stage: str, params: Mapping[str, Any], further: Mapping[str, object]) -> dict[str, str]:
+    tags: dict[str, object] = {
+        "benchmark": benchmark,
+        "stage": stage,
+        "params_digest": params_digest(params),
+        "git_commit": _git_commit(),
+        "dagster_run_id": os.environ.get("DAGSTER_RUN_ID"),
+        **further,
+    }
+    return {name: str(value) for name, value in tags.items() if value is not None}
+
+
+def _git_commit() -> str | None:
+    """The commit that is checked out, `-dirty` where tracked files differ from it; None without one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return answer.stdout.strip() or None
+
+
+def _flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat

@@ -1,0 +1,73 @@
+"""A project folder of its own, with settings so small that the whole chain takes seconds."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+TINY = {
+    "seeds": [0],
+    "ingest": {"num_real": 4, "num_dev": 3, "num_oracle": 3, "num_test": 4},
+    "decoder": {
+        "hidden_dim": 32,
+        "num_heads": 4,
+        "num_queries": 6,
+        "num_layers": 1,
+        "feedforward_dim": 32,
+        "views_per_image": 2,
+        "iterations": 4,
+        "batch_size": 2,
+        "evaluate_every": 2,
+    },
+    "prompts": {"num_prompts": 4},
+    # Four iterations teach nothing: every object is taken, so that there is something to go on with.
+    "synthesis": {"num_images": 5, "num_inference_steps": 2, "shard_size": 2, "score_threshold": 0.0, "min_area": 0.0},
+    "augmentation": {"num_images": 2, "proportions": {"1x2": 1, "2x2": 1}, "max_size": 128},
+    "downstream": {
+        "model": "mask-rcnn_r18",
+        "image_size": 64,
+        "iterations": 2,
+        "batch_size": 2,
+        "learning_rate": 0.001,
+    },
+}
+
+Write = Callable[[dict[str, Any]], Path]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes `params.yaml` (the tiny settings under those given) and makes its folder the current one."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "data/backbones/miniworld", tmp_path / "data/backbones/miniworld")
+
+    def write(source: dict[str, Any]) -> Path:
+        block = {"task": "instance", "source": source, **TINY}
+        backbone = {"path": "data/backbones/miniworld", "image_size": 128, "device": "cpu"}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"backbone": backbone, "benchmarks": {"coco": block}}))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def edit(tmp_path: Path) -> Callable[[str, Any], None]:
+    """Changes one setting: edit("benchmarks.coco.seeds", [1])."""
+
+    def change(name: str, value: Any) -> None:
+        file = tmp_path / "params.yaml"
+        content = yaml.safe_load(file.read_text())
+        *parents, last = name.split(".")
+        block = content
+        for part in parents:
+            block = block[part]
+        block[last] = value
+        file.write_text(yaml.safe_dump(content))
+
+    return change

@@ -1,0 +1,143 @@
+"""The whole chain through the command line, on the embedded world and on real COCO images, in small."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pycocotools.coco import COCO
+
+from datasetdm.__main__ import main
+from datasetdm.tracking import load_model
+
+REALDATA = Path(__file__).parents[3] / "shared/realdata/COCO2017"
+MINIWORLD = {
+    "format": "coco",
+    "root": "data/raw/miniworld/coco",
+    "miniworld": {"distribution": "coco", "num_train": 12, "num_val": 5},
+}
+
+
+def check_outputs(folder: Path) -> None:
+    manifest = pd.read_parquet(folder / "data/synthetic/coco/manifest.parquet")
+    assert len(manifest) == 5 and set(manifest["decoder"]) == {"seed_0"}
+    assert manifest["rejected"].notna().tolist() == (~manifest["accepted"]).tolist()
+    annotations = COCO(str(folder / "data/synthetic/coco/annotations/seed_0.json"))
+    assert len(annotations.imgs) == manifest["accepted"].sum() > 0
+    spliced = COCO(str(folder / "data/augmented/coco/annotations/seed_0.json"))
+    assert len(spliced.imgs) == 2
+    metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
+    assert list(metrics["arms"]) == ["real", "synthetic", "both", "oracle"]
+    for arm in metrics["arms"].values():
+        assert set(arm["mask_ap"]) == {"mean", "std", "seeds"} and arm["mask_ap"]["std"] is None
+        assert 0.0 <= arm["mask_ap"]["mean"] <= 1.0
+
+
+def check_registry() -> None:
+    images = np.zeros((2, 128, 128, 3), np.uint8)
+    for name in ("coco_decoder", "coco_downstream"):
+        found = load_model(name).predict(images)
+        assert [instances.masks.shape[1:] for instances in found] == [(128, 128)] * 2
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    files = [file for file in (folder / "data/.work").rglob("*") if file.is_file() and file.suffix != ".lock"]
+    return {str(file): file.stat().st_mtime_ns for file in files}
+
+
+@pytest.mark.slow
+def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
+    folder = project(MINIWORLD)
+    assert main(["run", "coco"]) == 0
+    check_outputs(folder)
+    check_registry()
+    assert main(["show", "coco"]) == 0
+    assert "| oracle |" in capsys.readouterr().out
+
+    before = snapshot(folder)
+    assert main(["run", "coco"]) == 0
+    assert snapshot(folder) == before  # nothing is made twice
+
+    # More images: the finished shards stay, and `real` is not trained again.
+    edit("benchmarks.coco.synthesis.num_images", 7)
+    assert main(["synthesize", "coco"]) == 0
+    after = snapshot(folder)
+    assert {name: after[name] for name in before} == before
+    manifest = pd.read_parquet(folder / "data/synthetic/coco/manifest.parquet")
+    assert manifest["image"].tolist() == [f"{index:06d}.png" for index in range(7)]
+    from datasetdm.stages import STAGES, open_context
+
+    assert "real/0" not in STAGES["train_downstream"].plan(open_context("coco"))
+    assert "both/0" in STAGES["train_downstream"].plan(open_context("coco"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REALDATA.exists(), reason=f"the real COCO samples are not at {REALDATA}")
+def test_chain_on_real_coco(project) -> None:
+    folder = project({"format": "coco", "root": str(REALDATA)})
+    assert main(["run", "coco"]) == 0
+    check_outputs(folder)
+    metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
+    assert metrics["world"] == "real"
+    assert len(json.loads((folder / "data/real/coco/categories.json").read_text())) == 80
+
+
+def test_a_cut_off_synthesis_goes_on(project, monkeypatch, capsys) -> None:
+    folder = project(MINIWORLD)
+    assert main(["run", "coco", "--until", "write_prompts"]) == 0
+    from datasetdm.stages import STAGES, open_context
+
+    context = open_context("coco")
+    stage = STAGES["synthesize"]
+    assert stage.plan(context) == ["shard_00000", "shard_00001", "shard_00002"]
+    stage.run_unit(context, "shard_00001")
+    assert stage.plan(context) == ["shard_00000", "shard_00002"]
+    capsys.readouterr()
+    assert main(["synthesize", "coco"]) == 0
+    assert "shard_00001" not in capsys.readouterr().out
+    assert len(list((folder / "data/synthetic/coco/images").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    "stage", ["train_decoder", "write_prompts", "synthesize", "augment", "train_downstream", "compare"]
+)
+def test_missing_input_names_the_command(project, capsys, stage: str) -> None:
+    project(MINIWORLD)
+    assert main([stage, "coco"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert "python -m datasetdm ingest coco" in error or "python -m datasetdm write_prompts coco" in error
+
+
+def test_bad_input_is_told_in_a_paragraph(project, edit, capsys) -> None:
+    folder = project({"format": "coco", "root": "data/raw/nowhere"})
+    assert main(["ingest", "coco"]) == 2
+    assert "data/raw/nowhere" in capsys.readouterr().err
+    assert not (folder / "data/real/coco").exists()
+    assert main(["ingest", "cocoa"]) == 2
+    assert "no benchmark 'cocoa'" in capsys.readouterr().err
+    edit("benchmarks.coco.prompts", {"num_promts": 4})
+    assert main(["ingest", "coco"]) == 2
+    assert "num_promts" in capsys.readouterr().err
+
+
+def test_missing_weights_say_what_to_get(project, edit, capsys) -> None:
+    project(MINIWORLD)
+    assert main(["ingest", "coco"]) == 0
+    edit("backbone.path", "data/backbones/elsewhere")
+    assert main(["train_decoder", "coco"]) == 2
+    assert "data/backbones/elsewhere" in capsys.readouterr().err
+
+
+def test_an_unknown_category_in_the_prompts_is_named(project, capsys) -> None:
+    folder = project(MINIWORLD)
+    assert main(["run", "coco", "--until", "write_prompts"]) == 0
+    file = folder / "data/prompts/coco.csv"
+    frame = pd.read_csv(file)
+    frame.loc[0, "categories"] = "unicorn"
+    frame.to_csv(file, index=False)
+    assert main(["synthesize", "coco"]) == 2
+    error = capsys.readouterr().err
+    assert "unicorn" in error and "coco.csv" in error
+    assert not (folder / "data/synthetic/coco").exists()

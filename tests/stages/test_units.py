@@ -1,0 +1,44 @@
+"""Units and outputs appear whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from datasetdm.config import Augmentation
+from datasetdm.stages.units import digest, make_unit
+
+
+def write(folder: Path, name: str = "a.txt", text: str = "a") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def test_unit_is_made_once(tmp_path: Path) -> None:
+    made = []
+    for _ in range(2):
+        make_unit(tmp_path / "unit", lambda folder: (made.append(1), write(folder)))
+    assert made == [1] and (tmp_path / "unit" / "a.txt").read_text() == "a"
+
+
+def test_failed_unit_leaves_nothing(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        write(folder)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        make_unit(tmp_path / "work" / "unit", fail)
+    assert [path.name for path in (tmp_path / "work").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_digest_sees_settings_and_contents(tmp_path: Path) -> None:
+    write(tmp_path / "data", name="a.json", text="{}")
+    settings = Augmentation(num_images=1, proportions={"1x2": 1.0}, max_size=8)
+    first = digest(settings, tmp_path / "data")
+    assert digest(settings, tmp_path / "data") == first
+    assert digest(settings.model_copy(update={"num_images": 2}), tmp_path / "data") != first
+    write(tmp_path / "data", name="a.json", text="[]")
+    assert digest(settings, tmp_path / "data") != first
+
+
+def test_digest_does_not_mistake_a_boundary(tmp_path: Path) -> None:
+    assert digest("ab", "c") != digest("a", "bc")

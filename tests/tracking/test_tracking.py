@@ -1,0 +1,244 @@
+"""Runs and registered models, in a real store."""
+
+import pickle
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from dvc.repo import Repo
+from filelock import FileLock
+
+import datasetdm
+from datasetdm import tracking
+from datasetdm.errors import DatasetDMError
+
+LOADER = "datasetdm.brightness:Brightness.load"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def project(tmp_path_factory):
+    """A project folder with a store of its own (making one takes seconds), and a module `datasetdm.brightness`."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("DAGSTER_RUN_ID", raising=False)
+        patch.setattr(datasetdm, "__path__", [*datasetdm.__path__, str(Path(__file__).parent)])
+        yield folder
+    sys.modules.pop("datasetdm.brightness", None)
+
+
+def brightness(weight):
+    from datasetdm.brightness import Brightness  # found through the fixture `project`
+
+    return Brightness(np.full(3, weight, np.float32))
+
+
+def register(name, folder, weight, metrics):
+    with tracking.track_run(benchmark="registry", stage="train", params={}) as run:
+        run.log_metrics(metrics)
+        return run.register_model(name, brightness(weight).save(folder), LOADER)
+
+
+def version_of(name, alias):
+    return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
+
+
+def test_run_has_params_metrics_tags_and_dataset(tmp_path):
+    data = tmp_path / "set"
+    data.mkdir()
+    (data / "image.txt").write_text("pixels")
+    params = {"decoder": {"hidden_dim": 96, "timesteps": [1, 200]}, "name": "coco"}
+    started = time.time() - 60
+    with tracking.track_run(
+        benchmark="coco",
+        stage="train_decoder",
+        params=params,
+        tags={"arm": "real", "seed": 3, "dvc_md5": None},
+        started=started,
+    ) as run:
+        run.log_metrics({"dev/mask_ap": 0.25})
+        run.log_metrics({"loss": 2.0}, step=0)
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.log_dataset("real_coco", data, tracking.dvc_md5(data))
+        run.log_artifact(data / "image.txt", "pictures")
+        run.set_tags({"num_images": 40})
+
+    logged = mlflow.get_run(run.run_id)
+    assert logged.info.status == "FINISHED"
+    assert logged.info.run_name == "train_decoder-real-3"
+    assert logged.info.start_time == int(started * 1000)
+    assert mlflow.get_experiment(logged.info.experiment_id).name == "coco"
+    assert logged.data.params == {"decoder.hidden_dim": "96", "decoder.timesteps": "[1, 200]", "name": "coco"}
+    assert logged.data.metrics["dev/mask_ap"] == 0.25
+    losses = mlflow.MlflowClient().get_metric_history(run.run_id, "loss")
+    assert [(point.step, point.value) for point in losses] == [(0, 2.0), (1, 1.0)]
+    tags = {name: value for name, value in logged.data.tags.items() if not name.startswith("mlflow.")}
+    assert tags == {
+        "benchmark": "coco",
+        "stage": "train_decoder",
+        "arm": "real",
+        "seed": "3",
+        "num_images": "40",
+        "params_digest": tracking.params_digest(params),
+    }
+    (used,) = logged.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("real_coco", tracking.dvc_md5(data))
+    (picture,) = mlflow.MlflowClient().list_artifacts(run.run_id, "pictures")
+    assert picture.path == "pictures/image.txt"
+    assert Path("mlflow/artifacts/coco").is_dir()
+    assert not Path("mlruns").exists()
+
+
+def test_many_params_are_all_logged():
+    params = {f"setting_{number}": number for number in range(230)}
+    with tracking.track_run(benchmark="coco", stage="ingest", params=params) as run:
+        pass
+    assert len(mlflow.get_run(run.run_id).data.params) == 230
+
+
+def test_run_fails_with_its_block():
+    with (
+        pytest.raises(RuntimeError, match="no space"),
+        tracking.track_run(benchmark="coco", stage="ingest", params={}) as run,
+    ):
+        raise RuntimeError("no space")
+    assert mlflow.get_run(run.run_id).info.status == "FAILED"
+    assert mlflow.active_run() is None
+
+
+def test_run_names_commit_and_dagster_run(project, monkeypatch, tmp_path):
+    monkeypatch.setenv("DAGSTER_RUN_ID", "0123")
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    try:
+        (project / "file").write_text("1")
+        subprocess.run(["git", "add", "file"], check=True)
+        subprocess.run([*git, "commit", "--quiet", "-m", "first"], check=True)
+        with tracking.track_run(benchmark="coco", stage="ingest", params={}) as clean:
+            pass
+        (project / "file").write_text("2")
+        with tracking.track_run(benchmark="coco", stage="ingest", params={}) as dirty:
+            pass
+        head = subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()
+    finally:
+        (project / ".git").rename(tmp_path / "git")
+    assert mlflow.get_run(clean.run_id).data.tags["git_commit"] == head
+    assert mlflow.get_run(clean.run_id).data.tags["dagster_run_id"] == "0123"
+    assert mlflow.get_run(dirty.run_id).data.tags["git_commit"] == f"{head}-dirty"
+
+
+def test_params_digest_ignores_order_and_sees_changes():
+    assert tracking.params_digest({"a": 1, "b": {"c": 2}}) == tracking.params_digest({"b": {"c": 2}, "a": 1})
+    assert tracking.params_digest({"a": 1}) != tracking.params_digest({"a": 2})
+
+
+def test_dvc_md5_is_what_dvc_records(tmp_path):
+    folder = tmp_path / "set"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "ü.txt").write_text("a")
+    (folder / "labels.json").write_text("{}")
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        repo.add(str(folder))
+    recorded = re.search(r"md5: (\S+)", (tmp_path / "set.dvc").read_text())
+    assert recorded is not None
+    assert tracking.dvc_md5(folder) == recorded[1]
+
+
+def test_dvc_md5_of_nothing(tmp_path):
+    with pytest.raises(DatasetDMError, match="is missing"):
+        tracking.dvc_md5(tmp_path / "nowhere")
+
+
+def test_champion_has_the_best_metric_and_challenger_is_the_newest_other(tmp_path):
+    def refuse(*_args, **_options):
+        raise AssertionError("a model was unpickled")
+
+    register("model", tmp_path / "1", 1.0, {"dev/mask_ap": 0.1})
+    assert tracking.promote("model", "dev/mask_ap") == "1"
+    register("model", tmp_path / "2", 2.0, {"dev/mask_ap": 0.3})
+    register("model", tmp_path / "3", 3.0, {"dev/mask_ap": 0.2})
+    register("model", tmp_path / "4", 4.0, {})
+    assert tracking.promote("model", "dev/mask_ap") == "2"
+    assert version_of("model", "champion") == "2"
+    assert version_of("model", "challenger") == "4"
+
+    logged = list(Path("mlflow/artifacts/registry").rglob("*"))
+    assert any(path.name == "model.safetensors" for path in logged)
+    assert not [path for path in logged if path.suffix in {".pkl", ".pickle", ".pt", ".pth", ".bin"}]
+    images = np.full((2, 4, 4, 3), 10, np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("load", "loads", "Unpickler"):
+            patch.setattr(pickle, name, refuse)
+        assert tracking.load_model("model").predict(images) == [20.0, 20.0]
+        assert tracking.load_model("model", "challenger").predict(images) == [40.0, 40.0]
+
+
+def test_promoting_without_the_metric(tmp_path):
+    register("untested", tmp_path / "1", 1.0, {"loss": 0.1})
+    with pytest.raises(DatasetDMError, match="dev/mask_ap"):
+        tracking.promote("untested", "dev/mask_ap")
+
+
+def test_loading_an_unknown_model():
+    with pytest.raises(DatasetDMError, match="nowhere"):
+        tracking.load_model("nowhere")
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "os:system",
+        "datasetdm.tracking:os.system",
+        "datasetdm.tracking:nothing",
+        "datasetdm.nothing:load",
+        "datasetdm",
+    ],
+)
+def test_only_loaders_of_the_project_are_taken(tmp_path, loader):
+    folder = brightness(1.0).save(tmp_path / "model")
+    with (
+        pytest.raises(DatasetDMError, match="cannot be used"),
+        tracking.track_run(benchmark="registry", stage="train", params={}) as run,
+    ):
+        run.register_model("model", folder, loader)
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.pt", "model.py"])
+def test_files_that_may_hold_code_are_refused(tmp_path, name):
+    folder = brightness(1.0).save(tmp_path / "model")
+    (folder / name).write_bytes(b"")
+    with (
+        pytest.raises(DatasetDMError, match=re.escape(name)),
+        tracking.track_run(benchmark="registry", stage="train", params={}) as run,
+    ):
+        run.register_model("model", folder, LOADER)
+
+
+def test_runs_on_the_local_store_take_turns():
+    def track():
+        with tracking.track_run(benchmark="coco", stage="ingest", params={}):
+            pass
+
+    other = threading.Thread(target=track)
+    with FileLock("mlflow/.lock"):
+        other.start()
+        other.join(1.0)
+        assert other.is_alive()
+    other.join()
+
+
+def test_unreachable_server_is_told(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with (
+        pytest.raises(DatasetDMError, match=r"http://127\.0\.0\.1:1"),
+        tracking.track_run(benchmark="coco", stage="ingest", params={}),
+    ):
+        pass
