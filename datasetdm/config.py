@@ -146,7 +146,7 @@ class Benchmark(Section):
     """One row of the results table."""
 
     task: Literal["instance"]
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, description="Labelled subset and initialisation")
+    seeds: tuple[int, ...] = Field(min_length=1, description="Labelled subset and initialisation")
     source: Source
     ingest: Ingest
     decoder: Decoder

@@ -69,7 +69,7 @@ def _result(context: Context, metrics: dict[str, Any]) -> StageResult:
             for name, figure in figures.items()
             if name in METRIC_TITLES
         },
-        pictures=[str(context.paths.reports / "arms.png"), str(context.paths.reports / "gallery.png")],
+        pictures=[str(context.paths.reports / "arms.png"), str(context.paths.reports / "galleries" / "synthetic.png")],
         tables={"Arms on test": table(metrics)},
     )
 
@@ -128,7 +128,7 @@ def _galleries(context: Context, folder: Path) -> list[tuple[str, Path]]:
     subset = f"seed_{context.seeds[0]}"
     sets = [
         (
-            "gallery.png",
+            "synthetic.png",
             "Synthetic images, with the annotations that were read off the diffusion model",
             context.paths.synthetic,
             subset,
@@ -142,8 +142,8 @@ def _galleries(context: Context, folder: Path) -> list[tuple[str, Path]]:
         step = max(1, len(samples) // NUM_SHOWN)
         chosen = [samples[index] for index in range(0, len(samples), step)][:NUM_SHOWN]
         if chosen:
-            write_image(folder / name, contact_sheet([task.draw(sample.image, sample.target) for sample in chosen]))
-            galleries.append((title, folder / name))
+            write_image(folder / "galleries" / name, contact_sheet([task.draw(sample.image, sample.target) for sample in chosen]))
+            galleries.append((title, folder / "galleries" / name))
     return galleries
 
 

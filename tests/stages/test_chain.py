@@ -107,7 +107,8 @@ def test_missing_input_names_the_command(project, capsys, stage: str) -> None:
     assert main([stage, "coco"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
-    assert "python -m datasetdm ingest coco" in error or "python -m datasetdm write_prompts coco" in error
+    made_by = {"synthesize": "write_prompts", "compare": "train_downstream"}.get(stage, "ingest")
+    assert f"python -m datasetdm {made_by} coco" in error
 
 
 def test_bad_input_is_told_in_a_paragraph(project, edit, capsys) -> None:

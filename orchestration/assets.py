@@ -1,0 +1,188 @@
+"""The assets: one per benchmark and stage, made by calls into `datasetdm.stages` and nothing else.
+
+Nothing travels between steps (every input and output is `Nothing`), so Dagster stores no file of its own:
+what a stage reads and writes lies in `data/`.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetIn,
+    AssetsDefinition,
+    Backoff,
+    DataVersion,
+    DynamicOut,
+    DynamicOutput,
+    Failure,
+    In,
+    MaterializeResult,
+    Nothing,
+    OpDefinition,
+    OpExecutionContext,
+    Out,
+    RetryPolicy,
+    asset,
+    graph_asset,
+    op,
+)
+
+from datasetdm.config import Params
+from datasetdm.errors import DatasetDMError
+from datasetdm.stages.context import open_context
+from datasetdm.stages.stage import Stage, finish_stage
+from orchestration import dvc
+from orchestration.metadata import describe
+
+# A disk that was full, a network share that went away, a worker that was killed: worth another try.
+RETRIES = RetryPolicy(max_retries=2, delay=1, backoff=Backoff.EXPONENTIAL)
+
+
+def build_assets(params: Params, stages: Mapping[str, Stage]) -> list[AssetsDefinition]:
+    """One asset per benchmark and stage, named `<noun>_<benchmark>` and grouped by benchmark.
+
+    Args:
+        params: the settings; only the names of the benchmarks and the device are taken from them, as
+            every step reads `params.yaml` afresh.
+        stages: name -> stage, upstream first.
+    """
+    assets = []
+    for benchmark in params.benchmarks:
+        for stage in stages.values():
+            upstream = [asset_name(stages[name], benchmark) for name in stage.upstream]
+            if stage.has_units:
+                assets.append(_asset_of_units(stage, benchmark, upstream, params.backbone.device))
+            else:
+                assets.append(_plain_asset(stage, benchmark, upstream))
+    return assets
+
+
+def asset_name(stage: Stage, benchmark: str) -> str:
+    """The asset that a stage makes for a benchmark."""
+    return f"{stage.asset}_{benchmark}"
+
+
+@contextmanager
+def readable_failures() -> Iterator[None]:
+    """Only trouble with files and workers is tried again; bad input is told in its own words."""
+    try:
+        yield
+    except DatasetDMError as error:
+        raise Failure(description=str(error), allow_retries=False) from None
+    except OSError:
+        raise
+    except Exception as error:
+        raise Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
+
+
+def _plain_asset(stage: Stage, benchmark: str, upstream: list[str]) -> AssetsDefinition:
+    """A stage that is one step."""
+
+    @asset(**_labels(stage, benchmark), deps=upstream, retry_policy=RETRIES)
+    def make(context: AssetExecutionContext) -> MaterializeResult:
+        return _finish(stage, benchmark, context.run.run_id)
+
+    return make
+
+
+def _asset_of_units(stage: Stage, benchmark: str, upstream: list[str], device: str) -> AssetsDefinition:
+    """A stage that is cut into units: those that are missing fan out, then the output is put together."""
+    plan = _plan_op(stage, benchmark, upstream)
+    run_unit = _unit_op(stage, benchmark, device)
+    finish = _finish_op(stage, benchmark)
+
+    @graph_asset(**_labels(stage, benchmark), ins={name: AssetIn(dagster_type=Nothing) for name in upstream})
+    def make(**inputs: Any) -> Any:
+        return finish(units=plan(**inputs).map(lambda unit: run_unit(start=unit)).collect())
+
+    return make
+
+
+def _plan_op(stage: Stage, benchmark: str, upstream: list[str]) -> OpDefinition:
+    @op(
+        name=f"plan_{stage.name}_{benchmark}",
+        description="The units that are missing.",
+        ins={name: In(Nothing) for name in upstream},
+        out=DynamicOut(Nothing),
+    )
+    def plan(context: OpExecutionContext) -> Iterator[DynamicOutput]:
+        with readable_failures():
+            keys = stage.plan(open_context(benchmark))
+        context.log.info(f"{len(keys)} units are missing")
+        for key in keys:
+            yield DynamicOutput(None, mapping_key=_mapping_key(key))
+
+    return plan
+
+
+def _unit_op(stage: Stage, benchmark: str, device: str) -> OpDefinition:
+    @op(
+        name=f"unit_{stage.name}_{benchmark}",
+        description="One unit; safe to repeat.",
+        ins={"start": In(Nothing)},
+        out=Out(Nothing),
+        retry_policy=RETRIES,
+        tags={"device": device},
+    )
+    def run_unit(context: OpExecutionContext) -> None:
+        with readable_failures():
+            stage.run_unit(open_context(benchmark), _unit_key(context))
+
+    return run_unit
+
+
+def _finish_op(stage: Stage, benchmark: str) -> OpDefinition:
+    @op(
+        name=f"finish_{stage.name}_{benchmark}",
+        description="Checks the units, puts them together and publishes the output.",
+        ins={"units": In(Nothing)},
+        out=Out(Nothing),
+    )
+    def finish(context: OpExecutionContext) -> MaterializeResult:
+        return _finish(stage, benchmark, context.run.run_id)
+
+    return finish
+
+
+def _finish(stage: Stage, benchmark: str, run_id: str) -> MaterializeResult:
+    """Publish the output and record it in `dvc.lock`; its DVC hash is Dagster's data version."""
+    with readable_failures():
+        context = open_context(benchmark)
+        with _run_id_for_tracking(run_id):
+            result = finish_stage(stage, context)
+        output = stage.output(context)
+        md5 = dvc.commit(stage.name, benchmark, output)
+        return MaterializeResult(metadata=describe(result, output, md5), data_version=DataVersion(md5))
+
+
+@contextmanager
+def _run_id_for_tracking(run_id: str) -> Iterator[None]:
+    """`datasetdm.tracking` tags what it logs with the environment's `DAGSTER_RUN_ID`."""
+    os.environ["DAGSTER_RUN_ID"] = run_id
+    try:
+        yield
+    finally:
+        del os.environ["DAGSTER_RUN_ID"]
+
+
+def _mapping_key(key: str) -> str:
+    """The key of a unit (`both/0`) as Dagster allows it: letters, digits and underscores."""
+    return key.replace("/", "__")
+
+
+def _unit_key(context: OpExecutionContext) -> str:
+    """The unit that a step stands for."""
+    return str(context.get_mapping_key()).replace("__", "/")
+
+
+def _labels(stage: Stage, benchmark: str) -> dict[str, Any]:
+    """What the asset is called and shown as."""
+    return {
+        "name": asset_name(stage, benchmark),
+        "group_name": benchmark,
+        "description": f"{stage.description}\n\nBy hand: `python -m datasetdm {stage.name} {benchmark}`.",
+        "kinds": {"dvc", "pytorch" if stage.has_units else "python"},
+    }

@@ -1,0 +1,18 @@
+"""What Dagster loads: the assets, checks and jobs of every benchmark in `params.yaml`."""
+
+from dagster import Definitions
+
+from datasetdm.config import load_params
+from datasetdm.stages import STAGES
+from orchestration.assets import build_assets
+from orchestration.checks import build_checks
+from orchestration.jobs import build_job, executor
+
+params = load_params()
+
+defs = Definitions(
+    assets=build_assets(params, STAGES),
+    asset_checks=build_checks(params, STAGES),
+    jobs=[build_job(benchmark) for benchmark in params.benchmarks],
+    executor=executor,
+)

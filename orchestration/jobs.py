@@ -1,0 +1,49 @@
+"""One job per benchmark, and where their steps run."""
+
+from typing import Any
+
+from dagster import (
+    AssetSelection,
+    Field,
+    Int,
+    configured,
+    define_asset_job,
+    multi_or_in_process_executor,
+)
+
+
+def build_job(benchmark: str) -> Any:
+    """The whole chain of a benchmark, under the benchmark's name."""
+    return define_asset_job(
+        benchmark,
+        selection=AssetSelection.groups(benchmark),
+        description=f"The whole chain of the benchmark {benchmark}, with its checks.",
+    )
+
+
+@configured(
+    multi_or_in_process_executor,
+    config_schema={
+        "processes": Field(
+            Int,
+            default_value=1,
+            description="Steps at the same time, each in a process of its own; 1: all in one process.",
+        ),
+        "per_device": Field(
+            Int,
+            default_value=1,
+            description="Units that share a device (`backbone.device` of params.yaml) at the same time.",
+        ),
+    },
+)
+def executor(config: dict[str, Any]) -> dict[str, Any]:
+    """Steps run in one process, as a process of its own costs a step the import of the libraries.
+
+    Several at once are asked for in the run's configuration: in the launchpad, or as `--config-json` of
+    `dagster asset materialize`: `{"execution": {"config": {"processes": 4, "per_device": 2}}}`.
+    """
+    if config["processes"] == 1:
+        return {"in_process": {}}
+    # Limits of this run, not Dagster pools: a pool's slot stays taken when its holder is killed.
+    limit = {"key": "device", "value": {"applyLimitPerUniqueValue": True}, "limit": config["per_device"]}
+    return {"multiprocess": {"max_concurrent": config["processes"], "tag_concurrency_limits": [limit]}}

@@ -1,0 +1,69 @@
+"""What Dagster loads, and how people ask for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dagster import AssetSelection, DagsterInvalidConfigError, Definitions, validate_run_config
+
+from datasetdm.config import load_params
+from datasetdm.stages import STAGES
+from orchestration.jobs import executor
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def definitions(monkeypatch: pytest.MonkeyPatch) -> Definitions:
+    """The definitions of the project itself."""
+    monkeypatch.chdir(PROJECT)
+    from orchestration.definitions import defs
+
+    return defs
+
+
+def test_there_is_a_job_with_all_assets_of_each_benchmark(definitions):
+    for benchmark in load_params(PROJECT / "params.yaml").benchmarks:
+        job = definitions.resolve_job_def(benchmark)
+        made = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+        assert made == {f"{stage.asset}_{benchmark}" for stage in STAGES.values()}
+
+
+def test_a_star_selects_all_that_an_asset_needs(definitions):
+    selected = AssetSelection.from_string("*synthetic_coco").resolve(definitions.resolve_asset_graph())
+    assert {key.to_user_string() for key in selected} == {
+        "real_coco",
+        "p_decoder_coco",
+        "prompts_coco",
+        "synthetic_coco",
+    }
+
+
+@pytest.mark.slow
+def test_the_command_line_selects(tmp_path):
+    """In a process of its own, as the libraries there decide whether `--select` can be parsed at all."""
+    command = [sys.executable, "-m", "dagster", "asset", "list", "--select", "*synthetic_coco"]
+    run = subprocess.run(
+        [*command, "-m", "orchestration.definitions"],
+        cwd=PROJECT,
+        env={**os.environ, "DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(run.stdout.split()) == {"p_decoder_coco", "prompts_coco", "real_coco", "synthetic_coco"}
+
+
+@pytest.mark.parametrize(("processes", "chosen"), [(1, "in_process"), (4, "multiprocess")])
+def test_steps_share_a_process_unless_several_are_asked_for(processes, chosen):
+    resolved = executor.apply_config_mapping({"config": {"processes": processes, "per_device": 1}}).value
+    assert list(resolved["config"]) == [chosen]
+
+
+def test_the_number_of_processes_is_a_setting_of_the_run(definitions):
+    job = definitions.resolve_job_def("coco")
+    assert validate_run_config(job, {"execution": {"config": {"processes": 2}}})
+    with pytest.raises(DagsterInvalidConfigError):
+        validate_run_config(job, {"execution": {"config": {"proceses": 2}}})
