@@ -1,0 +1,309 @@
+"""Instance segmentation with mmdet: train a detector on an arm's images, load it back, predict."""
+
+import csv
+import json
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mmcv.ops
+import numpy as np
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.structures import DetDataSample
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner, set_random_seed
+from safetensors.torch import load_file, save_file
+
+from datasetdm import config
+from datasetdm.downstream import Labelled
+from datasetdm.downstream.detection_data import train_loader
+from datasetdm.downstream.models import build_model, load_backbone, model_config
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats import load_coco
+from datasetdm.structures import Category, Instances
+from datasetdm.tasks.instance import InstanceTask
+
+EVALUATION_BATCH = 16
+
+log = logging.getLogger(__name__)
+
+
+class Detector:
+    """A trained detector.
+
+    Args:
+        model: the mmdet model.
+        image_size: longer side at which the model sees an image, in pixels.
+        score_threshold: objects below it are left out.
+        device: where the model runs.
+    """
+
+    def __init__(self, model: BaseDetector, *, image_size: int, score_threshold: float, device: torch.device):
+        self.model = model.to(device).eval()
+        self.image_size = image_size
+        self.score_threshold = score_threshold
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> "Detector":
+        """The detector that `train` wrote to a folder.
+
+        Raises:
+            DatasetDMError: the folder holds no detector.
+        """
+        try:
+            description = json.loads((folder / "config.json").read_text())
+            state = load_file(folder / "model.safetensors")
+        except FileNotFoundError as error:
+            raise DatasetDMError(f"{error.filename} is missing: run the stage train_downstream.") from None
+        model = build_model(description["model"])
+        model.load_state_dict(state)
+        return cls(
+            model,
+            image_size=description["image_size"],
+            score_threshold=description["score_threshold"],
+            device=_device(device),
+        )
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[np.ndarray], batch_size: int = 16) -> list[Instances]:
+        """Objects of images (uint8, H x W x 3, RGB, of any size), best first, with masks at the image's size."""
+        found = []
+        for start in range(0, len(images), batch_size):
+            batch = [self._prepared(image) for image in images[start : start + batch_size]]
+            inputs, samples = zip(*batch, strict=True)
+            results = self.model.test_step({"inputs": list(inputs), "data_samples": list(samples)})
+            found += [self._instances(result) for result in results]
+        return found
+
+    def _prepared(self, image: np.ndarray) -> tuple[torch.Tensor, DetDataSample]:
+        height, width = image.shape[:2]
+        factor = self.image_size / max(height, width)
+        size = (max(1, round(height * factor)), max(1, round(width * factor)))
+        resized = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR) if factor != 1 else image
+        sample = DetDataSample(
+            metainfo={
+                "ori_shape": (height, width),
+                "img_shape": size,
+                "scale_factor": (size[1] / width, size[0] / height),
+            }
+        )
+        bgr = np.ascontiguousarray(resized[..., ::-1].transpose(2, 0, 1))  # the order of cv2, in which mmdet reads
+        return torch.from_numpy(bgr), sample
+
+    def _instances(self, result: DetDataSample) -> Instances:
+        found = result.pred_instances.cpu()
+        found = found[found.scores >= self.score_threshold]
+        found = found[found.scores.argsort(descending=True, stable=True)]
+        return Instances.of(found.masks.numpy(), found.labels.numpy(), found.scores.numpy())
+
+
+load = Detector.load
+
+
+def train(
+    settings: config.Downstream,
+    *,
+    datasets: Sequence[Labelled],
+    categories: Sequence[Category],
+    dev: Labelled,
+    seed: int,
+    out: Path,
+    device: str = "auto",
+) -> dict[str, float]:
+    """Train a detector; every arm gets the same number of iterations.
+
+    Writes `model.safetensors`, `config.json` (all that `Detector.load` needs), `metrics.json` (figures on `dev`) and
+    `curves.csv` (training losses) into `out`, all at once at the end.
+
+    Args:
+        settings: model and schedule.
+        datasets: COCO files with the categories in the given order, and their shares of a batch.
+        categories: the label of a category is its index.
+        dev: held-out images for the metrics; the weights are those of the last iteration.
+        seed: decides initial weights, order and augmentation.
+        out: folder to (over)write.
+        device: auto, cpu, cuda, cuda:1, ...
+
+    Returns:
+        The metrics on `dev`.
+
+    Raises:
+        DatasetDMError: unknown model, unusable weights or annotations, a device that mmcv was not built for.
+    """
+    where = _device(device)
+    _quiet()
+    set_random_seed(seed)
+    description = model_config(settings, len(categories))
+    model = build_model(description)
+    model.init_weights()
+    if settings.pretrained is not None:
+        load_backbone(model, Path(settings.pretrained))
+    loader = train_loader(
+        datasets,
+        categories,
+        image_size=settings.image_size,
+        batch_size=settings.batch_size,
+        iterations=settings.iterations,
+        seed=seed,
+        # Preparing a batch is 2 % of an iteration on the CPU; a GPU would wait for it.
+        num_workers=0 if where.type == "cpu" else min(8, os.cpu_count() or 1),
+    )
+    curve = LossCurve(settings.iterations, where)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as workspace:
+        _run(model, loader, curve, settings, seed, Path(workspace) / "runner")
+        detector = Detector(
+            model, image_size=settings.image_size, score_threshold=settings.score_threshold, device=where
+        )
+        metrics = evaluate(detector, dev, categories)
+        result = Path(workspace) / "result"
+        result.mkdir()
+        save_file(
+            {key: value.contiguous() for key, value in model.state_dict().items()},
+            result / "model.safetensors",
+        )
+        curve.save(result / "curves.csv")
+        _save_json(metrics, result / "metrics.json")
+        _save_json(
+            {
+                "name": settings.model,
+                "image_size": settings.image_size,
+                "score_threshold": settings.score_threshold,
+                "categories": [{"id": category.id, "name": category.name} for category in categories],
+                "model": description,
+            },
+            result / "config.json",
+        )
+        shutil.rmtree(out, ignore_errors=True)
+        os.replace(result, out)
+    return metrics
+
+
+def evaluate(detector: Detector, data: Labelled, categories: Sequence[Category]) -> dict[str, float]:
+    """The task's metrics of a detector on annotated images; those that have no value there are left out."""
+    task = InstanceTask(categories)
+    samples = load_coco(data.annotation_file, data.images_dir)
+    evaluator = task.evaluator((detector.image_size, detector.image_size))
+    for start in range(0, len(samples), EVALUATION_BATCH):
+        batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
+        for sample, found in zip(batch, detector.predict([sample.image for sample in batch]), strict=True):
+            evaluator.add(sample.target, found)
+    return {name: value for name, value in evaluator.compute().items() if math.isfinite(value)}
+
+
+class LossCurve(Hook):
+    """Moves the model to its device at the start, then notes the mean losses of every fiftieth of the training.
+
+    Attributes:
+        rows: iteration, learning rate and mean of each loss term.
+    """
+
+    def __init__(self, iterations: int, device: torch.device):
+        self.every = max(1, iterations // 50)
+        self.iterations = iterations
+        self.device = device
+        self.rows: list[dict[str, float]] = []
+        self._terms: list[Mapping[str, float]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """mmengine takes the first GPU wherever there is one; the settings may say otherwise."""
+        runner.model.to(self.device)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        """Take in the losses of one iteration."""
+        self._terms.append({key: float(value) for key, value in (outputs or {}).items()})
+        done = batch_idx + 1
+        if done % self.every and done != self.iterations:
+            return
+        means = {key: float(np.mean([terms[key] for terms in self._terms])) for key in self._terms[0]}
+        if not np.isfinite(means["loss"]):
+            raise DatasetDMError(
+                f"The detector's loss is {means['loss']} after {done} iterations. Lower downstream.learning_rate."
+            )
+        rate = runner.optim_wrapper.get_lr()["lr"][0]
+        self.rows.append({"iteration": done, "learning_rate": rate, **means})
+        self._terms.clear()
+        if len(self.rows) % 10 == 0:
+            log.info("iteration %d of %d: loss %.3f", done, self.iterations, means["loss"])
+
+    def save(self, file: Path) -> None:
+        """Write the rows as CSV."""
+        with file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def _run(
+    model: BaseDetector, loader: Any, curve: LossCurve, settings: config.Downstream, seed: int, work_dir: Path
+) -> None:
+    """The training itself: AdamW, a twentieth of the iterations to warm up, then a cosine down to zero."""
+    warmup = max(2, settings.iterations // 20)  # mmengine's LinearLR does not arrive within one iteration
+    runner = Runner(
+        model=model,
+        work_dir=str(work_dir),
+        train_dataloader=loader,
+        train_cfg={
+            "type": "IterBasedTrainLoop",
+            "max_iters": settings.iterations,
+            "val_interval": settings.iterations,
+        },
+        optim_wrapper={
+            "type": "OptimWrapper",
+            "optimizer": {"type": "AdamW", "lr": settings.learning_rate, "weight_decay": 0.05},
+            "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
+            "clip_grad": {"max_norm": 5.0},
+        },
+        param_scheduler=[
+            {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup},
+            {
+                "type": "CosineAnnealingLR",
+                "by_epoch": False,
+                "begin": warmup,
+                "end": max(settings.iterations, warmup + 1),
+            },
+        ],
+        # The weights are saved as safetensors at the end; mmengine's checkpoints hold pickles.
+        default_hooks={"checkpoint": None, "logger": None, "timer": None, "sampler_seed": None},
+        custom_hooks=[curve],
+        visualizer={"type": "Visualizer", "vis_backends": []},
+        randomness={"seed": seed},
+        default_scope="mmdet",
+        log_level="ERROR",
+        experiment_name=work_dir.parent.name,
+    )
+    runner.train()
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first GPU where there is one and mmcv can use it."""
+    has_cuda_ops = mmcv.ops.get_compiling_cuda_version() != "not available"
+    if name == "auto":
+        if torch.cuda.is_available() and not has_cuda_ops:
+            log.warning("mmcv was built without CUDA: the downstream model runs on the CPU though there is a GPU.")
+        return torch.device("cuda" if torch.cuda.is_available() and has_cuda_ops else "cpu")
+    if name.startswith("cuda") and not has_cuda_ops:
+        raise DatasetDMError(
+            "mmcv was built without CUDA, so the downstream model cannot run on a GPU. Build it again with "
+            "FORCE_CUDA=1 and the CUDA toolkit that torch was built with, or set backbone.device to cpu or auto."
+        )
+    return torch.device(name)
+
+
+def _quiet() -> None:
+    """mmengine logs every initialised tensor, and warns of the runner's second initialisation, which does nothing."""
+    MMLogger.get_instance("datasetdm", log_level="ERROR")
+
+
+def _save_json(content: Any, file: Path) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,137 @@
+"""Annotated images on their way into a detector: files, augmentation, mixture of sources."""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from mmdet.datasets import CocoDataset
+from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
+from torch.utils.data import DataLoader, Sampler
+
+from datasetdm.downstream import Labelled
+from datasetdm.errors import DatasetDMError
+from datasetdm.structures import Category
+
+
+class MixtureSampler(Sampler[int]):
+    """Indices into joined datasets: each slot of a batch picks a dataset by weight, then its next shuffled item.
+
+    Every dataset is gone through completely before it is shuffled anew, however small its weight.
+
+    Args:
+        lengths: items per dataset, in the order in which they are joined.
+        weights: share of each dataset; need not sum to 1.
+        num_draws: indices in all.
+        seed: decides the order.
+    """
+
+    def __init__(self, lengths: Sequence[int], weights: Sequence[float], num_draws: int, seed: int):
+        self.lengths, self.num_draws, self.seed = list(lengths), num_draws, seed
+        self.shares = np.asarray(weights, dtype=np.float64) / sum(weights)
+        self.offsets = np.cumsum([0, *lengths[:-1]])
+
+    def __len__(self) -> int:
+        return self.num_draws
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng(self.seed)
+        turns = [_shuffled_forever(length, np.random.default_rng(rng.integers(2**63))) for length in self.lengths]
+        for source in rng.choice(len(turns), size=self.num_draws, p=self.shares):
+            yield int(self.offsets[source] + next(turns[source]))
+
+
+def _shuffled_forever(length: int, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(length)
+
+
+def train_pipeline(image_size: int) -> list[dict[str, Any]]:
+    """Transforms of a training image: flip, large-scale jitter to half and double size, mild colour changes."""
+    size = (image_size, image_size)
+    return [
+        {"type": "LoadImageFromFile"},
+        {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True},
+        {"type": "RandomFlip", "prob": 0.5},
+        {
+            "type": "RandomResize",
+            "scale": size,
+            "ratio_range": (0.5, 2.0),
+            "resize_type": "Resize",
+            "keep_ratio": True,
+        },
+        {"type": "RandomCrop", "crop_size": size, "recompute_bbox": True, "allow_negative_crop": True},
+        {"type": "FilterAnnotations", "min_gt_bbox_wh": (2, 2), "by_mask": True, "keep_empty": False},
+        {
+            "type": "PhotoMetricDistortion",
+            "brightness_delta": 16,
+            "contrast_range": (0.8, 1.2),
+            "saturation_range": (0.8, 1.2),
+            "hue_delta": 6,
+        },
+        {"type": "PackDetInputs"},
+    ]
+
+
+def coco_dataset(source: Labelled, categories: Sequence[Category], image_size: int) -> CocoDataset:
+    """One source as an mmdet dataset; images without objects are kept.
+
+    Raises:
+        DatasetDMError: the file is missing, or its categories are not the given ones in the given order.
+    """
+    if not source.annotation_file.is_file():
+        raise DatasetDMError(f"{source.annotation_file} is missing: run the stages before the training.")
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        dataset = CocoDataset(
+            ann_file=str(source.annotation_file.absolute()),
+            data_prefix={"img": str(source.images_dir.absolute())},
+            metainfo={"classes": tuple(category.name for category in categories)},
+            pipeline=train_pipeline(image_size),
+            serialize_data=False,  # fails on a file without images
+        )
+    # mmdet numbers classes in the order of the file, whatever order it is asked for.
+    if dataset.cat_ids != [category.id for category in categories]:
+        raise DatasetDMError(
+            f"{source.annotation_file} has other categories, or has them in another order, than the real images. "
+            "Run the stages again from `ingest` on."
+        )
+    return dataset
+
+
+def train_loader(
+    sources: Sequence[Labelled],
+    categories: Sequence[Category],
+    *,
+    image_size: int,
+    batch_size: int,
+    iterations: int,
+    seed: int,
+    num_workers: int = 0,
+) -> DataLoader:
+    """Exactly `iterations` batches, drawn from the sources by their weights.
+
+    Without workers the random state of numpy decides the augmentation, with workers `seed` does.
+
+    Raises:
+        DatasetDMError: no source has an image.
+    """
+    datasets = [coco_dataset(source, categories, image_size) for source in sources]
+    filled = [(dataset, source.weight) for dataset, source in zip(datasets, sources, strict=True) if len(dataset)]
+    if not filled:
+        files = ", ".join(str(source.annotation_file) for source in sources)
+        raise DatasetDMError(
+            f"There is no image to train on: {files or 'every source'} holds none. Lower synthesis.score_threshold or "
+            "raise the number of images in params.yaml."
+        )
+    parts, weights = zip(*filled, strict=True)
+    sampler = MixtureSampler([len(part) for part in parts], weights, iterations * batch_size, seed)
+    return DataLoader(
+        ConcatDataset(parts),
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=pseudo_collate,
+        num_workers=num_workers,
+        worker_init_fn=partial(worker_init_fn, num_workers=num_workers, rank=0, seed=seed),
+    )

@@ -1,0 +1,255 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from datasetdm import config
+from datasetdm.downstream import DOWNSTREAM, Labelled
+from datasetdm.downstream.detection import Detector, train
+from datasetdm.downstream.detection_data import MixtureSampler, coco_dataset, train_loader
+from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
+from datasetdm.errors import DatasetDMError
+from datasetdm.structures import Category
+
+
+def make_settings(**changes: object) -> config.Downstream:
+    values = {"model": "mask-rcnn_r18", "image_size": 64, "iterations": 2, "batch_size": 2, "learning_rate": 1e-3}
+    return config.Downstream(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, float]]:
+    """One training on the drawn shapes."""
+    out = tmp_path_factory.mktemp("trained") / "real" / "0"
+    metrics = DOWNSTREAM["instance"].train(
+        make_settings(iterations=30, batch_size=4),
+        datasets=[shapes["train"]],
+        categories=categories,
+        dev=shapes["dev"],
+        seed=0,
+        out=out,
+        device="cpu",
+    )
+    return out, metrics
+
+
+def test_training_writes_a_folder_without_pickles_paths_or_left_overs(trained: tuple[Path, dict[str, float]]) -> None:
+    out, metrics = trained
+    names = ["config.json", "curves.csv", "metrics.json", "model.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert [path.name for path in out.parent.iterdir()] == ["0"]
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert 0 <= metrics["mask_ap"] <= 1
+    assert "/tmp" not in (out / "config.json").read_text()
+    assert "://" not in (out / "config.json").read_text()
+
+
+def test_the_loss_goes_down(trained: tuple[Path, dict[str, float]]) -> None:
+    rows = list(csv.DictReader((trained[0] / "curves.csv").open()))
+    assert [int(row["iteration"]) for row in rows] == list(range(1, 31))
+    losses = [float(row["loss"]) for row in rows]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert float(rows[-1]["learning_rate"]) < float(rows[10]["learning_rate"])
+
+
+def test_a_trained_detector_loads_and_predicts_masks_at_the_images_size(
+    trained: tuple[Path, dict[str, float]], categories: tuple[Category, ...]
+) -> None:
+    detector = DOWNSTREAM["instance"].load(trained[0], "cpu")
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in [(64, 64), (50, 90), (33, 20)]]
+    found = detector.predict(images, batch_size=2)
+    assert [instances.masks.shape[1:] for instances in found] == [(64, 64), (50, 90), (33, 20)]
+    for instances in found:
+        assert instances.masks.dtype == bool
+        assert np.all(np.diff(instances.scores) <= 0)
+        assert np.all((instances.scores >= 0.05) & (instances.scores <= 1))
+        assert np.all((instances.labels >= 0) & (instances.labels < len(categories)))
+    assert detector.predict([]) == []
+
+
+def test_an_image_is_predicted_the_same_alone_and_in_a_batch(
+    trained: tuple[Path, dict[str, float]], shapes: dict[str, Labelled]
+) -> None:
+    detector = Detector.load(trained[0], "cpu")
+    detector.score_threshold = 0.0
+    dataset = [np.full((64, 64, 3), value, dtype=np.uint8) for value in (30, 200)]
+    dataset[0][20:40, 20:40] = (230, 60, 40)
+    together, alone = detector.predict(dataset)[0], detector.predict(dataset[:1])[0]
+    assert len(together) == len(alone) > 0
+    np.testing.assert_allclose(together.scores, alone.scores, atol=1e-4)
+
+
+def test_training_is_repeatable(shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path) -> None:
+    for name, seed in [("one", 0), ("two", 0), ("other", 1)]:
+        train(
+            make_settings(),
+            datasets=[shapes["train"]],
+            categories=categories,
+            dev=shapes["dev"],
+            seed=seed,
+            out=tmp_path / name,
+            device="cpu",
+        )
+    files = {name: (tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two", "other")}
+    assert files["one"] == files["two"]
+    assert files["one"] != files["other"]
+    assert (tmp_path / "one/config.json").read_bytes() == (tmp_path / "two/config.json").read_bytes()
+
+
+def test_an_interrupted_training_leaves_what_was_there(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "detector"
+    out.mkdir()
+    (out / "earlier").touch()
+    with pytest.raises(DatasetDMError, match=r"Lower downstream\.learning_rate"):
+        train(
+            make_settings(learning_rate=1e30, iterations=5),
+            datasets=[shapes["train"]],
+            categories=categories,
+            dev=shapes["dev"],
+            seed=0,
+            out=out,
+            device="cpu",
+        )
+    assert [path.name for path in tmp_path.rglob("*")] == ["detector", "earlier"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if "swin" in name else ()) for name in MODELS]
+)
+def test_every_model_builds_offline_and_takes_a_step(
+    name: str, shapes: dict[str, Labelled], categories: tuple[Category, ...]
+) -> None:
+    settings = make_settings(model=name)
+    description = model_config(settings, len(categories))
+    assert json.loads(json.dumps(description)) is not None
+    model = build_model(description)
+    model.init_weights()
+    model.train()
+    loader = train_loader([shapes["train"]], categories, image_size=64, batch_size=2, iterations=1, seed=0)
+    data = model.data_preprocessor(next(iter(loader)), training=True)
+    assert data["inputs"].shape == (2, 3, 64, 64)
+    loss, terms = model.parse_losses(model(**data, mode="loss"))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(parameter.requires_grad for parameter in model.backbone.parameters())
+    assert any("mask" in term for term in terms)
+
+
+def test_an_unknown_model_is_a_clear_error() -> None:
+    with pytest.raises(DatasetDMError, match=r"'yolo' is unknown\. There are: mask-rcnn_r18"):
+        model_config(make_settings(model="yolo"), 2)
+
+
+def test_pretrained_weights_arrive_in_the_backbone(tmp_path: Path) -> None:
+    description = model_config(make_settings(), 2)
+    model, other = build_model(description), build_model(description)
+    state = {key: torch.rand_like(value, dtype=torch.float32) for key, value in other.backbone.state_dict().items()}
+    assert {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.1.bn2.bias"} <= set(state)
+    classifier = {"fc.weight": torch.rand(10, 512), "fc.bias": torch.rand(10)}
+    weights = {key: value for key, value in state.items() if "num_batches" not in key}
+    save_file({**weights, **classifier}, tmp_path / "model.safetensors")
+    load_backbone(model, tmp_path)
+    for key, value in weights.items():
+        torch.testing.assert_close(model.backbone.state_dict()[key], value)
+
+
+def test_training_starts_from_the_pretrained_weights(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
+) -> None:
+    backbone = build_model(model_config(make_settings(), 2)).backbone
+    weights = {key: torch.full_like(value, 0.01) for key, value in backbone.named_parameters()}
+    buffers = dict(backbone.named_buffers())
+    save_file({**{key: value.detach() for key, value in weights.items()}, **buffers}, tmp_path / "model.safetensors")
+    train(
+        make_settings(pretrained=str(tmp_path), iterations=1, learning_rate=1e-6),
+        datasets=[shapes["train"]],
+        categories=categories,
+        dev=shapes["dev"],
+        seed=0,
+        out=tmp_path / "detector",
+        device="cpu",
+    )
+    after = load_file(tmp_path / "detector" / "model.safetensors")
+    assert (after["backbone.layer2.0.conv1.weight"] - 0.01).abs().max() < 1e-4
+
+
+def test_missing_or_foreign_weights_are_clear_errors(tmp_path: Path) -> None:
+    model = build_model(model_config(make_settings(), 2))
+    with pytest.raises(DatasetDMError, match=r"set downstream\.pretrained to null"):
+        load_backbone(model, tmp_path / "nowhere")
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "model.safetensors")
+    with pytest.raises(DatasetDMError, match="does not fit the backbone"):
+        load_backbone(model, tmp_path)
+    with pytest.raises(DatasetDMError, match="run the stage train_downstream"):
+        Detector.load(tmp_path)
+
+
+def test_images_without_objects_are_trained_on(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
+) -> None:
+    content = json.loads(shapes["train"].annotation_file.read_text())
+    (tmp_path / "bare.json").write_text(json.dumps({**content, "annotations": []}))
+    bare = Labelled(annotation_file=tmp_path / "bare.json", images_dir=shapes["train"].images_dir)
+    assert len(coco_dataset(bare, categories, 64)) == 16
+    metrics = train(
+        make_settings(iterations=1),
+        datasets=[bare],
+        categories=categories,
+        dev=bare,
+        seed=0,
+        out=tmp_path / "detector",
+        device="cpu",
+    )
+    assert "mask_ap" not in metrics  # there is nothing to be found
+
+
+def test_labels_follow_the_order_of_the_categories(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
+) -> None:
+    dataset = coco_dataset(shapes["train"], categories, 64)
+    assert dataset.cat2label == {3: 0, 17: 1}
+    with pytest.raises(DatasetDMError, match="another order"):
+        coco_dataset(shapes["train"], categories[::-1], 64)
+    with pytest.raises(DatasetDMError, match="is missing"):
+        coco_dataset(Labelled(annotation_file=tmp_path / "no.json", images_dir=tmp_path), categories, 64)
+
+
+def test_nothing_to_train_on_is_a_clear_error(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
+) -> None:
+    content = json.loads(shapes["train"].annotation_file.read_text())
+    (tmp_path / "empty.json").write_text(json.dumps({**content, "images": [], "annotations": []}))
+    empty = Labelled(annotation_file=tmp_path / "empty.json", images_dir=tmp_path)
+    with pytest.raises(DatasetDMError, match="no image to train on"):
+        train_loader([empty], categories, image_size=64, batch_size=2, iterations=1, seed=0)
+
+
+def test_the_mixture_keeps_the_weights_and_goes_through_all_items() -> None:
+    draws = np.array(list(MixtureSampler([10, 1000], [1.0, 3.0], num_draws=2000, seed=0)))
+    small = draws[draws < 10]
+    assert len(draws) == 2000
+    assert 0.21 < len(small) / 2000 < 0.29
+    assert all(sorted(small[start : start + 10]) == list(range(10)) for start in range(0, 400, 10))
+    large = draws[draws >= 10]
+    assert len(set(large[:1000])) == 1000
+    assert large.max() == 1009
+
+
+def test_workers_augment_repeatably(shapes: dict[str, Labelled], categories: tuple[Category, ...]) -> None:
+    batches = []
+    for _ in range(2):
+        loader = train_loader(
+            [shapes["train"]], categories, image_size=64, batch_size=4, iterations=2, seed=3, num_workers=1
+        )
+        batches.append([image for batch in loader for image in batch["inputs"]])
+    assert len(batches[0]) == 8
+    assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
