@@ -1,0 +1,72 @@
+"""The contract of a diffusion backbone: draw images, and read features off images."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+from datasetdm.structures import DiffusionFeatures, FeatureLevel, Generated
+
+
+class Backbone(ABC):
+    """A frozen latent text-to-image diffusion model.
+
+    Attributes:
+        image_size: side of the square images in pixels.
+        latent_shape: (C, h, w) of the latents of one image.
+        feature_info: the levels that `extract` yields, lowest resolution first.
+        fingerprint: digest of the weights and of the settings that change what comes out.
+        device: where it runs.
+    """
+
+    image_size: int
+    latent_shape: tuple[int, int, int]
+    feature_info: tuple[FeatureLevel, ...]
+    fingerprint: str
+    device: torch.device
+
+    @abstractmethod
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents (the mode of the posterior, in the U-Net's scaling) of float B x 3 x S x S images in [-1, 1]."""
+
+    @abstractmethod
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Images, uint8 B x S x S x 3 RGB on the CPU."""
+
+    @abstractmethod
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        generators: Sequence[torch.Generator],
+        num_inference_steps: int,
+        guidance_scale: float,
+        scheduler: str,
+        words: Sequence[str] | None = None,
+    ) -> Generated:
+        """Draw one image per prompt.
+
+        Args:
+            prompts: B texts.
+            generators: one CPU generator per prompt; an image depends on its own prompt and generator alone.
+            num_inference_steps: sampler steps.
+            guidance_scale: classifier-free guidance (Ho & Salimans, arXiv 2207.12598); 1 switches it off.
+            scheduler: "dpmsolver++", "ddim", "pndm" or "model" (the one in the model's folder).
+            words: capture features of the last step with the attention of these words (the paper's way).
+        """
+
+    @abstractmethod
+    def extract(
+        self,
+        latents: torch.Tensor,
+        prompts: Sequence[str],
+        *,
+        timestep: int | Sequence[int],
+        words: Sequence[str],
+        generators: Sequence[torch.Generator],
+    ) -> DiffusionFeatures:
+        """Noise the latents to `timestep` and read one conditional U-Net pass (paper section 3.2).
+
+        Real and generated images go the same way. Args as in `generate`; `timestep` is one for all images
+        or one each; an image's features depend on its own latents, prompt, timestep and generator alone.
+        """

@@ -1,0 +1,243 @@
+"""Pretraining, second stage: the U-Net and its text encoder, jointly, on latents and captions."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+from datasetdm.diffusion import progress
+from datasetdm.diffusion.autoencoder import to_tensor
+from datasetdm.diffusion.pool import ImagePool, halved
+from datasetdm.diffusion.recipe import Phase, Recipe
+
+STAGE = 2
+
+
+class Denoiser(nn.Module):
+    """U-Net and text encoder as one trainable module."""
+
+    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet, self.text_encoder = unet, text_encoder
+
+    def forward(self, latents: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """Predicted v (B x C x h x w) of noisy latents, at timestep B, for token ids B x L."""
+        prediction: torch.Tensor = self.unet(latents, timestep, self.text_encoder(input_ids)[0]).sample
+        return prediction
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the training has come."""
+
+    step: int
+    samples: int
+    seconds: float
+
+
+def train_denoiser(
+    recipe: Recipe,
+    pool: ImagePool,
+    vae: AutoencoderTiny,
+    tokenizer: PreTrainedTokenizerFast,
+    export: Callable[[Denoiser, Progress], None],
+) -> None:
+    """Train, or resume, through all phases; `export` gets the averaged weights every so many steps and at the end."""
+    torch.manual_seed(recipe.seed)
+    model = build_denoiser(recipe, tokenizer).to(recipe.device)
+    average = copy.deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
+    )
+    path = recipe.work / "denoiser.pt"
+    done = Progress(0, 0, 0.0)
+    state = progress.load_checkpoint(path)
+    if state:
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        done = Progress(state["step"], state["samples"], state["seconds"])
+    else:
+        export(average, done)
+    scheduler = build_scheduler()
+    input_ids = tokenize_captions(tokenizer, pool.captions)
+    empty = tokenize_captions(tokenizer, [[""]])[0, 0]
+    log = progress.Log(recipe.work / "log.csv", "denoiser")
+    first = 0
+    model.train()
+    for phase in recipe.phases:
+        last = first + phase.steps
+        cache = LatentCache(pool, vae, phase.image_size)
+        for step in range(max(first, done.step), last):
+            began = time.monotonic()
+            rate = progress.learning_rate(
+                phase.learning_rate, step - first, phase.steps, warmup=phase.warmup, decay=phase.decay
+            )
+            progress.set_learning_rate(optimizer, rate)
+            generator = progress.step_generator(recipe.seed, STAGE, step)
+            latents, captions = draw_batch(cache, input_ids, empty, phase, recipe.empty_captions, generator)
+            with torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.autocast):
+                loss = denoising_loss(model, scheduler, latents, captions.to(recipe.device), recipe.snr_clip, generator)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            update_average(average, model, min(recipe.ema_decay, (1 + step) / (10 + step)))
+            log.add(step, rate, {f"loss_{phase.image_size}": loss})
+            done = Progress(step + 1, done.samples + phase.batch_size, done.seconds + time.monotonic() - began)
+            if done.step % recipe.checkpoint_every == 0:
+                _save(path, model, average, optimizer, done)
+            if done.step % recipe.export_every == 0:
+                export(average, done)
+        first = last
+    _save(path, model, average, optimizer, done)
+    export(average, done)
+
+
+def _save(path: Path, model: Denoiser, average: Denoiser, optimizer: torch.optim.Optimizer, done: Progress) -> None:
+    tensors = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+    progress.save_checkpoint(path, {**tensors, "step": done.step, "samples": done.samples, "seconds": done.seconds})
+
+
+def build_denoiser(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Denoiser:
+    """An untrained U-Net and text encoder of the recipe's size."""
+    text = recipe.text_encoder
+    channels = recipe.unet.block_out_channels
+    lower = len(channels) - 1
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=text.hidden_size,
+            intermediate_size=4 * text.hidden_size,
+            projection_dim=text.hidden_size,
+            num_hidden_layers=text.num_layers,
+            num_attention_heads=text.num_heads,
+            max_position_embeddings=text.max_length,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=recipe.images.size // recipe.autoencoder.factor,
+        in_channels=recipe.autoencoder.latent_channels,
+        out_channels=recipe.autoencoder.latent_channels,
+        block_out_channels=channels,
+        layers_per_block=recipe.unet.layers_per_block,
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * lower,
+        up_block_types=("CrossAttnUpBlock2D",) * lower + ("UpBlock2D",),
+        cross_attention_dim=text.hidden_size,
+        attention_head_dim=tuple(max(1, c // recipe.unet.head_dim) for c in channels),
+        norm_num_groups=recipe.unet.norm_num_groups,
+    )
+    return Denoiser(unet, text_encoder)
+
+
+def build_scheduler() -> DDIMScheduler:
+    """v-prediction with zero terminal SNR (arXiv 2305.08891): the light of the scene is drawn, too, not inherited."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        steps_offset=1,
+    )
+
+
+class LatentCache:
+    """Latents of the pool at one image size, each encoded when it is first asked for and kept in half precision."""
+
+    def __init__(self, pool: ImagePool, vae: AutoencoderTiny, image_size: int) -> None:
+        side = image_size // 2 ** (len(vae.config.block_out_channels) - 1)
+        self._pool, self._vae, self._image_size = pool, vae, image_size
+        self._latents = torch.empty(len(pool), vae.config.latent_channels, side, side, dtype=torch.float16)
+        self._known = torch.zeros(len(pool), dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
+        """Latents of the images `index` (int64, B), in float32 on the autoencoder's device."""
+        missing = index[~self._known[index]].unique()
+        if len(missing):
+            images = np.stack([self._image(k) for k in missing.tolist()])
+            with torch.no_grad():
+                latents = self._vae.encode(to_tensor(images).to(self._vae.device)).latents
+            self._latents[missing] = latents.to("cpu", torch.float16)
+            self._known[missing] = True
+        return self._latents[index].to(self._vae.device, torch.float32)
+
+    def _image(self, index: int) -> np.ndarray:
+        image = self._pool[index]
+        while image.shape[0] > self._image_size:
+            image = halved(image[None])[0]
+        return image
+
+
+def tokenize_captions(tokenizer: PreTrainedTokenizerFast, captions: list[list[str]]) -> torch.Tensor:
+    """Token ids, int64, N x K x L, of K captions of each of N images."""
+    texts = [text for texts in captions for text in texts]
+    encoded = tokenizer(
+        texts, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt"
+    )
+    return encoded.input_ids.view(len(captions), len(captions[0]), -1)
+
+
+def draw_batch(
+    cache: LatentCache,
+    input_ids: torch.Tensor,
+    empty: torch.Tensor,
+    phase: Phase,
+    empty_captions: float,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents B x C x h x w of random images, each with one of its captions (B x L) or the empty one."""
+    count = phase.batch_size
+    index = torch.randint(len(cache), (count,), generator=generator)
+    choice = torch.randint(input_ids.shape[1], (count,), generator=generator)
+    captions = input_ids[index, choice]
+    dropped = torch.rand(count, generator=generator) < empty_captions
+    return cache[index], torch.where(dropped[:, None], empty, captions)
+
+
+def denoising_loss(
+    model: Denoiser,
+    scheduler: DDIMScheduler,
+    latents: torch.Tensor,
+    input_ids: torch.Tensor,
+    snr_clip: float,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Mean squared error of v, weighted min(1, clip / SNR).
+
+    This is min-SNR weighting (arXiv 2303.09556) except at low SNR, where v keeps the full weight: min-SNR would give
+    the terminal step, at which SNR is zero, none at all. Timesteps are stratified over the batch.
+    """
+    count = len(latents)
+    steps = scheduler.config.num_train_timesteps
+    timestep = (
+        ((torch.arange(count) + torch.rand(count, generator=generator)) * steps / count).long().clamp(max=steps - 1)
+    )
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    timestep = timestep.to(latents.device)
+    target = scheduler.get_velocity(latents, noise, timestep)
+    prediction = model(scheduler.add_noise(latents, noise, timestep), timestep, input_ids)
+    alphas = scheduler.alphas_cumprod.to(latents.device)[timestep]
+    weight = (snr_clip * (1 - alphas) / alphas.clamp(min=1e-8)).clamp(max=1.0)
+    return (weight * (prediction.float() - target).square().mean((1, 2, 3))).mean()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

@@ -1,0 +1,95 @@
+"""Write a pretrained pipeline in the diffusers folder format, with its model card."""
+
+import copy
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from transformers import PreTrainedTokenizerFast
+
+from datasetdm.diffusion.denoiser import Denoiser, Progress, build_scheduler
+from datasetdm.diffusion.recipe import Recipe
+
+
+def export_pipeline(
+    recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, tokenizer: PreTrainedTokenizerFast, done: Progress
+) -> None:
+    """Write float16 safetensors and README.md to `recipe.export`, replacing what is there in one move."""
+    half = copy.deepcopy(model).to("cpu", torch.float16)
+    pipeline = StableDiffusionPipeline(
+        vae=copy.deepcopy(vae).to("cpu", torch.float16),
+        text_encoder=half.text_encoder,
+        tokenizer=tokenizer,
+        unet=half.unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    folder = recipe.export.with_name(f".{recipe.export.name}.{os.getpid()}")
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").write_text(model_card(recipe, half, vae, done))
+    replace_folder(folder, recipe.export)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Put the folder `source` in the place of `target`."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(source, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def model_card(recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, done: Progress) -> str:
+    """What the model is, how it came about and what it cannot do."""
+    unet, text, auto = (
+        f"{sum(p.numel() for p in m.parameters()) / 1e6:.2f} M" for m in (model.unet, model.text_encoder, vae)
+    )
+    words = model.text_encoder.config.vocab_size
+    pixels = recipe.autoencoder
+    total = sum(phase.steps for phase in recipe.phases)
+    phases = "; ".join(f"{p.steps} steps of {p.batch_size} at {p.image_size} px" for p in recipe.phases)
+    hardware = f"`{recipe.device}`" + (f", {recipe.threads} threads" if recipe.threads else "")
+    return f"""---
+license: apache-2.0
+library_name: diffusers
+pipeline_tag: text-to-image
+---
+# {recipe.name}: the embedded text-to-image model
+
+A small latent diffusion model of the miniworld, in the folder format of Stable Diffusion
+(`StableDiffusionPipeline.from_pretrained` loads it). It stands in for Stable Diffusion where that cannot be
+downloaded; it knows nothing of the real world.
+
+**Pretrained on images and captions only, never on labels**: {recipe.images.num_images} rendered `web` images (seed
+{recipe.images.seed}) with several captions each. No mask, box, depth or keypoint was used, no image of the
+benchmarks' distributions, and none of the styles that are held out for dev and test.
+
+| part | size |
+|---|---|
+| autoencoder, factor {pixels.factor}, {pixels.latent_channels} channels | {auto} parameters |
+| U-Net {tuple(recipe.unet.block_out_channels)} | {unet} parameters |
+| text encoder (CLIP architecture, {recipe.text_encoder.num_layers} layers, {words} words) | {text} parameters |
+
+| training | |
+|---|---|
+| autoencoder | {pixels.steps} steps of {pixels.pixels} pixels, {pixels.decoder_steps} more of the decoder alone |
+| U-Net and text encoder | {done.step} steps of {total} planned ({phases}) |
+| samples seen | {done.samples} |
+| seconds | {done.seconds:.0f} on {hardware} |
+| objective | v-prediction, zero terminal SNR, min-SNR clip {recipe.snr_clip} |
+| empty captions | {recipe.empty_captions:.0%} |
+| optimiser | AdamW, weights averaged with {recipe.ema_decay} |
+
+Sampling: DPM-Solver++ or DDIM with trailing spacing, 10 to 20 steps, guidance 1.5 to 3.
+
+Limits: images of {recipe.images.size} px; a vocabulary of {words} words and signs, any other word is read as unknown;
+counts and colours of several objects are often mixed up, small objects come out as blobs. Training of less than some
+million samples leaves much room for improvement: the recipe for a GPU is `params/pretrain_gpu.yaml`.
+
+Made by `python -m datasetdm.diffusion.pretrain`; everything needed to repeat it is in the repository.
+"""

@@ -1,0 +1,82 @@
+"""The pretraining data: rendered images and their captions in shards on disk, never a label."""
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasetdm.miniworld.captions import write_captions
+from datasetdm.miniworld.rendering import render
+from datasetdm.miniworld.scene import sample_scene
+
+SHARD_SIZE = 1000
+CAPTIONS_PER_IMAGE = 4
+
+
+@dataclass(frozen=True)
+class ImagePool:
+    """Images and captions.
+
+    Attributes:
+        images: uint8, N x S x S x 3, RGB, memory-mapped shard by shard.
+        captions: N lists of captions of the same image.
+    """
+
+    images: list[np.ndarray]
+    captions: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.images[index // SHARD_SIZE][index % SHARD_SIZE]
+
+
+def load_pool(folder: Path, *, num_images: int, size: int, seed: int, workers: int) -> ImagePool:
+    """The first `num_images` (rounded up to whole shards) of the endless seeded stream of `web` scenes.
+
+    Shards that are there already are not rendered again, so a run that was cut off goes on where it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = range(-(-num_images // SHARD_SIZE))
+    missing = [k for k in numbers if not _captions_path(folder, k).exists()]
+    if missing:
+        with ProcessPoolExecutor(workers) as pool:
+            list(pool.map(_render_shard, *zip(*[(folder, k, size, seed) for k in missing], strict=True)))
+    images = [np.load(_images_path(folder, k), mmap_mode="r") for k in numbers]
+    captions = [texts for k in numbers for texts in json.loads(_captions_path(folder, k).read_text())]
+    return ImagePool(images=images, captions=captions)
+
+
+def halved(images: np.ndarray) -> np.ndarray:
+    """uint8 images N x S x S x 3 at half the size, each pixel the mean of four."""
+    rows = images.astype(np.uint16)
+    total = rows[:, ::2, ::2] + rows[:, 1::2, ::2] + rows[:, ::2, 1::2] + rows[:, 1::2, 1::2]
+    return ((total + 2) // 4).astype(np.uint8)
+
+
+def _render_shard(folder: Path, shard: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng([seed, shard])
+    images = np.empty((SHARD_SIZE, size, size, 3), np.uint8)
+    captions = []
+    for k in range(SHARD_SIZE):
+        scene = sample_scene(rng, "web")
+        images[k] = render(scene, size=size).image
+        captions.append(write_captions(scene, rng, CAPTIONS_PER_IMAGE))
+    temporary = folder / f".{shard}.{os.getpid()}"
+    with temporary.open("wb") as file:
+        np.save(file, images)
+    os.replace(temporary, _images_path(folder, shard))
+    temporary.write_text(json.dumps(captions))
+    os.replace(temporary, _captions_path(folder, shard))
+
+
+def _images_path(folder: Path, shard: int) -> Path:
+    return folder / f"images-{shard:05d}.npy"
+
+
+def _captions_path(folder: Path, shard: int) -> Path:
+    return folder / f"captions-{shard:05d}.json"

@@ -1,0 +1,59 @@
+"""Pretrain the embedded backbone: python -m datasetdm.diffusion.pretrain --config params/pretrain_cpu.yaml
+
+Renders images with captions, trains the autoencoder, then U-Net and text encoder, and exports the pipeline; every
+stage goes on from its last checkpoint. Labels take no part.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from datasetdm.diffusion.autoencoder import train_autoencoder
+from datasetdm.diffusion.denoiser import Denoiser, Progress, train_denoiser
+from datasetdm.diffusion.export import export_pipeline
+from datasetdm.diffusion.pool import load_pool
+from datasetdm.diffusion.recipe import Recipe, load_recipe
+from datasetdm.diffusion.tokenizer import build_tokenizer
+from datasetdm.errors import DatasetDMError
+from datasetdm.miniworld.captions import vocabulary
+
+
+def pretrain(recipe: Recipe) -> None:
+    """Run all stages, or what is left of them."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    settings = recipe.images
+    pool = load_pool(
+        recipe.work / "images",
+        num_images=settings.num_images,
+        size=settings.size,
+        seed=settings.seed,
+        workers=settings.workers,
+    )
+    vae = train_autoencoder(recipe, pool)
+    tokenizer = build_tokenizer(vocabulary(), recipe.text_encoder.max_length)
+
+    def export(model: Denoiser, done: Progress) -> None:
+        export_pipeline(recipe, model, vae, tokenizer, done)
+
+    train_denoiser(recipe, pool, vae, tokenizer, export)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument(
+        "--config", type=Path, required=True, help="params/pretrain_cpu.yaml or params/pretrain_gpu.yaml"
+    )
+    try:
+        pretrain(load_recipe(parser.parse_args().config))
+    except DatasetDMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""Stable Diffusion 1.x and every model in its folder format, the embedded one among them."""
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
+
+from datasetdm import config
+from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.hypercolumn import capture, measure_levels
+from datasetdm.diffusion.tokenizer import unknown_words
+from datasetdm.diffusion.words import word_token_weights
+from datasetdm.errors import DatasetDMError
+from datasetdm.structures import DiffusionFeatures, Generated
+
+logger = logging.getLogger(__name__)
+
+
+class StableDiffusionBackbone(Backbone):
+    """Autoencoder, text encoder and U-Net of a `StableDiffusionPipeline`, frozen.
+
+    One instance must not be used from two threads at once: `extract` and `generate` hook into its U-Net while they run.
+    """
+
+    def __init__(
+        self, pipeline: StableDiffusionPipeline, *, image_size: int, device: torch.device, fingerprint: str
+    ) -> None:
+        self.vae = pipeline.vae.to(device).requires_grad_(False).eval()
+        self.text_encoder = pipeline.text_encoder.to(device).requires_grad_(False).eval()
+        self.unet = pipeline.unet.to(device).requires_grad_(False).eval()
+        self.tokenizer = pipeline.tokenizer
+        self.scheduler = pipeline.scheduler
+        self.device = device
+        self.fingerprint = fingerprint
+        latent_stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.feature_info = measure_levels(self.unet, latent_stride, self.tokenizer.model_max_length)
+        coarsest = self.feature_info[0].stride
+        if image_size % coarsest:
+            raise DatasetDMError(
+                f"backbone.image_size is {image_size} in params.yaml; this model needs a multiple of {coarsest}."
+            )
+        side = image_size // latent_stride
+        self.image_size = image_size
+        self.latent_shape = (self.unet.config.in_channels, side, side)
+
+    @classmethod
+    def load(cls, folder: Path, settings: config.Backbone) -> "StableDiffusionBackbone":
+        """The model in `folder`; the safety checker is not loaded, the domain decides what is drawn.
+
+        Raises:
+            DatasetDMError: a file is missing or broken, or the image size does not fit.
+        """
+        try:
+            pipeline = StableDiffusionPipeline.from_pretrained(
+                folder,
+                safety_checker=None,
+                feature_extractor=None,
+                requires_safety_checker=False,
+                dtype=getattr(torch, settings.dtype),
+                use_safetensors=True,
+                low_cpu_mem_usage=False,
+                local_files_only=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DatasetDMError(
+                f"The diffusion model in {folder} cannot be loaded ({reason}). {_remedy(settings.path)}"
+            ) from None
+        digest = digest_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}")
+        return cls(pipeline, image_size=settings.image_size, device=choose_device(settings.device), fingerprint=digest)
+
+    @torch.no_grad()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Backbone.encode`."""
+        encoded = self.vae.encode(images.to(self.device, self.vae.dtype))
+        # AutoencoderKL gives a distribution, AutoencoderTiny the latents themselves.
+        latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        return (latents - self._shift) * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """See `Backbone.decode`."""
+        latents = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor + self._shift
+        images = self.vae.decode(latents).sample
+        return images.float().add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        generators: Sequence[torch.Generator],
+        num_inference_steps: int,
+        guidance_scale: float,
+        scheduler: str,
+        words: Sequence[str] | None = None,
+    ) -> Generated:
+        """See `Backbone.generate`; words that the tokenizer does not know are reported in the log."""
+        if unknown := unknown_words(self.tokenizer, prompts):
+            logger.warning("The model does not know these words of the prompts: %s", ", ".join(unknown))
+        sampler = make_scheduler(scheduler, self.scheduler)
+        sampler.set_timesteps(num_inference_steps, device=self.device)
+        prompt_embeds = self._embed(prompts)
+        empty_embeds = self._embed([""] * len(prompts)) if guidance_scale != 1 else None
+        latents = self._noise(generators) * sampler.init_noise_sigma
+        features = None
+        for k, timestep in enumerate(sampler.timesteps):
+            scaled = sampler.scale_model_input(latents, timestep)
+            if words is not None and k == len(sampler.timesteps) - 1:
+                with capture(self.unet, word_token_weights(self.tokenizer, prompts, words)) as captured:
+                    noise_pred = self._predict(scaled, timestep, prompt_embeds)
+                features = captured.features(self.image_size)
+            else:
+                noise_pred = self._predict(scaled, timestep, prompt_embeds)
+            if empty_embeds is not None:
+                unconditional = self._predict(scaled, timestep, empty_embeds)
+                noise_pred = unconditional + guidance_scale * (noise_pred - unconditional)
+            latents = sampler.step(noise_pred, timestep, latents, return_dict=False)[0]
+        return Generated(latents=latents, features=features)
+
+    @torch.no_grad()
+    def extract(
+        self,
+        latents: torch.Tensor,
+        prompts: Sequence[str],
+        *,
+        timestep: int | Sequence[int],
+        words: Sequence[str],
+        generators: Sequence[torch.Generator],
+    ) -> DiffusionFeatures:
+        """See `Backbone.extract`."""
+        timesteps = torch.tensor(
+            [timestep] * len(prompts) if isinstance(timestep, int) else list(timestep), device=self.device
+        )
+        latents = latents.to(self.device, self.unet.dtype)
+        noisy = self.scheduler.add_noise(latents, self._noise(generators), timesteps)
+        prompt_embeds = self._embed(prompts)
+        with capture(self.unet, word_token_weights(self.tokenizer, prompts, words)) as captured:
+            self._predict(noisy, timesteps, prompt_embeds)
+        return captured.features(self.image_size)
+
+    @property
+    def _shift(self) -> float:
+        return self.vae.config.shift_factor or 0.0
+
+    def _embed(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Text embeddings, B x T x D; what exceeds the text encoder's length is cut off, as in diffusers."""
+        length = self.tokenizer.model_max_length
+        encoded = self.tokenizer(
+            list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        )
+        embeds: torch.Tensor = self.text_encoder(encoded.input_ids.to(self.device))[0]
+        return embeds
+
+    def _noise(self, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Standard normal latents, each image's from its own generator."""
+        noise = torch.stack([torch.randn(self.latent_shape, generator=generator) for generator in generators])
+        return noise.to(self.device, self.unet.dtype)
+
+    def _predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
+        prediction: torch.Tensor = self.unet(latents, timestep, prompt_embeds, return_dict=False)[0]
+        return prediction
+
+
+def make_scheduler(name: str, own: Any) -> Any:
+    """A fresh sampler with the noise schedule and the kind of prediction of the model's own scheduler.
+
+    Raises:
+        DatasetDMError: for an unknown name, or PNDM with a model that starts from pure noise, where it divides by zero.
+    """
+    if name == "model":
+        return type(own).from_config(own.config)
+    if name == "ddim":
+        return DDIMScheduler.from_config(own.config, clip_sample=False)
+    if name == "dpmsolver++":
+        return DPMSolverMultistepScheduler.from_config(own.config, algorithm_type="dpmsolver++", solver_order=2)
+    if name == "pndm":
+        if own.config.get("rescale_betas_zero_snr"):
+            raise DatasetDMError(
+                "PNDM cannot start from the zero terminal SNR of this model: "
+                "set synthesis.scheduler in params.yaml to dpmsolver++ or ddim."
+            )
+        return PNDMScheduler.from_config(own.config, skip_prk_steps=True)
+    raise DatasetDMError(f"synthesis.scheduler '{name}' is unknown; it is one of dpmsolver++, ddim, pndm, model.")
+
+
+def find_weights(settings: config.Backbone) -> Path:
+    """The folder with the model: `settings.path` itself, or the copy of a hub model, fetched at the pinned revision.
+
+    Raises:
+        DatasetDMError: there is no such folder, and it is no hub name or the hub cannot be reached.
+    """
+    folder = Path(settings.path)
+    if (folder / "model_index.json").is_file():
+        return folder
+    if folder.exists():
+        raise DatasetDMError(
+            f"{folder} has no model_index.json, so it is no diffusers pipeline. {_remedy(settings.path)}"
+        )
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", settings.path):
+        raise DatasetDMError(f"The backbone's folder {folder} is missing. {_remedy(settings.path)}")
+    try:
+        return Path(
+            StableDiffusionPipeline.download(
+                settings.path,
+                revision=settings.revision,
+                use_safetensors=True,
+                safety_checker=None,
+                feature_extractor=None,
+            )
+        )
+    except Exception as error:  # the hub's client raises errors of a dozen unrelated types
+        raise DatasetDMError(
+            f"{settings.path} cannot be fetched ({type(error).__name__}). {_remedy(settings.path)}"
+        ) from error
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is any, else the CPU."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def digest_of(folder: Path, settings: str) -> str:
+    """SHA-256, shortened, of all configuration and weight files below `folder` and of a text."""
+    digest = hashlib.sha256(settings.encode())
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".json", ".safetensors", ".txt") and path.is_file():
+            digest.update(str(path.relative_to(folder)).encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _remedy(path: str) -> str:
+    return (
+        "Get a model in the diffusers format with safetensors, for example with "
+        "`hf download CompVis/stable-diffusion-v1-4 --local-dir data/backbones/stable-diffusion-v1-4`, "
+        f"and name its folder as backbone.path in params.yaml (now: {path}). "
+        "The embedded default, data/backbones/miniworld, is part of the repository."
+    )

@@ -1,0 +1,78 @@
+"""Where a prompt holds a word: positions of its tokens, found by matching text."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+_IRREGULAR = {
+    "person": ("people",),
+    "child": ("children",),
+    "mouse": ("mice",),
+    "goose": ("geese",),
+    "foot": ("feet",),
+    "tooth": ("teeth",),
+    "sheep": (),
+}
+
+
+def word_forms(word: str) -> tuple[str, ...]:
+    """The word and its English plurals; of several words ("traffic light") the last one is put in the plural."""
+    word = " ".join(word.lower().split())
+    start, _, last = word.rpartition(" ")
+    return tuple(f"{start} {form}".strip() for form in (last, *_plurals(last)))
+
+
+def word_token_weights(tokenizer: Any, prompts: Sequence[str], words: Sequence[str]) -> torch.Tensor:
+    """Which tokens belong to which word, float32, B x W x T.
+
+    Row (b, w) is 1/n at the n tokens of all occurrences of word w (or its plural) in prompt b and zero elsewhere,
+    all zero where the prompt does not hold it. T is the tokenizer's `model_max_length`. Where one asked word lies
+    inside another ("dog" in "hot dog") the tokens belong to the longer one.
+    """
+    encoded = tokenizer(
+        list(prompts),
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_offsets_mapping=True,
+    )
+    weights = torch.zeros(len(prompts), len(words), tokenizer.model_max_length)
+    for b, (prompt, offsets) in enumerate(zip(prompts, encoded["offset_mapping"], strict=True)):
+        for w, spans in enumerate(_occurrences(prompt, words)):
+            for t, (start, end) in enumerate(offsets):
+                if any(start < stop and end > begin for begin, stop in spans):
+                    weights[b, w, t] = 1.0
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1.0)
+
+
+def _plurals(word: str) -> tuple[str, ...]:
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word.endswith("man"):
+        return (word[:-3] + "men",)
+    if word.endswith("fe"):
+        return (word[:-2] + "ves",)
+    if re.search(r"[^aeiou]y$", word):
+        return (word[:-1] + "ies",)
+    if re.search(r"(s|x|z|ch|sh)$", word):
+        return (word + "es",)
+    return (word + "s",)
+
+
+def _occurrences(prompt: str, words: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Character spans of each word in the prompt, those inside a longer asked word's span left out."""
+    found = [[match.span() for match in _pattern(word).finditer(prompt)] for word in words]
+    everything = [span for spans in found for span in spans]
+
+    def inside_longer(span: tuple[int, int]) -> bool:
+        return any(a <= span[0] and span[1] <= b and b - a > span[1] - span[0] for a, b in everything)
+
+    return [[span for span in spans if not inside_longer(span)] for spans in found]
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    forms = sorted(word_forms(word), key=len, reverse=True)
+    alternatives = "|".join(r"[\s_-]+".join(re.escape(part) for part in form.split()) for form in forms)
+    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
