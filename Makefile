@@ -34,7 +34,7 @@ demo: setup
 	dagster asset materialize --select '*comparison_$(BENCHMARK)' -m orchestration.definitions
 	@python -m datasetdm show $(BENCHMARK)
 	@echo
-	@echo "report         data/reports/$(BENCHMARK)/"
+	@echo "report         data/reports/$(BENCHMARK)/index.html"
 	@echo "synthetic set  data/synthetic/$(BENCHMARK)/"
 	@echo "asset graph, runs, models: make ui"
 
@@ -52,6 +52,10 @@ ui: setup
 
 study: setup
 	python -m datasetdm run $(BENCHMARK) --study
+	@python -m datasetdm show $(BENCHMARK) --study
+	@mkdir -p benchmarks/results/$(BENCHMARK)
+	@cd data/study/reports/$(BENCHMARK) && cp metrics.json table.md arms.png "$(CURDIR)/benchmarks/results/$(BENCHMARK)/"
+	@echo "report         data/study/reports/$(BENCHMARK)/index.html, its figures in benchmarks/results/$(BENCHMARK)/"
 
 # torch's CUDA packages are left out of the lock: pip takes them with the CUDA build of torch.
 lock: setup
