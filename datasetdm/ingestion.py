@@ -30,9 +30,7 @@ _STAMP = "miniworld.json"
 _SHOWN = 5
 
 
-def ingest(
-    source: config.Source, settings: config.Ingest, seeds: Sequence[int], out: Path
-) -> dict[str, int | float]:
+def ingest(source: config.Source, settings: config.Ingest, seeds: Sequence[int], out: Path) -> dict[str, int | float]:
     """Write the standard layout of a benchmark's real data.
 
     `out/images/` (files copied as they are, their names preceded by that of their native folder),

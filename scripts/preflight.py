@@ -53,10 +53,12 @@ def missing(cuda=False):
 
 def missing_python():
     if sys.version_info[:2] != (3, 11):
-        return [(
-            "Python 3.11 was not found (this is {}).".format(platform.python_version()),
-            "Install it with your package manager, pyenv or uv; or name it: make setup PYTHON=/path/to/python3.11",
-        )]
+        return [
+            (
+                "Python 3.11 was not found (this is {}).".format(platform.python_version()),
+                "Install it with your package manager, pyenv or uv; or name it: make setup PYTHON=/path/to/python3.11",
+            )
+        ]
     problems = [
         (
             "Python's module '{}' is missing in {}.".format(name, sys.executable),
@@ -68,10 +70,12 @@ def missing_python():
     ]
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     if not headers.exists():
-        problems.append((
-            "Python's headers are missing ({}); mmcv is compiled against them.".format(headers),
-            "On Debian or Ubuntu: apt-get install python3.11-dev. On Fedora: dnf install python3.11-devel.",
-        ))
+        problems.append(
+            (
+                "Python's headers are missing ({}); mmcv is compiled against them.".format(headers),
+                "On Debian or Ubuntu: apt-get install python3.11-dev. On Fedora: dnf install python3.11-devel.",
+            )
+        )
     return problems
 
 
@@ -86,10 +90,12 @@ def missing_tools():
     problems = []
     compilers = [*os.environ.get("CXX", "").split()[:1], "c++", "g++", "clang++"]
     if not any(shutil.which(name) for name in compilers):
-        problems.append((
-            "No C++ compiler was found; mmcv has no wheel and is compiled.",
-            "On Debian or Ubuntu: apt-get install g++. On Fedora: dnf install gcc-c++.",
-        ))
+        problems.append(
+            (
+                "No C++ compiler was found; mmcv has no wheel and is compiled.",
+                "On Debian or Ubuntu: apt-get install g++. On Fedora: dnf install gcc-c++.",
+            )
+        )
     if not shutil.which("git"):
         problems.append(("git was not found; DVC needs it.", "Install the package 'git' of your system."))
     return problems
@@ -100,12 +106,14 @@ def missing_libraries():
         return []
     name, version = platform.libc_ver()
     if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
-        return [(
-            "This system's C library is {} {}; the wheels need glibc {}.{} or newer.".format(
-                name or "unknown", version, GLIBC[0], GLIBC[1]
-            ),
-            "Use a distribution with glibc, of 2019 or later (Debian 10, Ubuntu 20.04, RHEL 8); a container will do.",
-        )]
+        return [
+            (
+                "This system's C library is {} {}; the wheels need glibc {}.{} or newer.".format(
+                    name or "unknown", version, GLIBC[0], GLIBC[1]
+                ),
+                "Use a distribution with glibc, of 2019 or later (Debian 10, Ubuntu 20.04, RHEL 8); a container will do.",
+            )
+        ]
     return [
         (
             "The shared library {} is missing.".format(library),
@@ -129,20 +137,24 @@ def missing_disk(cuda=False):
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if free >= needed:
         return []
-    return [(
-        "{:.1f} GB are free in {}; set-up and the default benchmark need {} GB.".format(free, ROOT, needed),
-        "Free some space, or move the project to a larger disk.",
-    )]
+    return [
+        (
+            "{:.1f} GB are free in {}; set-up and the default benchmark need {} GB.".format(free, ROOT, needed),
+            "Free some space, or move the project to a larger disk.",
+        )
+    ]
 
 
 def missing_cuda():
     home = os.environ.get("CUDA_HOME")
     if shutil.which("nvcc") or (home and (Path(home) / "bin" / "nvcc").exists()):
         return []
-    return [(
-        "CUDA=1 was asked for, but nvcc was not found; mmcv's CUDA ops are compiled with it.",
-        "Install the CUDA toolkit 13.0 (the one torch 2.13.0 is built with) and set CUDA_HOME to it.",
-    )]
+    return [
+        (
+            "CUDA=1 was asked for, but nvcc was not found; mmcv's CUDA ops are compiled with it.",
+            "Install the CUDA toolkit 13.0 (the one torch 2.13.0 is built with) and set CUDA_HOME to it.",
+        )
+    ]
 
 
 def busy_ports(ports):

@@ -142,8 +142,9 @@ def _galleries(context: Context, folder: Path) -> list[tuple[str, Path]]:
         step = max(1, len(samples) // NUM_SHOWN)
         chosen = [samples[index] for index in range(0, len(samples), step)][:NUM_SHOWN]
         if chosen:
-            write_image(folder / "galleries" / name, contact_sheet([task.draw(sample.image, sample.target) for sample in chosen]))
-            galleries.append((title, folder / "galleries" / name))
+            picture = folder / "galleries" / name
+            write_image(picture, contact_sheet([task.draw(sample.image, sample.target) for sample in chosen]))
+            galleries.append((title, picture))
     return galleries
 
 
