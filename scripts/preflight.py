@@ -111,7 +111,7 @@ def missing_libraries():
                 "This system's C library is {} {}; the wheels need glibc {}.{} or newer.".format(
                     name or "unknown", version, GLIBC[0], GLIBC[1]
                 ),
-                "Use a distribution with glibc, of 2019 or later (Debian 10, Ubuntu 20.04, RHEL 8); a container will do.",
+                "Use a distribution with glibc of 2019 or later (Debian 10, Ubuntu 20.04, RHEL 8), or a container.",
             )
         ]
     return [

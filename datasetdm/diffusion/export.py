@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+import textwrap
 from pathlib import Path
 
 import torch
@@ -35,7 +36,9 @@ def export_pipeline(
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Put the folder `source` in the place of `target`."""
+    """Put the folder `source` in the place of `target`, readable by all (safetensors writes for the owner alone)."""
+    for path in source.rglob("*.safetensors"):
+        path.chmod(0o644)
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
@@ -46,14 +49,18 @@ def replace_folder(source: Path, target: Path) -> None:
 
 def model_card(recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, done: Progress) -> str:
     """What the model is, how it came about and what it cannot do."""
-    unet, text, auto = (
-        f"{sum(p.numel() for p in m.parameters()) / 1e6:.2f} M" for m in (model.unet, model.text_encoder, vae)
-    )
+    parts = (model.unet, model.text_encoder, vae)
+    unet, text, auto = (f"{sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for part in parts)
     words = model.text_encoder.config.vocab_size
     pixels = recipe.autoencoder
     total = sum(phase.steps for phase in recipe.phases)
     phases = "; ".join(f"{p.steps} steps of {p.batch_size} at {p.image_size} px" for p in recipe.phases)
     hardware = f"`{recipe.device}`" + (f", {recipe.threads} threads" if recipe.threads else "")
+    limits = (
+        f"Limits: images of {recipe.images.size} px; a vocabulary of {words} words and signs, others are read as "
+        "unknown. Training of less than some million samples leaves much room for improvement: "
+        f"`params/pretrain_gpu.yaml` is the recipe for a GPU. {recipe.remarks}"
+    )
     return f"""---
 license: apache-2.0
 library_name: diffusers
@@ -87,9 +94,7 @@ benchmarks' distributions, and none of the styles that are held out for dev and 
 
 Sampling: DPM-Solver++ or DDIM with trailing spacing, 10 to 20 steps, guidance 1.5 to 3.
 
-Limits: images of {recipe.images.size} px; a vocabulary of {words} words and signs, any other word is read as unknown;
-counts and colours of several objects are often mixed up, small objects come out as blobs. Training of less than some
-million samples leaves much room for improvement: the recipe for a GPU is `params/pretrain_gpu.yaml`.
+{textwrap.fill(limits, 118)}
 
-Made by `python -m datasetdm.diffusion.pretrain`; everything needed to repeat it is in the repository.
+Made by `python -m datasetdm.diffusion.pretrain`.
 """

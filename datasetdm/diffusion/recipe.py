@@ -108,6 +108,7 @@ class Recipe(Section):
     checkpoint_every: PositiveInt = Field(default=500, description="Steps between checkpoints")
     export_every: PositiveInt = Field(default=2000, description="U-Net steps between exports of the pipeline")
     tagger: Tagger
+    remarks: str = Field(default="", description="What was seen in drawn images; goes into the model card")
 
 
 def load_recipe(path: Path) -> Recipe:

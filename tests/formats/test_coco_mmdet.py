@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from mmdet.datasets import CocoDataset
+from mmdet.utils import register_all_modules
 
 from datasetdm.formats import save_coco
 from datasetdm.structures import Category, Instances, Sample
 
 
 def test_mmdet_reads_the_same_objects(tmp_path: Path) -> None:
+    register_all_modules()  # the loaders of the pipeline below
     rng = np.random.default_rng(0)
     categories = [Category(id=90, name="cup"), Category(id=3, name="car")]
     categories = sorted(categories, key=lambda category: category.id)
