@@ -31,7 +31,7 @@ setup:
 		echo "setup: Python 3.11 is needed."; exit 1; })
 
 demo: setup
-	dagster asset materialize --select '*comparison_$(BENCHMARK)' -m orchestration.definitions
+	PYTHONWARNINGS=ignore dagster asset materialize --select '*comparison_$(BENCHMARK)' -m orchestration.definitions
 	@python -m datasetdm show $(BENCHMARK)
 	@echo
 	@echo "report         data/reports/$(BENCHMARK)/index.html"

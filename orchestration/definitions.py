@@ -1,6 +1,6 @@
 """What Dagster loads: the assets, checks and jobs of every benchmark in `params.yaml`."""
 
-from dagster import Definitions
+from dagster import Definitions, colored_console_logger
 
 from datasetdm.config import load_params
 from datasetdm.stages import STAGES
@@ -15,4 +15,6 @@ defs = Definitions(
     asset_checks=build_checks(params, STAGES),
     jobs=[build_job(benchmark) for benchmark in params.benchmarks],
     executor=executor,
+    # The console tells what is made; every event is in Dagster's pages.
+    loggers={"console": colored_console_logger.configured({"log_level": "INFO", "name": "dagster"})},
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
@@ -55,6 +57,8 @@ class StableDiffusionBackbone(Backbone):
         Raises:
             DatasetDMError: a file is missing or broken, or the image size does not fit.
         """
+        diffusers_logging.disable_progress_bar()  # bars of a second each, amid what the stages say
+        transformers_logging.disable_progress_bar()
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
                 folder,

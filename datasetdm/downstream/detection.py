@@ -221,7 +221,7 @@ class LossCurve(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
         """Take in the losses of one iteration."""
-        self._terms.append({key: float(value) for key, value in (outputs or {}).items()})
+        self._terms.append({key: float(torch.as_tensor(value).detach()) for key, value in (outputs or {}).items()})
         done = batch_idx + 1
         if done % self.every and done != self.iterations:
             return

@@ -74,8 +74,9 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REALDATA.exists(), reason=f"the real COCO samples are not at {REALDATA}")
-def test_chain_on_real_coco(project) -> None:
+def test_chain_on_real_coco(project, edit) -> None:
     folder = project({"format": "coco", "root": str(REALDATA)})
+    edit("benchmarks.coco.decoder.num_queries", 40)  # four iterations draw few masks: many tries
     assert main(["run", "coco"]) == 0
     check_outputs(folder)
     metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
