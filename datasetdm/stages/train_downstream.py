@@ -17,6 +17,9 @@ from datasetdm.stages.units import digest, make_unit, unit_seconds
 from datasetdm.structures import StageResult
 from datasetdm.tracking import promote
 
+# Trained on labels that nobody has in earnest: measured, but never offered for use in the model registry.
+CONTROLS = frozenset({"oracle"})
+
 
 def plan(context: Context) -> list[str]:
     """The trainings that are missing, as `<arm>/<seed>`."""
@@ -55,7 +58,8 @@ def finish(context: Context) -> StageResult:
     metrics: dict[str, float] = {}
     for key in keys(context):
         metrics |= {f"{key}/{name}": value for name, value in _record(context, key).items()}
-    promote(f"{experiment(context)}_downstream", f"dev/{context.task().primary_metric}")
+    if set(context.settings.downstream.arms) - CONTROLS:
+        promote(f"{experiment(context)}_downstream", f"dev/{context.task().primary_metric}")
     return StageResult(metrics=metrics)
 
 
@@ -71,9 +75,10 @@ def _record(context: Context, key: str) -> dict[str, float]:
     with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, arm=arm, seed=seed) as run:
         run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
         log_curves(run, folder / "curves.csv")
-        run.register_model(
-            f"{experiment(context)}_downstream", folder, loader=f"{DOWNSTREAM[context.settings.task].module}:load"
-        )
+        if arm not in CONTROLS:
+            run.register_model(
+                f"{experiment(context)}_downstream", folder, loader=f"{DOWNSTREAM[context.settings.task].module}:load"
+            )
     return figures
 
 
