@@ -76,7 +76,9 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
 @pytest.mark.skipif(not REALDATA.exists(), reason=f"the real COCO samples are not at {REALDATA}")
 def test_chain_on_real_coco(project, edit) -> None:
     folder = project({"format": "coco", "root": str(REALDATA)})
-    edit("benchmarks.coco.decoder.num_queries", 40)  # four iterations draw few masks: many tries
+    # With 80 categories and cluttered photographs it takes a while before any mask is drawn at all.
+    for name, value in {"num_queries": 20, "iterations": 300, "evaluate_every": 150, "learning_rate": 0.001}.items():
+        edit(f"benchmarks.coco.decoder.{name}", value)
     assert main(["run", "coco"]) == 0
     check_outputs(folder)
     metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
