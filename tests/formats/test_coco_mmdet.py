@@ -35,8 +35,8 @@ def test_mmdet_reads_the_same_objects(tmp_path: Path) -> None:
         data_prefix={"img": str(tmp_path)},
         metainfo={"classes": [category.name for category in categories]},
         pipeline=[
-            {"type": "mmdet.LoadImageFromFile"},
-            {"type": "mmdet.LoadAnnotations", "with_bbox": True, "with_mask": True},
+            {"type": "LoadImageFromFile"},
+            {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True},
         ],
         test_mode=True,
     )
