@@ -81,7 +81,8 @@ def test_telemetry_is_off(monkeypatch):
     environment = {"HF_HUB_DISABLE_TELEMETRY": settings["HF_HUB_DISABLE_TELEMETRY"]}
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert answer.stdout.strip() == "True"
-    assert yaml.safe_load((ROOT / "scripts" / "dagster.yaml").read_text()) == {"telemetry": {"enabled": False}}
+    settings = yaml.safe_load((ROOT / "scripts" / "dagster.yaml").read_text())
+    assert settings == {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
     assert "analytics = false" in (ROOT / ".dvc" / "config").read_text()
 
 
