@@ -1,6 +1,5 @@
 """The settings: `params.yaml`, read and validated in this one place."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -203,11 +202,6 @@ def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Par
         return Params.model_validate(content)
     except ValidationError as error:
         raise DatasetDMError(f"{path}: {_describe(error)}") from None
-
-
-def params_path() -> Path:
-    """`params.yaml` of the project in the current folder."""
-    return Path(os.curdir) / "params.yaml"
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datasetdm.miniworld.catalog import STUFF, STUFF_INDEX, THING_BY_NAME, THING
 from datasetdm.miniworld.distributions import DISTRIBUTIONS
 from datasetdm.miniworld.export import export_coco
 from datasetdm.miniworld.layout import Camera, Scene, SceneObject
-from datasetdm.miniworld.rendering import Render, contact_sheet, render
+from datasetdm.miniworld.rendering import Render, render
 from datasetdm.miniworld.scene import sample_scene
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Render",
     "Scene",
     "SceneObject",
-    "contact_sheet",
     "export_coco",
     "render",
     "sample_scene",

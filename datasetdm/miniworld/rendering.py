@@ -90,17 +90,6 @@ def visible_areas(scene: Scene) -> NDArray[np.int64]:
     return np.bincount(coarse.ravel(), minlength=len(scene.objects) + 1)[1:]
 
 
-def contact_sheet(images: list[NDArray[np.uint8]], columns: int = 8, scale: int = 1) -> NDArray[np.uint8]:
-    """One picture of many RGB images of one size, row by row, each enlarged `scale` times."""
-    side = images[0].shape[0]
-    rows = -(-len(images) // columns)
-    sheet = np.full((rows * (side + 2), columns * (side + 2), 3), 255, np.uint8)
-    for k, image in enumerate(images):
-        top, left = k // columns * (side + 2), k % columns * (side + 2)
-        sheet[top : top + side, left : left + side] = image
-    return sheet.repeat(scale, 0).repeat(scale, 1)
-
-
 def _depth(scene: Scene, o: SceneObject) -> float:
     """Depth of an object: that of its foot, as the figure is parallel to the image."""
     return scene.camera.depth(o.elevation, o.z)

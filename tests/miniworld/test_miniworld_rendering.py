@@ -13,7 +13,6 @@ from datasetdm.miniworld import (
     THINGS,
     Render,
     Scene,
-    contact_sheet,
     render,
     sample_scene,
 )
@@ -202,9 +201,3 @@ def test_unknown_names_are_refused() -> None:
         sample_scene(rng, "imagenet")
     with pytest.raises(DatasetDMError, match="split"):
         sample_scene(rng, "coco", "val")
-
-
-def test_contact_sheet_tiles_the_pictures(world: list[tuple[Scene, Render]]) -> None:
-    sheet = contact_sheet([picture.image for _, picture in world[:5]], columns=3, scale=2)
-    assert sheet.shape == (2 * 2 * 130, 2 * 3 * 130, 3)
-    np.testing.assert_array_equal(sheet[:256:2, :256:2], world[0][1].image)
