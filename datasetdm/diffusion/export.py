@@ -1,10 +1,7 @@
 """Write a pretrained pipeline in the diffusers folder format, with its model card."""
 
 import copy
-import os
-import shutil
 import textwrap
-from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
@@ -12,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from datasetdm.diffusion.denoiser import Denoiser, Progress, build_scheduler
 from datasetdm.diffusion.recipe import Recipe
+from datasetdm.formats.files import replacing
 
 
 def export_pipeline(
@@ -29,22 +27,9 @@ def export_pipeline(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    folder = recipe.export.with_name(f".{recipe.export.name}.{os.getpid()}")
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    (folder / "README.md").write_text(model_card(recipe, half, vae, done))
-    replace_folder(folder, recipe.export)
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Put the folder `source` in the place of `target`, readable by all (safetensors writes for the owner alone)."""
-    for path in source.rglob("*.safetensors"):
-        path.chmod(0o644)
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(source, target)
-    shutil.rmtree(old, ignore_errors=True)
+    with replacing(recipe.export) as folder:
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        (folder / "README.md").write_text(model_card(recipe, half, vae, done))
 
 
 def model_card(recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, done: Progress) -> str:

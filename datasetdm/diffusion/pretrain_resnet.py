@@ -7,7 +7,6 @@ downstream models usually start, as they cannot be shipped.
 """
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -19,12 +18,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from datasetdm.diffusion import progress
-from datasetdm.diffusion.export import replace_folder
 from datasetdm.diffusion.pool import ImagePool, load_pool
 from datasetdm.diffusion.recipe import Recipe, load_recipe
 from datasetdm.diffusion.resnet import ResNet18
 from datasetdm.diffusion.words import word_forms
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import replacing
 from datasetdm.miniworld.catalog import THINGS
 
 STAGE = 3
@@ -103,17 +102,15 @@ def normalise(images: np.ndarray) -> torch.Tensor:
 
 def export_resnet(recipe: Recipe, model: ResNet18, steps: int, seconds: float) -> None:
     """Write `model.safetensors` (float16, torchvision's names, no classifier) and the model card."""
-    target = recipe.tagger.export
-    folder = target.with_name(f".{target.name}.{os.getpid()}")
-    folder.mkdir(parents=True)
     weights = {
         name: value.to("cpu", torch.float16 if value.is_floating_point() else value.dtype).contiguous()
         for name, value in model.state_dict().items()
         if not name.startswith("fc.")
     }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "README.md").write_text(_model_card(recipe, steps, seconds))
-    replace_folder(folder, target)
+    with replacing(recipe.tagger.export) as folder:
+        folder.mkdir()
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "README.md").write_text(_model_card(recipe, steps, seconds))
 
 
 def _model_card(recipe: Recipe, steps: int, seconds: float) -> str:
