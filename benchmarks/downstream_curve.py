@@ -15,7 +15,8 @@ from datasetdm import config
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.detection import train
 from datasetdm.formats import open_native_coco
-from datasetdm.miniworld.export import export_coco
+from datasetdm.miniworld import export_coco
+from datasetdm.tasks.instance import InstanceTask
 
 HELD_OUT_SEED = 1
 
@@ -32,8 +33,9 @@ def main() -> None:
             seed=HELD_OUT_SEED,
             image_size=arguments.image_size,
         )
-        train_set, held_out = (_labelled(folder / "world", split) for split in ("train", "val"))
-        categories = open_native_coco(folder / "world", "train").categories
+        task = InstanceTask(open_native_coco(folder / "world", "train").categories)
+        for split in ("train", "val"):
+            task.save(folder / "set", split, open_native_coco(folder / "world", split))
         print(
             "| model | iterations | batch | learning rate | minutes | CPU minutes | mask AP | AP50 |",
             flush=True,
@@ -52,9 +54,9 @@ def main() -> None:
                 clock, cpu = time.perf_counter(), time.process_time()
                 metrics = train(
                     settings,
-                    datasets=[train_set],
-                    categories=categories,
-                    dev=held_out,
+                    task=task,
+                    datasets=[Labelled(folder=folder / "set", subset="train")],
+                    dev=Labelled(folder=folder / "set", subset="val"),
                     seed=arguments.seed,
                     out=folder / "detector",
                     device=arguments.device,
@@ -81,12 +83,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
-
-
-def _labelled(root: Path, split: str) -> Labelled:
-    return Labelled(
-        annotation_file=root / "annotations" / f"instances_{split}2017.json", images_dir=root / f"{split}2017"
-    )
 
 
 if __name__ == "__main__":

@@ -32,15 +32,22 @@ def _parser() -> argparse.ArgumentParser:
     run = _add(commands, "run", _run_chain, help="run the whole chain")
     run.add_argument("--until", choices=STAGE_NAMES, default=STAGE_NAMES[-1], help="the last stage to run")
     _add(commands, "show", _show, help="print the results table")
+    board = commands.add_parser("leaderboard", help="all benchmarks that were compared, in one table")
+    _add_study(board)
+    board.set_defaults(command=_leaderboard)
     return parser
 
 
 def _add(commands, name, command, *, help, **defaults) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
     parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
-    parser.add_argument("--study", action="store_true", help="at study size (the block `study`), in data/study")
+    _add_study(parser)
     parser.set_defaults(command=command, **defaults)
     return parser
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", action="store_true", help="at study size (the block `study`), in data/study")
 
 
 def _run_one(options: argparse.Namespace) -> None:
@@ -68,6 +75,14 @@ def _show(options: argparse.Namespace) -> None:
     if not table.exists():
         raise missing(context, table, "compare")
     print(table.read_text(), end="")
+
+
+def _leaderboard(options: argparse.Namespace) -> None:
+    params = load_params(study=options.study)
+    from datasetdm.stages.leaderboard import make_leaderboard
+
+    for table in make_leaderboard(params, study=options.study).tables.values():
+        print(table, end="")
 
 
 if __name__ == "__main__":

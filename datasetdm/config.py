@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from datasetdm.errors import DatasetDMError
 
@@ -40,10 +49,47 @@ class Miniworld(Section):
     seed: int = 0
 
 
+class InstanceAnnotation(Section):
+    """A mask and a category for every object."""
+
+    name: Literal["instance"] = "instance"
+
+
+class SemanticAnnotation(Section):
+    """A category for every pixel."""
+
+    name: Literal["semantic"] = "semantic"
+    unseen: tuple[str, ...] = Field(
+        default=(), description="Categories that the decoder is never shown, but asked for by name (open vocabulary)"
+    )
+    tail: tuple[str, ...] = Field(default=(), description="Rare categories, whose figures are reported apart")
+    min_certainty: Fraction = Field(default=0.0, description="Less certain synthetic pixels are ignored (255)")
+
+
+class DepthAnnotation(Section):
+    """Metric depth for every pixel."""
+
+    name: Literal["depth"] = "depth"
+    min_depth: float = Field(default=0.001, gt=0, description="Metres; nearer pixels are not evaluated")
+    max_depth: float = Field(default=10.0, gt=0, description="Metres; farther pixels are neither learnt nor evaluated")
+    crop: Literal["none", "garg", "eigen"] = Field(default="none", description="Part of the image that is evaluated")
+
+
+class PoseAnnotation(Section):
+    """COCO's 17 keypoints for every person."""
+
+    name: Literal["pose"] = "pose"
+
+
+TaskSettings = Annotated[
+    InstanceAnnotation | SemanticAnnotation | DepthAnnotation | PoseAnnotation, Field(discriminator="name")
+]
+
+
 class Source(Section):
     """Where the real data lie, in their native layout."""
 
-    format: Literal["coco"]
+    format: Literal["coco", "coco_pose", "lvis", "voc", "cityscapes", "deepfashion", "nyu", "kitti", "virtual_kitti"]
     root: Path
     miniworld: Miniworld | None = Field(
         default=None, description="Render this into `root` first; None: `root` is yours"
@@ -57,6 +103,9 @@ class Ingest(Section):
     num_dev: PositiveInt
     num_oracle: int = Field(default=0, ge=0, description="Further labelled training images, for the oracle arm only")
     num_test: PositiveInt | None = Field(default=None, description="None: the whole validation set")
+    tail_images: PositiveInt | None = Field(
+        default=None, description="Few-shot images of each category in `task.tail`; None: as many as of the others"
+    )
 
 
 class PromptNoise(Section):
@@ -97,6 +146,10 @@ class Prompts(Section):
     num_prompts: PositiveInt
     plain_fraction: Fraction = Field(default=0.3, description="Share of plain 'a photo of a ...' prompts (paper: 30 %)")
     max_objects: PositiveInt = Field(default=4, description="Objects named in one prompt at the most")
+    subjects: tuple[str, ...] = Field(
+        default=(), description="What is named; none: the data set's categories. For those that nobody can draw"
+    )
+    scenes: tuple[str, ...] = Field(default=(), description="Keys of prompts.scenes.SCENES; none: wherever a thing is")
     seed: int = 0
 
 
@@ -144,7 +197,7 @@ class Downstream(Section):
 class Benchmark(Section):
     """One row of the results table."""
 
-    task: Literal["instance"]
+    task: TaskSettings = Field(description="`instance`, or a block with a `name` and what the task leaves open")
     seeds: tuple[int, ...] = Field(min_length=1, description="Labelled subset and initialisation")
     source: Source
     ingest: Ingest
@@ -154,11 +207,21 @@ class Benchmark(Section):
     augmentation: Augmentation
     downstream: Downstream
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task_by_name(cls, task: Any) -> Any:
+        return {"name": task} if isinstance(task, str) else task
+
     @model_validator(mode="after")
     def _oracle_needs_images(self) -> "Benchmark":
         if "oracle" in self.downstream.arms and self.ingest.num_oracle == 0:
             raise ValueError("downstream.arms has 'oracle' but ingest.num_oracle is 0")
         return self
+
+
+def task_settings(description: Any) -> TaskSettings:
+    """The section of a task from plain data, as it stands in the description of a trained decoder."""
+    return TypeAdapter(TaskSettings).validate_python(description)
 
 
 class Params(Section):

@@ -8,29 +8,47 @@ set of its own, chosen so that every category is as evenly represented as the im
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from datasetdm import config, miniworld
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco import CocoSplit, save_coco
+from datasetdm.formats import NATIVE_FORMATS, Split
 from datasetdm.formats.files import read_json, replacing, write_json
-from datasetdm.formats.native import open_native_coco
-from datasetdm.miniworld.export import export_coco
+from datasetdm.miniworld.exports import EXPORTS
 from datasetdm.prompts.english import counted
 from datasetdm.structures import Category, Sample
-
-FORMATS: dict[str, Callable[[Path, Literal["train", "val"]], CocoSplit]] = {"coco": open_native_coco}
+from datasetdm.tasks import build_task
+from datasetdm.tasks.base import Task
 
 _STAMP = "miniworld.json"
 _SHOWN = 5
 
 
-def ingest(source: config.Source, settings: config.Ingest, seeds: Sequence[int], out: Path) -> dict[str, int | float]:
+@dataclass(frozen=True)
+class _Subset:
+    """A set of images: the split it comes from, the chosen ones, the seed of its captions.
+
+    whole: whether the annotations are written as they are, or as `Task.shown` leaves them.
+    """
+
+    split: Split
+    indices: Sequence[int]
+    seed: int
+    whole: bool
+
+
+def ingest(
+    source: config.Source,
+    settings: config.Ingest,
+    task_settings: config.TaskSettings,
+    seeds: Sequence[int],
+    out: Path,
+) -> dict[str, int | float]:
     """Write the standard layout of a benchmark's real data.
 
     `out/images/` (files copied as they are, their names preceded by that of their native folder),
@@ -41,6 +59,7 @@ def ingest(source: config.Source, settings: config.Ingest, seeds: Sequence[int],
     Args:
         source: where the real data lie; the miniworld is rendered there first where it stands in for them.
         settings: how many images of each set.
+        task_settings: what is annotated.
         seeds: one few-shot set each.
         out: an empty or missing folder.
 
@@ -51,15 +70,16 @@ def ingest(source: config.Source, settings: config.Ingest, seeds: Sequence[int],
         DatasetDMError: no or broken data, fewer images than asked for, images that cannot be read.
     """
     if source.miniworld:
-        render_miniworld(source.root, source.miniworld)
-    open_split = FORMATS[source.format]
+        render_miniworld(source.root, source.format, source.miniworld)
+    open_split = NATIVE_FORMATS[source.format]
     train, val = open_split(source.root, "train"), open_split(source.root, "val")
     if train.categories != val.categories:
         raise DatasetDMError(
             f"{train.annotation_file} and {val.annotation_file} list different categories: they do not belong together."
         )
-    subsets = _draw_subsets(train, val, settings, seeds, source.root)
-    figures = {name: _write_subset(split, indices, seed, out, name) for name, (split, indices, seed) in subsets.items()}
+    task = build_task(task_settings, train.categories)
+    subsets = _draw_subsets(train, val, settings, task, seeds, source.root)
+    figures = {name: _write_subset(task, subset, out, name) for name, subset in subsets.items()}
     write_json(out / "categories.json", [asdict(category) for category in train.categories])
     write_json(out / "ingest.json", figures)
     few_shot = [figures[f"few_shot_{seed}"]["objects_per_category"].values() for seed in seeds]
@@ -71,7 +91,7 @@ def ingest(source: config.Source, settings: config.Ingest, seeds: Sequence[int],
     }
 
 
-def select(split: CocoSplit, count: int, *, seed: int, exclude: Collection[int] = ()) -> list[int]:
+def select(split: Split, count: int, *, seed: int, exclude: Collection[int] = ()) -> list[int]:
     """Choose images so that the categories are as evenly represented as possible; no image or mask is read.
 
     Greedy: of the category that has the fewest images so far and some left, take the image that shows the most
@@ -120,6 +140,34 @@ def select(split: CocoSplit, count: int, *, seed: int, exclude: Collection[int] 
     return sorted(int(index) for index in free[taken])
 
 
+def select_long_tail(
+    split: Split, count: int, *, rare: Collection[int], rare_images: int, seed: int, exclude: Collection[int] = ()
+) -> list[int]:
+    """Choose images of which few show a rare category; arguments and errors as in `select`.
+
+    Args:
+        rare: labels of the rare categories.
+        rare_images: how many of the images show each of them (one image may show several).
+    """
+    excluded = set(exclude)
+    order = [int(index) for index in np.random.default_rng(seed).permutation(len(split)) if int(index) not in excluded]
+    shown = {index: set(split.labels_of(index)) & set(rare) for index in order}
+    chosen: list[int] = []
+    for label in sorted(rare):
+        candidates = [index for index in order if label in shown[index] and index not in chosen]
+        missing = rare_images - sum(label in shown[index] for index in chosen)
+        if missing > len(candidates):
+            raise DatasetDMError(
+                f"{split.annotation_file} has too few images of {split.categories[label].name!r} for "
+                f"`ingest.tail_images` {rare_images}: lower it in params.yaml."
+            )
+        # Those that show no other rare category first, or the others would get more than their share.
+        chosen += sorted(candidates, key=lambda index: len(shown[index]))[: max(missing, 0)]
+    common = {index for index in order if not shown[index]}
+    rest = select(split, max(count - len(chosen), 0), seed=seed, exclude=set(range(len(split))) - common)
+    return sorted(chosen + rest)
+
+
 def check_no_leak(folder: Path) -> dict[str, int]:
     """Check that no test image is in another set, and no dev image in a few-shot or oracle set.
 
@@ -146,8 +194,8 @@ def check_no_leak(folder: Path) -> dict[str, int]:
     return {subset: len(names) for subset, names in images.items()}
 
 
-def render_miniworld(root: Path, settings: config.Miniworld) -> None:
-    """Export the miniworld to `root` in COCO's layout, unless exactly that lies there already.
+def render_miniworld(root: Path, layout: str, settings: config.Miniworld) -> None:
+    """Export the miniworld to `root` in a native layout, unless exactly that lies there already.
 
     A stamp beside the data tells the arguments and the renderer's sources, so that a changed renderer renders anew.
 
@@ -155,7 +203,7 @@ def render_miniworld(root: Path, settings: config.Miniworld) -> None:
         DatasetDMError: `root` holds files that are no such export; they are not touched.
     """
     arguments = settings.model_dump()
-    wanted = {"arguments": arguments, "renderer": _source_digest(Path(miniworld.__file__).parent)}
+    wanted = {"layout": layout, "arguments": arguments, "renderer": _source_digest(Path(miniworld.__file__).parent)}
     stamp = root / _STAMP
     if stamp.exists():
         if read_json(stamp, remedy=f"Remove the folder {root}; it is rendered anew.") == wanted:
@@ -166,14 +214,14 @@ def render_miniworld(root: Path, settings: config.Miniworld) -> None:
             "set, remove `source.miniworld` in params.yaml; otherwise set `source.root` to another folder."
         )
     with replacing(root) as folder:
-        export_coco(folder, **arguments)
+        EXPORTS[layout](folder, **arguments)
         write_json(folder / _STAMP, wanted)
 
 
 def _draw_subsets(
-    train: CocoSplit, val: CocoSplit, settings: config.Ingest, seeds: Sequence[int], root: Path
-) -> dict[str, tuple[CocoSplit, list[int], int]]:
-    """For each set: the split it comes from, the chosen images, and the seed of its captions."""
+    train: Split, val: Split, settings: config.Ingest, task: Task, seeds: Sequence[int], root: Path
+) -> dict[str, _Subset]:
+    """The sets by name."""
     asked = settings.num_real + settings.num_dev + settings.num_oracle
     if asked > len(train):
         raise DatasetDMError(
@@ -192,49 +240,58 @@ def _draw_subsets(
     oracle = order[settings.num_dev : settings.num_dev + settings.num_oracle]
     reserved = {*dev, *oracle}
     subsets = {
-        f"few_shot_{seed}": (train, select(train, settings.num_real, seed=seed, exclude=reserved), seed)
+        f"few_shot_{seed}": _Subset(train, _few_shot(train, settings, task, seed, reserved), seed, whole=False)
         for seed in seeds
     }
-    subsets["dev"] = (train, sorted(dev), 0)
+    subsets["dev"] = _Subset(train, sorted(dev), 0, whole=False)
     if oracle:
-        subsets["oracle"] = (train, sorted(oracle), 0)
-    subsets["test"] = (val, sorted(np.random.default_rng(0).permutation(len(val))[:num_test].tolist()), 0)
-    return subsets
+        subsets["oracle"] = _Subset(train, sorted(oracle), 0, whole=True)
+    test = sorted(np.random.default_rng(0).permutation(len(val))[:num_test].tolist())
+    return subsets | {"test": _Subset(val, test, 0, whole=True)}
 
 
-def _write_subset(split: CocoSplit, indices: Sequence[int], seed: int, out: Path, subset: str) -> dict[str, Any]:
+def _few_shot(train: Split, settings: config.Ingest, task: Task, seed: int, exclude: Collection[int]) -> list[int]:
+    if settings.tail_images is None:
+        return select(train, settings.num_real, seed=seed, exclude=exclude)
+    return select_long_tail(
+        train, settings.num_real, rare=task.rare, rare_images=settings.tail_images, seed=seed, exclude=exclude
+    )
+
+
+def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str, Any]:
     """Copy the images and write the annotations of one set; returns its part of `ingest.json`."""
+    split = chosen.split
     objects: Counter[int] = Counter()
     figures: Counter[str] = Counter()
     rejected: list[dict[str, Any]] = []
     unusable: list[str] = []
 
     def samples() -> Iterator[Sample]:
-        for index in indices:
+        for index in chosen.indices:
             try:
-                sample = _standard_sample(split, index, seed)
+                sample = _standard_sample(split, index, chosen.seed, task.subjects)
             except DatasetDMError as error:
                 unusable.append(str(error))
                 continue
+            if not chosen.whole:
+                sample = replace(sample, target=task.shown(sample.target))
             _copy(split.path_of(index), out / "images" / sample.name)
-            objects.update(sample.target.labels[~sample.target.crowd].tolist())
-            figures["crowds"] += int(sample.target.crowd.sum())
-            figures["images_without_objects"] += not len(sample.target)
+            objects.update(split.labels_of(index))
+            figures["images_without_objects"] += not split.labels_of(index)
             figures["captions_written_here"] += not split.captions_of(index)
             rejected.extend(asdict(rejection) for rejection in split.rejections_of(index))
             yield sample
         if unusable:  # all of them at once; raised here, so that no annotation file appears
             raise DatasetDMError(
-                f"{len(unusable)} of the {len(indices)} images chosen for the set '{subset}' cannot be used. "
+                f"{len(unusable)} of the {len(chosen.indices)} images chosen for the set '{name}' cannot be used. "
                 + " ".join(unusable[:_SHOWN])
                 + (f" And {len(unusable) - _SHOWN} more." if len(unusable) > _SHOWN else "")
             )
 
-    save_coco(out / "annotations" / f"{subset}.json", out / "images", samples(), split.categories)
+    task.save(out, name, samples())
     return {
-        "images": len(indices),
+        "images": len(chosen.indices),
         "objects": objects.total(),
-        "crowds": figures["crowds"],
         "images_without_objects": figures["images_without_objects"],
         "captions_written_here": figures["captions_written_here"],
         "objects_per_category": {category.name: objects[label] for label, category in enumerate(split.categories)},
@@ -242,23 +299,23 @@ def _write_subset(split: CocoSplit, indices: Sequence[int], seed: int, out: Path
     }
 
 
-def _standard_sample(split: CocoSplit, index: int, seed: int) -> Sample:
-    """The sample with a caption, a name that tells its native folder, and an id above 0."""
+def _standard_sample(split: Split, index: int, seed: int, subjects: Sequence[Category]) -> Sample:
+    """The sample with a caption, a name that is unique among all sets, and an id above 0."""
     sample = split[index]
-    captions = split.captions_of(index) or (_plain_caption(split.categories, split.labels_of(index)),)
-    rng = np.random.default_rng([seed, sample.image_id])
+    named = [split.categories[label] for label in dict.fromkeys(split.labels_of(index))]
+    captions = split.captions_of(index) or (_plain_caption([one for one in named if one in subjects]),)
+    rng = np.random.default_rng([seed, split.id_of(index)])
     return replace(
         sample,
-        name=f"{split.images_dir.name}_{sample.name}",
+        name=split.name_of(index),
         caption=captions[int(rng.integers(len(captions)))],
-        # 0 stands for "no id yet"; where a data set counts from 0, all ids move by one.
-        image_id=sample.image_id + (0 if split.image_ids[0] else 1),
+        image_id=split.id_of(index),
     )
 
 
-def _plain_caption(categories: Sequence[Category], labels: Sequence[int]) -> str:
+def _plain_caption(named: Sequence[Category]) -> str:
     """`a photo of a dog, a car`: every category once, in order of appearance."""
-    things = ", ".join(counted(1, categories[label].name) for label in dict.fromkeys(labels))
+    things = ", ".join(counted(1, category.noun) for category in named)
     return f"a photo of {things}" if things else "a photo"
 
 

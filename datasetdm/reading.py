@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
+from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
@@ -67,12 +68,19 @@ def predict(
     settings: config.Decoder,
     generators: Sequence[torch.Generator],
 ) -> list[Prediction]:
-    """Annotations of images given as latents, `backbone.image_size` pixels square.
+    """Annotations of images given as latents, `backbone.image_size` pixels square."""
+    features = read_features(backbone, latents, prompts, words=task.words, settings=settings, generators=generators)
+    return read(backbone, decoder, task, features, settings)
+
+
+def read(
+    backbone: Backbone, decoder: PDecoder, task: Task, features: DiffusionFeatures, settings: config.Decoder
+) -> list[Prediction]:
+    """What the decoder sees in features, `backbone.image_size` pixels square.
 
     With `settings.category_from_prompt` an image has no categories but those that its prompt names, which are
     those with any attention at all.
     """
-    features = read_features(backbone, latents, prompts, words=task.words, settings=settings, generators=generators)
     allowed = named_words(features) if settings.category_from_prompt else None
     return task.decode(decoder(features), (backbone.image_size, backbone.image_size), allowed)
 
@@ -137,7 +145,7 @@ def save_decoder(
 def describe_decoder(task: Task, settings: config.Decoder, backbone: Backbone, seed: int) -> dict[str, Any]:
     """The content of `config.json`."""
     return {
-        "task": task.name,
+        "task": task.settings.model_dump(mode="json"),
         "categories": [asdict(category) for category in task.categories],
         "feature_info": [asdict(level) for level in backbone.feature_info],
         "backbone_fingerprint": backbone.fingerprint,
@@ -165,11 +173,14 @@ def load_decoder(folder: Path | str, backbone: Backbone | None = None) -> tuple[
             f"{folder} was trained on another diffusion backbone ({description['backbone_fingerprint']}, now "
             f"{backbone.fingerprint}): put that backbone back, or train the decoder again."
         )
-    task = build_task(description["task"], [Category(**record) for record in description["categories"]])
+    categories = [Category(**record) for record in description["categories"]]
+    task = build_task(config.task_settings(description["task"]), categories)
     settings = config.Decoder.model_validate(description["settings"])
-    decoder = build_decoder(task, [FeatureLevel(**record) for record in description["feature_info"]], settings)
+    levels = [FeatureLevel(**record) for record in description["feature_info"]]
     try:
-        decoder.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        weights = load_file(folder / WEIGHTS_FILE)
+        decoder = build_decoder(task, levels, settings, weights.get("embeddings"))
+        decoder.load_state_dict(weights)
     except FileNotFoundError:
         raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {remedy}") from None
     except Exception as error:  # safetensors has no common base for what a damaged file can bring about
@@ -178,8 +189,21 @@ def load_decoder(folder: Path | str, backbone: Backbone | None = None) -> tuple[
     return decoder.to(device).eval(), task, settings
 
 
-def build_decoder(task: Task, feature_info: Sequence[FeatureLevel], settings: config.Decoder) -> PDecoder:
-    """A fresh decoder with the heads that the task asks for."""
+def build_decoder(
+    task: Task, feature_info: Sequence[FeatureLevel], settings: config.Decoder, embeddings: torch.Tensor | None
+) -> PDecoder:
+    """A fresh decoder with the heads that the task asks for.
+
+    Args:
+        task: what is read.
+        feature_info: the levels that the backbone yields.
+        settings: widths and depths.
+        embeddings: of the words of the task's vocabulary (`embed_vocabulary`), where it has an open one.
+    """
+    if task.vocabulary is not None:
+        if embeddings is None:
+            raise DatasetDMError("The decoder has no embeddings of the class names that it is asked for.")
+        return OpenVocabularyDecoder(feature_info, settings, task.vocabulary, embeddings)
     return PDecoder(
         feature_info,
         len(task.words),
@@ -188,6 +212,11 @@ def build_decoder(task: Task, feature_info: Sequence[FeatureLevel], settings: co
         uses_queries=task.uses_queries,
         dense_channels=task.dense_channels,
     )
+
+
+def embed_vocabulary(task: Task, backbone: Backbone) -> torch.Tensor | None:
+    """Embeddings of the class names that the decoder is asked for, W x D; None where it knows a fixed list."""
+    return None if task.vocabulary is None else backbone.embed_words(task.vocabulary.words)
 
 
 def decoder_fingerprint(folder: Path | str) -> str:

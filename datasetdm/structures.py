@@ -1,7 +1,7 @@
 """The values that travel between the rooms: samples, annotations, predictions, diffusion features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,23 @@ class Category:
     """One class of a data set, as its annotation file has it.
 
     `id` is the data set's own (official, possibly non-contiguous) id; the *label* of a category, as
-    used in tensors, is its index in the data set's list of categories.
+    used in tensors, is its index in the data set's list of categories. `frequency` is LVIS's: 'r', 'c' or 'f'
+    (rare, common, frequent: in up to 10, up to 100 or more training images), empty where the file does not say.
     """
 
     id: int
     name: str
     supercategory: str = ""
+    frequency: str = ""
+
+    @property
+    def noun(self) -> str:
+        """The name as a prompt has it: `bell pepper` of LVIS's `bell_pepper`, `bow (weapon)` of `bow_(weapon)`.
+
+        The remark in brackets stays: without it several categories would read the same, and a prompt would ask for
+        the wrong one.
+        """
+        return " ".join(self.name.replace("_", " ").split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +41,25 @@ class Instances:
         labels: int64, N, index into the data set's categories.
         scores: float32, N, in [0, 1].
         crowd: bool, N; a crowd region is neither learnt nor counted as a miss (COCO's `iscrowd`).
+        judged: the labels that annotators looked for in this image, those of its objects among them; a detection of
+            any other is neither right nor wrong. None: all labels. (LVIS's "federated" annotation, arXiv 1908.03195)
+        not_exhaustive: those of them that may have further objects, which nobody annotated; a detection of them that
+            matches no object is neither right nor wrong.
     """
 
     masks: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
     crowd: np.ndarray
+    judged: tuple[int, ...] | None = None
+    not_exhaustive: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.masks)
         if self.masks.ndim != 3 or not (len(self.labels) == len(self.scores) == len(self.crowd) == count):
             raise ValueError("masks must be N x H x W and labels, scores, crowd of length N")
+        if self.judged is not None and not {*self.labels.tolist(), *self.not_exhaustive} <= {*self.judged}:
+            raise ValueError("what is annotated, exhaustively or not, must be among the judged labels")
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -62,9 +81,96 @@ class Instances:
         return cls.of(np.zeros((0, height, width), dtype=bool), np.zeros(0, dtype=np.int64))
 
     def select(self, index: np.ndarray) -> "Instances":
-        """The instances that `index` (boolean mask or integer indices) picks."""
-        return Instances(
-            masks=self.masks[index], labels=self.labels[index], scores=self.scores[index], crowd=self.crowd[index]
+        """The instances that `index` (boolean mask or integer indices) picks; what was judged stays the same."""
+        return replace(
+            self,
+            masks=self.masks[index],
+            labels=self.labels[index],
+            scores=self.scores[index],
+            crowd=self.crowd[index],
+        )
+
+
+#: Label of a pixel that is neither learnt nor counted, in every semantic map.
+IGNORE = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticMap:
+    """The category of every pixel: the annotation or a prediction of the `semantic` task.
+
+    Attributes:
+        labels: uint8, H x W, index into the data set's categories; `IGNORE` (255) where nothing is known.
+        certainty: float32, H x W in [0, 1], probability of the label given; 1 for an annotation.
+    """
+
+    labels: np.ndarray
+    certainty: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 2 or self.labels.dtype != np.uint8 or self.certainty.shape != self.labels.shape:
+            raise ValueError("labels must be uint8 H x W and certainty of the same size")
+
+    @classmethod
+    def of(cls, labels: np.ndarray) -> "SemanticMap":
+        """An annotation, certain all over."""
+        labels = np.asarray(labels, dtype=np.uint8)
+        return cls(labels=labels, certainty=np.ones(labels.shape, np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthMap:
+    """Metric depth: the annotation or a prediction of the `depth` task.
+
+    Attributes:
+        depth: float32, H x W, metres along the optical axis; 0 where it is not known.
+        valid_mask: bool, H x W, where it is known.
+    """
+
+    depth: np.ndarray
+    valid_mask: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.depth.ndim != 2 or self.valid_mask.shape != self.depth.shape or self.valid_mask.dtype != bool:
+            raise ValueError("depth must be H x W and valid_mask bool of the same size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Persons:
+    """People of one image with their keypoints: the annotation or a prediction of the `pose` task.
+
+    Attributes:
+        keypoints: float32, N x K x 3: x, y in pixels of the image and COCO's visibility (0 not labelled,
+            1 labelled but hidden, 2 visible); K = 17 in COCO's order. Of a prediction the third number is the
+            keypoint's score in [0, 1].
+        boxes: float32, N x 4: x, y, width, height in pixels.
+        masks: bool, N x H x W, visible pixels of each person.
+        scores: float32, N, in [0, 1]; 1 for an annotation.
+        crowd: bool, N; neither learnt nor counted as a miss (COCO's `iscrowd`).
+    """
+
+    keypoints: np.ndarray
+    boxes: np.ndarray
+    masks: np.ndarray
+    scores: np.ndarray
+    crowd: np.ndarray
+
+    def __post_init__(self) -> None:
+        counts = {len(self.keypoints), len(self.boxes), len(self.masks), len(self.scores), len(self.crowd)}
+        if len(counts) != 1 or self.keypoints.ndim != 3 or self.masks.ndim != 3 or self.boxes.shape[1:] != (4,):
+            raise ValueError("keypoints N x K x 3, boxes N x 4, masks N x H x W, scores and crowd of length N")
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def select(self, index: np.ndarray) -> "Persons":
+        """The persons that `index` (boolean mask or integer indices) picks."""
+        return Persons(
+            keypoints=self.keypoints[index],
+            boxes=self.boxes[index],
+            masks=self.masks[index],
+            scores=self.scores[index],
+            crowd=self.crowd[index],
         )
 
 
@@ -76,7 +182,7 @@ class Sample:
         name: file name below the images folder, with suffix.
         image: uint8, H x W x 3, RGB.
         caption: the prompt that describes the image, possibly empty.
-        target: the annotation, of the type that the task defines (`Instances` for `instance`).
+        target: the annotation, of the type that the task defines (`Instances`, `SemanticMap`, `DepthMap`, `Persons`).
         image_id: id in the annotation file.
     """
 
@@ -93,7 +199,7 @@ class Prediction:
 
     Attributes:
         target: the predicted annotation, of the task's target type.
-        score: the image's own quality score in [0, 1] (mean object score for `instance`, 0 if empty).
+        score: the image's own quality score in [0, 1] (mean object score for `instance` and `pose`, 0 if empty).
     """
 
     target: Any

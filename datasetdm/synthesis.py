@@ -14,9 +14,10 @@ import torch
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.reading import read_features
+from datasetdm.reading import read, read_features
 from datasetdm.structures import DiffusionFeatures, Generated, Sample
 from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.views import batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +28,12 @@ class Order:
         index: position in the synthetic set, which names the file.
         prompt_id: the row of the prompt table.
         prompt: its text.
-        labels: the labels of the categories it names.
         seed: seed of the image's own generator.
     """
 
     index: int
     prompt_id: int
     prompt: str
-    labels: tuple[int, ...]
     seed: int
 
     @property
@@ -69,24 +68,23 @@ class Labelled:
     acceptances: dict[str, Acceptance]
 
 
-def take_orders(prompts: pd.DataFrame, num_images: int, categories: Sequence[str], seed: int) -> list[Order]:
+def take_orders(prompts: pd.DataFrame, num_images: int, seed: int) -> list[Order]:
     """The images to draw: prompts in turn, as often as it takes, each time with another seed."""
-    label_of = {name: label for label, name in enumerate(categories)}
     rows = prompts.to_dict("records")
-    orders = []
-    for index in range(num_images):
-        row = rows[index % len(rows)]
-        names = [name for name in str(row["categories"]).split(";") if name]
-        orders.append(
-            Order(
-                index=index,
-                prompt_id=int(row["id"]),
-                prompt=str(row["prompt"]),
-                labels=tuple(label_of[name] for name in names),
-                seed=int(np.random.SeedSequence([seed, index]).generate_state(1)[0]),
-            )
+    return [
+        Order(
+            index=index,
+            prompt_id=int(rows[index % len(rows)]["id"]),
+            prompt=str(rows[index % len(rows)]["prompt"]),
+            seed=int(np.random.SeedSequence([seed, index]).generate_state(1)[0]),
         )
-    return orders
+        for index in range(num_images)
+    ]
+
+
+def draw(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> torch.Tensor:
+    """Latents of the ordered images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
+    return torch.cat([_draw(backbone, batch, settings).latents for batch in batches(orders, settings.batch_size)])
 
 
 def synthesize(
@@ -95,21 +93,38 @@ def synthesize(
     labellers: Sequence[Labeller],
     orders: Sequence[Order],
     settings: config.Synthesis,
+    latents: torch.Tensor | None = None,
 ) -> Iterator[Labelled]:
-    """Draw the ordered images and annotate each with every labeller (paper section 3.3)."""
-    for start in range(0, len(orders), settings.batch_size):
-        batch = orders[start : start + settings.batch_size]
-        yield from _annotate(backbone, task, labellers, batch, _draw(backbone, task, batch, settings), settings)
+    """Annotate the ordered images with every labeller (paper section 3.3).
+
+    Args:
+        backbone: the frozen diffusion model.
+        task: what is annotated.
+        labellers: the trained decoders.
+        orders: the images.
+        settings: of the synthetic set.
+        latents: of the images, as `draw` made them; None: they are drawn now, which `extraction: last_step` needs,
+            as it reads features that exist only while an image is drawn.
+    """
+    for batch in batches(range(len(orders)), settings.batch_size):
+        part = [orders[index] for index in batch]
+        if latents is None:
+            drawn = _draw(backbone, part, settings, words=task.words if settings.extraction == "last_step" else None)
+        else:
+            drawn = Generated(latents=latents[batch].to(backbone.device))
+        yield from _annotate(backbone, task, labellers, part, drawn, settings)
 
 
-def _draw(backbone: Backbone, task: Task, batch: Sequence[Order], settings: config.Synthesis) -> Generated:
+def _draw(
+    backbone: Backbone, batch: Sequence[Order], settings: config.Synthesis, words: Sequence[str] | None = None
+) -> Generated:
     return backbone.generate(
         [order.prompt for order in batch],
         generators=[_generator(order, 0) for order in batch],
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         scheduler=settings.scheduler,
-        words=task.words if settings.extraction == "last_step" else None,
+        words=words,
     )
 
 
@@ -136,9 +151,7 @@ def _annotate(
                 settings=labeller.settings,
                 generators=[_generator(order, 1) for order in batch],
             )
-        allowed = [order.labels for order in batch] if labeller.settings.category_from_prompt else None
-        outputs = labeller.decoder(features[reading])
-        predictions = task.decode(outputs, (backbone.image_size, backbone.image_size), allowed)
+        predictions = read(backbone, labeller.decoder, task, features[reading], labeller.settings)
         for found, prediction in zip(acceptances, predictions, strict=True):
             found[labeller.name] = task.accept(prediction, settings)
     for order, image, found in zip(batch, images, acceptances, strict=True):

@@ -89,6 +89,9 @@ class TrackedRun:
     def register_model(self, name: str, folder: Path, loader: str) -> str:
         """Log `folder` as a model of this run and register it as the next version of `name`.
 
+        What is registered already, by a run with the same tag `dvc_md5`, is not registered again: the registry holds
+        models, not repetitions.
+
         Args:
             name: name in the registry, e.g. `coco_decoder`.
             folder: safetensors, JSON and the like.
@@ -96,13 +99,16 @@ class TrackedRun:
                 path; returns a `Predictor`.
 
         Returns:
-            The version.
+            The version, old or new.
 
         Raises:
             DatasetDMError: a file that might hold a pickle, or a loader that is none of the project's.
         """
         _find_loader(loader)
         _refuse_code(folder)
+        known = _version_of(name, self.run_id)
+        if known is not None:
+            return known
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*input example was not provided")  # the signature is given
             logged = mlflow.pyfunc.log_model(
@@ -177,29 +183,38 @@ def dvc_md5(path: Path) -> str:
 # --- the registry ---
 
 
-def promote(name: str, metric: str) -> str:
-    """Move the alias `champion` to the version whose run has the highest `metric`, the newest among equals.
+def _version_of(name: str, run_id: str) -> str | None:
+    """The version of a model that a run with the same `dvc_md5` registered."""
+    client = mlflow.MlflowClient()
+    md5 = client.get_run(run_id).data.tags.get("dvc_md5")
+    for entry in client.search_model_versions(f"name='{name}'"):
+        if md5 is not None and client.get_run(entry.run_id).data.tags.get("dvc_md5") == md5:
+            return str(entry.version)
+    return None
+
+
+def promote(name: str, metric: str, *, higher_is_better: bool = True) -> str | None:
+    """Move the alias `champion` to the version whose run has the best `metric`, the newest among equals.
 
     `challenger` becomes the newest other version, if there is one.
 
     Args:
         name: name in the registry.
         metric: a metric of the runs that made the versions, measured on dev, e.g. `dev/mask_ap`.
+        higher_is_better: False for errors.
 
     Returns:
-        The champion's version.
-
-    Raises:
-        DatasetDMError: no version was registered by a run that has the metric.
+        The champion's version; None where no version has the metric (dev may have had nothing to measure).
     """
     with _store():
         client = mlflow.MlflowClient()
         entries = client.search_model_versions(f"name='{name}'")
         runs = {int(entry.version): str(entry.run_id) for entry in entries}
         scores = {version: client.get_run(run).data.metrics.get(metric) for version, run in runs.items()}
-        ranked = sorted((score, version) for version, score in scores.items() if score is not None)
+        sign = 1 if higher_is_better else -1
+        ranked = sorted((sign * score, version) for version, score in scores.items() if score is not None)
         if not ranked:
-            raise DatasetDMError(f"No version of the model '{name}' has the metric '{metric}'.")
+            return None
         champion = ranked[-1][1]
         client.set_registered_model_alias(name, CHAMPION, str(champion))
         challengers = [version for version in runs if version != champion]

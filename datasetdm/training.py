@@ -16,7 +16,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing, write_json, write_text
-from datasetdm.reading import build_decoder, describe_decoder, predict_images, save_decoder
+from datasetdm.reading import build_decoder, describe_decoder, embed_vocabulary, predict_images, save_decoder
 from datasetdm.structures import Sample
 from datasetdm.tasks.base import Task
 from datasetdm.views import GENERIC_PROMPT, ViewCache, cache_views, derived_seed
@@ -77,7 +77,8 @@ def train_decoder(
     identity = json.dumps(describe_decoder(task, settings, backbone, seed), sort_keys=True)
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(seed, 3))
-        decoder = build_decoder(task, backbone.feature_info, settings).to(backbone.device)
+        embeddings = embed_vocabulary(task, backbone)
+        decoder = build_decoder(task, backbone.feature_info, settings, embeddings).to(backbone.device)
         optimizer = torch.optim.AdamW(
             decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

@@ -105,6 +105,7 @@ def cache_views(
 
 def draw_views(task: Task, samples: Sequence[Sample], settings: config.Decoder, side: int, seed: int) -> Iterator[View]:
     """The views of all samples in turn, `side` pixels square."""
+    names = [category.noun for category in task.subjects]
     for position in range(len(samples)):
         sample = to_square(task, samples[position], side)
         for number in range(settings.views_per_image):
@@ -121,7 +122,7 @@ def draw_views(task: Task, samples: Sequence[Sample], settings: config.Decoder, 
                     prompt = "; ".join(filter(None, (prompt, other.caption)))
             yield View(
                 image=view.image,
-                prompt=vary_prompt(prompt, task.words, settings.prompt_noise, rng),
+                prompt=vary_prompt(prompt, names, settings.prompt_noise, rng),
                 target=view.target,
             )
 
@@ -169,7 +170,8 @@ def random_view(task: Task, sample: Sample, rng: np.random.Generator) -> Sample:
     )
     image = cv2.warpAffine(sample.image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     mirrors = _mirrors(side) if zoom < 1 else [IDENTITY]
-    parts = [task.warp(sample.target, _compose(matrix, mirror), (side, side)) for mirror in mirrors]
+    target = task.zoomed(sample.target, zoom)
+    parts = [task.warp(target, _compose(matrix, mirror), (side, side)) for mirror in mirrors]
     return _changed(sample, _tint(image, rng), task.merge(parts))
 
 

@@ -7,11 +7,12 @@ from datasetdm.stages import STAGES
 from orchestration.assets import build_assets
 from orchestration.checks import build_checks
 from orchestration.jobs import build_job, executor
+from orchestration.leaderboard import build_leaderboard
 
 params = load_params()
 
 defs = Definitions(
-    assets=build_assets(params, STAGES),
+    assets=[*build_assets(params, STAGES), build_leaderboard(params)],
     asset_checks=build_checks(params, STAGES),
     jobs=[build_job(benchmark) for benchmark in params.benchmarks],
     executor=executor,

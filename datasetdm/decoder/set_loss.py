@@ -2,7 +2,8 @@
 
 Queries are matched one to one with the objects of their image; matched masks are compared at sampled points,
 most of them where the prediction is least sure. Points are pixels of the mask logits, so that they are
-gathered and not interpolated: several times faster on a processor than one call per layer and image.
+gathered and not interpolated: several times faster on a processor than one call per layer and image. Pixels that
+a target marks as not valid are neither compared nor matched by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,8 @@ class SetLoss:
 
         Args:
             outputs: `pred_logits`, `pred_masks` and `aux_outputs` of the P-Decoder.
-            targets: per image `labels` (int64, N) and `masks` (N x h x w in [0, 1], at the size of the logits).
+            targets: per image `labels` (int64, N), `masks` (N x h x w in [0, 1], at the size of the logits) and,
+                where not all of the image is labelled, `valid` (bool, h x w).
 
         Returns:
             `loss_ce`, `loss_mask` and `loss_dice`.
@@ -56,14 +58,16 @@ class SetLoss:
         labels = pad_sequence([target["labels"].to(logits.device) for target in targets], batch_first=True)
         truth = pad_sequence([target["masks"].flatten(1).to(masks[0]) for target in targets], batch_first=True)
         counts = [len(target["labels"]) for target in targets]
-        pairs = self._match(logits.detach(), [item.detach() for item in masks], labels, truth, counts)
+        valid = _stack_valid(targets, truth)
+        pairs = self._match(logits.detach(), [item.detach() for item in masks], labels, truth, counts, valid)
 
         classes = torch.full(logits.shape[:3], logits.shape[-1] - 1, device=logits.device)
         for layer, (image, query, index) in enumerate(pairs):
             classes[layer, image, query] = labels[image, index]
         predicted = torch.cat([_rows(item, image, query) for item, (image, query, _) in zip(masks, pairs, strict=True)])
         true = torch.cat([_rows(truth, image, index) for image, _, index in pairs])
-        loss_mask, loss_dice = self._mask_terms(predicted, true)
+        known = None if valid is None else torch.cat([valid[image] for image, _, _ in pairs])
+        loss_mask, loss_dice = self._mask_terms(predicted, true, known)
         num_masks = max(sum(counts), 1)
         return {
             "loss_ce": self.class_weight * self._class_term(logits, classes),
@@ -79,22 +83,33 @@ class SetLoss:
         total = weight[classes].flatten(1).sum(dim=1)
         return (entropy.view(len(logits), -1).sum(dim=1) / total).sum()
 
-    def _mask_terms(self, masks: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _mask_terms(
+        self, masks: torch.Tensor, truth: torch.Tensor, valid: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Binary cross entropy and dice loss at sampled points of M matched pairs (M x pixels), summed over pairs."""
-        points = self._sample_points(masks.detach())
+        points = self._sample_points(masks.detach(), valid)
         masks, truth = masks.gather(1, points), truth.gather(1, points)
-        entropy = F.binary_cross_entropy_with_logits(masks, truth, reduction="none").mean(dim=1).sum()
+        known = None if valid is None else valid.gather(1, points).to(masks)
+        entropy = F.binary_cross_entropy_with_logits(masks, truth, reduction="none")
         inside = masks.sigmoid()
+        if known is None:
+            entropy = entropy.mean(dim=1).sum()
+        else:
+            entropy = ((entropy * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)).sum()
+            inside, truth = inside * known, truth * known
         overlap = (2 * (inside * truth).sum(dim=1) + 1) / (inside.sum(dim=1) + truth.sum(dim=1) + 1)
         return entropy, (1 - overlap).sum()
 
-    def _sample_points(self, masks: torch.Tensor) -> torch.Tensor:
-        """Pixels to compare (M x points): the least certain of random candidates, and random ones."""
+    def _sample_points(self, masks: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+        """Pixels to compare (M x points): the least certain valid ones of random candidates, and random ones."""
         count, pixels = masks.shape
         points = self._num_points(pixels)
         uncertain = round(self.importance * points)
         candidates = torch.randint(pixels, (count, round(self.oversampling * points)), device=masks.device)
-        sharpest = masks.gather(1, candidates).abs().topk(uncertain, dim=1, largest=False, sorted=False).indices
+        certainty = masks.gather(1, candidates).abs()
+        if valid is not None:
+            certainty = certainty.masked_fill(~valid.gather(1, candidates), torch.inf)
+        sharpest = certainty.topk(uncertain, dim=1, largest=False, sorted=False).indices
         chance = torch.randint(pixels, (count, points - uncertain), device=masks.device)
         return torch.cat([candidates.gather(1, sharpest), chance], dim=1)
 
@@ -109,25 +124,41 @@ class SetLoss:
         labels: torch.Tensor,
         truth: torch.Tensor,
         counts: Sequence[int],
+        valid: torch.Tensor | None,
     ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         """The cheapest assignment in every layer, as index tensors image, query, object."""
         pixels = truth.shape[-1]
         points = torch.randint(pixels, (self._num_points(pixels),), device=logits.device)
         sampled = torch.stack([item[..., points] for item in masks])
         cost_class = -logits.softmax(dim=-1).gather(-1, labels[None, :, None].expand(*logits.shape[:3], -1))
-        costs = self._mask_costs(sampled, truth[..., points]) + self.class_weight * cost_class
+        known = None if valid is None else valid[:, None, points].to(truth)  # B x 1 x P
+        costs = self._mask_costs(sampled, truth[..., points], known) + self.class_weight * cost_class
         table = torch.nan_to_num(costs, nan=1e6, posinf=1e6, neginf=1e6).cpu().numpy()
         return [_assign(layer, counts, logits.device) for layer in table]
 
-    def _mask_costs(self, masks: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    def _mask_costs(self, masks: torch.Tensor, truth: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
         """L x B x Q x T costs of L x B x Q x P logits against B x T x P masks."""
         # BCE(x, y) = softplus(x) - x y, so that its mean over the points is one sum and one product.
+        surplus, inside = F.softplus(masks), masks.sigmoid()
+        count: int | torch.Tensor = masks.shape[-1]
+        if known is not None:
+            surplus, inside, truth = surplus * known, inside * known, truth * known
+            count = known.sum(dim=-1, keepdim=True).clamp(min=1)
         truth = truth.transpose(1, 2)
-        entropy = (F.softplus(masks).sum(dim=-1, keepdim=True) - masks @ truth) / masks.shape[-1]
-        inside = masks.sigmoid()
+        entropy = (surplus.sum(dim=-1, keepdim=True) - masks @ truth) / count
         areas = inside.sum(dim=-1, keepdim=True) + truth.sum(dim=1)[:, None]
         overlap = (2 * inside @ truth + 1) / (areas + 1)
         return self.mask_weight * entropy + self.dice_weight * (1 - overlap)
+
+
+def _stack_valid(targets: Sequence[Mapping[str, torch.Tensor]], truth: torch.Tensor) -> torch.Tensor | None:
+    """Where each image is labelled, bool B x pixels; None where every image is all over."""
+    if not any("valid" in target for target in targets):
+        return None
+    everywhere = torch.ones(truth.shape[-1], dtype=torch.bool, device=truth.device)
+    return torch.stack(
+        [target["valid"].flatten().to(truth.device) if "valid" in target else everywhere for target in targets]
+    )
 
 
 def _assign(

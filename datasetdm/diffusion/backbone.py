@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from datasetdm.errors import DatasetDMError
 from datasetdm.structures import DiffusionFeatures, FeatureLevel, Generated
 
 
@@ -70,3 +71,14 @@ class Backbone(ABC):
         Real and generated images go the same way. Args as in `generate`; `timestep` is one for all images
         or one each; an image's features depend on its own latents, prompt, timestep and generator alone.
         """
+
+    def embed_words(self, words: Sequence[str]) -> torch.Tensor:
+        """What the text encoder makes of each word, float32 W x D on the CPU; a word may be several, "traffic light".
+
+        Raises:
+            DatasetDMError: the model has no text encoder, or cannot read a word.
+        """
+        raise DatasetDMError(
+            f"{type(self).__name__} has no text encoder, and classes cannot be asked for by name without one: set "
+            "task.unseen to [] in params.yaml, or take a text-to-image model as backbone.path."
+        )

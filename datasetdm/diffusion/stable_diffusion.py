@@ -148,6 +148,32 @@ class StableDiffusionBackbone(Backbone):
             self._predict(noisy, timesteps, prompt_embeds)
         return captured.features(self.image_size)
 
+    @torch.no_grad()
+    def embed_words(self, words: Sequence[str]) -> torch.Tensor:
+        """See `Backbone.embed_words`: the mean of the last states of the word's own tokens in "a photo of a <word>".
+
+        A text encoder of this family reads from left to right, so that a token's state depends on what precedes it. A
+        word on its own is no caption that the model was trained on; in the plain prompt it stands where captions have
+        it, and what differs from one embedding to another is the word alone.
+        """
+        if unknown := unknown_words(self.tokenizer, words):
+            logger.warning(
+                "The model does not know these words of the class names, which it cannot tell apart: %s",
+                ", ".join(unknown),
+            )
+        rows = [self._embed_word(word) for word in words]
+        return torch.stack(rows) if rows else torch.zeros(0, self.text_encoder.config.hidden_size)
+
+    def _embed_word(self, word: str) -> torch.Tensor:
+        prompt = f"a photo of a {word}"
+        (weights,) = word_token_weights(self.tokenizer, [prompt], [word])[0]
+        if not word.strip() or not weights.any():
+            raise DatasetDMError(
+                f"'{word}' cannot be asked for by name: the tokenizer finds no word in it, or it is longer than the "
+                f"{self.tokenizer.model_max_length} tokens that the text encoder reads."
+            )
+        return weights @ self._embed([prompt])[0].float().cpu()
+
     @property
     def _shift(self) -> float:
         return self.vae.config.shift_factor or 0.0

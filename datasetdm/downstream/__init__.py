@@ -1,5 +1,6 @@
 """The ordinary models that show what the synthetic data are worth: one line of `DOWNSTREAM` per task."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from datasetdm import config
-from datasetdm.structures import Category
+from datasetdm.structures import Sample
+from datasetdm.tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,21 +19,36 @@ class Labelled:
     """A source of annotated images.
 
     Attributes:
-        annotation_file: in the task's standard format (COCO JSON for `instance`).
-        images_dir: the folder its file names start from.
+        folder: in the standard layout: `images/` and `annotations/<subset>.json`; what `Task.load` reads.
+        subset: the name of the set.
         weight: share of a training batch, relative to the other sources'.
     """
 
-    annotation_file: Path
-    images_dir: Path
+    folder: Path
+    subset: str
     weight: float = 1.0
+
+    @property
+    def annotation_file(self) -> Path:
+        """The file that lists the images."""
+        return self.folder / "annotations" / f"{self.subset}.json"
+
+    @property
+    def images_dir(self) -> Path:
+        """The folder its file names start from."""
+        return self.folder / "images"
 
 
 class Predictor(Protocol):
     """A trained downstream model."""
 
-    def predict(self, images: Sequence[np.ndarray], batch_size: int = 16) -> list[Any]:
-        """The annotation of each image (uint8, H x W x 3, RGB), of the task's target type."""
+    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+        """The annotation of each image, of the task's target type.
+
+        Args:
+            images: uint8, H x W x 3, RGB, of any sizes.
+            hints: per image what `Task.hint` gave; None where the task gives none.
+        """
 
 
 @dataclass(frozen=True)
@@ -48,8 +65,8 @@ class DownstreamModel:
         self,
         settings: config.Downstream,
         *,
+        task: Task,
         datasets: Sequence[Labelled],
-        categories: Sequence[Category],
         dev: Labelled,
         seed: int,
         out: Path,
@@ -57,7 +74,7 @@ class DownstreamModel:
     ) -> dict[str, float]:
         """Train on `datasets`, write the model to the folder `out` and return its metrics on `dev`."""
         train = import_module(self.module).train
-        return train(settings, datasets=datasets, categories=categories, dev=dev, seed=seed, out=out, device=device)
+        return train(settings, task=task, datasets=datasets, dev=dev, seed=seed, out=out, device=device)
 
     def load(self, folder: Path, device: str = "auto") -> Predictor:
         """The model that `train` wrote to a folder."""
@@ -66,4 +83,22 @@ class DownstreamModel:
 
 DOWNSTREAM: dict[str, DownstreamModel] = {
     "instance": DownstreamModel("datasetdm.downstream.detection"),
+    "semantic": DownstreamModel("datasetdm.downstream.dense"),
+    "depth": DownstreamModel("datasetdm.downstream.dense"),
+    "pose": DownstreamModel("datasetdm.downstream.pose"),
 }
+
+EVALUATION_BATCH = 16
+
+
+def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[str, float]:
+    """The task's metrics of a model on annotated images; those that have no value there are left out."""
+    if not len(samples):
+        return {}
+    evaluator = task.evaluator(samples[0].image.shape[:2])
+    for start in range(0, len(samples), EVALUATION_BATCH):
+        batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
+        hints = [task.hint(sample.target) for sample in batch]
+        for sample, found in zip(batch, model.predict([sample.image for sample in batch], hints), strict=True):
+            evaluator.add(sample.target, found)
+    return {name: value for name, value in evaluator.compute().items() if math.isfinite(value)}

@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import math
 import os
 import shutil
 import tempfile
@@ -23,15 +22,12 @@ from mmengine.runner import Runner, set_random_seed
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
-from datasetdm.downstream import Labelled
+from datasetdm.downstream import EVALUATION_BATCH, Labelled, evaluate
 from datasetdm.downstream.detection_data import train_loader
 from datasetdm.downstream.models import build_model, load_backbone, model_config
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats import load_coco
-from datasetdm.structures import Category, Instances
-from datasetdm.tasks.instance import InstanceTask
-
-EVALUATION_BATCH = 16
+from datasetdm.structures import Instances
+from datasetdm.tasks.base import Task
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +69,11 @@ class Detector:
         )
 
     @torch.no_grad()
-    def predict(self, images: Sequence[np.ndarray], batch_size: int = 16) -> list[Instances]:
+    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Instances]:
         """Objects of images (uint8, H x W x 3, RGB, of any size), best first, with masks at the image's size."""
         found = []
-        for start in range(0, len(images), batch_size):
-            batch = [self._prepared(image) for image in images[start : start + batch_size]]
+        for start in range(0, len(images), EVALUATION_BATCH):
+            batch = [self._prepared(image) for image in images[start : start + EVALUATION_BATCH]]
             inputs, samples = zip(*batch, strict=True)
             results = self.model.test_step({"inputs": list(inputs), "data_samples": list(samples)})
             found += [self._instances(result) for result in results]
@@ -111,8 +107,8 @@ load = Detector.load
 def train(
     settings: config.Downstream,
     *,
+    task: Task,
     datasets: Sequence[Labelled],
-    categories: Sequence[Category],
     dev: Labelled,
     seed: int,
     out: Path,
@@ -125,8 +121,8 @@ def train(
 
     Args:
         settings: model and schedule.
-        datasets: COCO files with the categories in the given order, and their shares of a batch.
-        categories: the label of a category is its index.
+        task: what the annotations are; its categories are the detector's classes.
+        datasets: COCO files with the task's categories in their order, and their shares of a batch.
         dev: held-out images for the metrics; the weights are those of the last iteration.
         seed: decides initial weights, order and augmentation.
         out: folder to (over)write.
@@ -141,6 +137,7 @@ def train(
     where = _device(device)
     _quiet()
     set_random_seed(seed)
+    categories = task.categories
     description = model_config(settings, len(categories))
     model = build_model(description)
     model.init_weights()
@@ -163,7 +160,7 @@ def train(
         detector = Detector(
             model, image_size=settings.image_size, score_threshold=settings.score_threshold, device=where
         )
-        metrics = evaluate(detector, dev, categories)
+        metrics = evaluate(detector, task, task.load(dev.folder, dev.subset))
         result = Path(workspace) / "result"
         result.mkdir()
         save_file(
@@ -185,18 +182,6 @@ def train(
         shutil.rmtree(out, ignore_errors=True)
         os.replace(result, out)
     return metrics
-
-
-def evaluate(detector: Detector, data: Labelled, categories: Sequence[Category]) -> dict[str, float]:
-    """The task's metrics of a detector on annotated images; those that have no value there are left out."""
-    task = InstanceTask(categories)
-    samples = load_coco(data.annotation_file, data.images_dir)
-    evaluator = task.evaluator((detector.image_size, detector.image_size))
-    for start in range(0, len(samples), EVALUATION_BATCH):
-        batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
-        for sample, found in zip(batch, detector.predict([sample.image for sample in batch]), strict=True):
-            evaluator.add(sample.target, found)
-    return {name: value for name, value in evaluator.compute().items() if math.isfinite(value)}
 
 
 class LossCurve(Hook):

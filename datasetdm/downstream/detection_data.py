@@ -2,50 +2,18 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from datasetdm.downstream import Labelled
+from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category
-
-
-class MixtureSampler(Sampler[int]):
-    """Indices into joined datasets: each slot of a batch picks a dataset by weight, then its next shuffled item.
-
-    Every dataset is gone through completely before it is shuffled anew, however small its weight.
-
-    Args:
-        lengths: items per dataset, in the order in which they are joined.
-        weights: share of each dataset; need not sum to 1.
-        num_draws: indices in all.
-        seed: decides the order.
-    """
-
-    def __init__(self, lengths: Sequence[int], weights: Sequence[float], num_draws: int, seed: int):
-        self.lengths, self.num_draws, self.seed = list(lengths), num_draws, seed
-        self.shares = np.asarray(weights, dtype=np.float64) / sum(weights)
-        self.offsets = np.cumsum([0, *lengths[:-1]])
-
-    def __len__(self) -> int:
-        return self.num_draws
-
-    def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng(self.seed)
-        turns = [_shuffled_forever(length, np.random.default_rng(rng.integers(2**63))) for length in self.lengths]
-        for source in rng.choice(len(turns), size=self.num_draws, p=self.shares):
-            yield int(self.offsets[source] + next(turns[source]))
-
-
-def _shuffled_forever(length: int, rng: np.random.Generator) -> Iterator[int]:
-    while True:
-        yield from rng.permutation(length)
 
 
 def train_pipeline(image_size: int) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """COCO object instances: https://cocodataset.org/#format-data."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO, overload
 
@@ -9,7 +11,15 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_records import LoadReport, Records, Rejection, read_captions, read_records
+from datasetdm.formats.coco_records import (
+    NEGATIVE,
+    NOT_EXHAUSTIVE,
+    LoadReport,
+    Records,
+    Rejection,
+    read_captions,
+    read_records,
+)
 from datasetdm.formats.files import replacing, write_image
 from datasetdm.formats.images import read_image
 from datasetdm.formats.masks import decode_mask, encode_mask
@@ -81,9 +91,39 @@ class CocoSplit(Sequence[Sample]):
         own = self._images[index].get("caption", "")
         return self._captions.get(self.image_ids[index], (own,) if own else ())
 
+    def name_of(self, index: int) -> str:
+        """A name that tells the native folder, too: `train2017_000000000009.jpg`."""
+        return f"{self.images_dir.name}/{self.names[index]}".replace("/", "_")
+
+    def id_of(self, index: int) -> int:
+        """The id of the image; where a data set counts from 0, all ids move by one, as 0 stands for "no id yet"."""
+        return self.image_ids[index] + (0 if self.image_ids[0] else 1)
+
     def path_of(self, index: int) -> Path:
         """The image file; DatasetDMError where its name leads out of `images_dir`."""
         return safe_join(self.images_dir, self.names[index])
+
+    def missing_images(self) -> list[str]:
+        """Names of the images that are not there."""
+        present = set()
+        # Whole folders at a time: asking for a hundred thousand files one by one takes minutes on a network disk.
+        for folder in {os.path.dirname(name) for name in self.names}:
+            if (self.images_dir / folder).is_dir():
+                present |= {os.path.join(folder, name) for name in os.listdir(self.images_dir / folder)}
+        return [name for name in self.names if name not in present]
+
+    def check_complete(self, remedy: str) -> None:
+        """Raise a DatasetDMError where there are no images at all, or some are missing; `remedy` says what to do."""
+        if not len(self):
+            raise DatasetDMError(f"{self.annotation_file} lists no images. {remedy}")
+        missing = self.missing_images()
+        if missing:
+            some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise DatasetDMError(
+                f"{self.images_dir} lacks {len(missing)} of the {len(self)} images that {self.annotation_file} lists "
+                f"({some}): the download is incomplete. {remedy} To use a part only, remove the other images from the "
+                "annotation file."
+            )
 
     def target_of(self, index: int) -> Instances:
         """The objects of an image, without those that cover no pixel."""
@@ -118,7 +158,16 @@ class CocoSplit(Sequence[Sample]):
             for record, seen in zip(annotations, visible, strict=True)
             if not seen
         )
-        return (instances if visible.all() else instances.select(visible)), rejections
+        return self._with_judgement(image, instances if visible.all() else instances.select(visible)), rejections
+
+    def _with_judgement(self, image: dict[str, Any], instances: Instances) -> Instances:
+        """The instances with what LVIS says of the image: categories that are absent, or not annotated throughout."""
+        not_exhaustive = {self._label_of[category_id] for category_id in image.get(NOT_EXHAUSTIVE, ())}
+        judged = None
+        if NEGATIVE in image:
+            negative = {self._label_of[category_id] for category_id in image[NEGATIVE]}
+            judged = tuple(sorted({*negative, *not_exhaustive, *instances.labels.tolist()}))
+        return replace(instances, judged=judged, not_exhaustive=tuple(sorted(not_exhaustive)))
 
     def _read_image(self, index: int) -> np.ndarray:
         record = self._images[index]
@@ -161,10 +210,11 @@ def save_coco(
 ) -> None:
     """Write samples as COCO object instances, the same bytes for the same samples.
 
-    Masks are compressed RLE with official category ids. `score` (where below 1) and `caption` are extra keys that
-    other readers pass over. An object without a single pixel is not written. A sample with `image_id` 0 gets the
-    next free id. Samples are taken one at a time, so that a generator of any length will do; the annotation file
-    appears once all are written.
+    Masks are compressed RLE with official category ids. `score` (where below 1), `caption` and LVIS's own keys
+    (`frequency` of a category; `neg_category_ids` and `not_exhaustive_category_ids` of an image, where not all was
+    judged) are extra keys that other readers pass over. An object without a single pixel is not written. A sample
+    with `image_id` 0 gets the next free id. Samples are taken one at a time, so that a generator of any length will
+    do; the annotation file appears once all are written.
 
     Args:
         annotation_file: the JSON file.
@@ -182,7 +232,7 @@ def save_coco(
         stream.write('"licenses": [],\n"annotations": [')
         count, highest_id = 0, 0
         for sample in samples:
-            record = _image_record(sample, sample.image_id or highest_id + 1)
+            record = _image_record(sample, sample.image_id or highest_id + 1, categories)
             highest_id = max(highest_id, record["id"])
             for value in (record["id"], record["file_name"]):
                 if value in used:
@@ -201,14 +251,27 @@ def save_coco(
         stream.write('\n],\n"categories": [')
         for position, category in enumerate(categories):
             item = {"id": category.id, "name": category.name, "supercategory": category.supercategory}
+            item |= {"frequency": category.frequency} if category.frequency else {}
             _write_item(stream, item, first=position == 0)
         stream.write("\n]}\n")
 
 
-def _image_record(sample: Sample, image_id: int) -> dict[str, Any]:
+def _image_record(sample: Sample, image_id: int, categories: Sequence[Category]) -> dict[str, Any]:
     height, width = sample.image.shape[:2]
     caption = {"caption": sample.caption} if sample.caption else {}
-    return {"id": image_id, "file_name": sample.name, "width": width, "height": height, **caption}
+    judgement = _judgement(sample.target, categories)
+    return {"id": image_id, "file_name": sample.name, "width": width, "height": height, **caption, **judgement}
+
+
+def _judgement(target: Instances, categories: Sequence[Category]) -> dict[str, list[int]]:
+    """LVIS's keys of an image record: both where the annotation is federated, none where all was judged."""
+    record = {}
+    if target.judged is not None:
+        absent = {*target.judged} - {*target.labels.tolist(), *target.not_exhaustive}
+        record[NEGATIVE] = [categories[label].id for label in sorted(absent)]
+    if target.judged is not None or target.not_exhaustive:
+        record[NOT_EXHAUSTIVE] = [categories[label].id for label in sorted(target.not_exhaustive)]
+    return record
 
 
 def _annotation_records(target: Instances, image_id: int, categories: Sequence[Category]) -> Iterable[dict[str, Any]]:

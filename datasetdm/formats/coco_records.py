@@ -1,6 +1,6 @@
 """The records of a COCO annotation file, checked one by one before anything is done with them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from datasetdm.structures import Category
 
 INCOMPLETE = "If it was downloaded, fetch it again; otherwise compare it with the path in params.yaml."
 LARGEST_SIDE = 65_535
+FREQUENCIES = ("r", "c", "f")  # LVIS: rare, common, frequent
+NEGATIVE = "neg_category_ids"  # LVIS: looked for in the image and not there
+NOT_EXHAUSTIVE = "not_exhaustive_category_ids"  # LVIS: there, but not every object of them is annotated
 _KINDS = {int: "a whole number", str: "text", list: "a list", dict: "a record"}
 
 
@@ -57,8 +60,12 @@ class Records:
     report: LoadReport
 
 
-def read_records(file: Path) -> Records:
+def read_records(file: Path, locate: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Records:
     """Read and check a file of object instances.
+
+    Args:
+        file: JSON in COCO's format.
+        locate: gives an image record (not checked yet) its `file_name`, in data sets that have it elsewhere.
 
     Raises:
         DatasetDMError: missing or broken file, missing keys, duplicate ids or file names, annotations of unknown
@@ -68,9 +75,13 @@ def read_records(file: Path) -> Records:
     if not isinstance(content, dict):
         raise DatasetDMError(f"{file} is JSON but no COCO annotation file. {INCOMPLETE}")
     categories = _categories(file, _value(file, "the file", content, "categories", list))
-    images = _images(file, _value(file, "the file", content, "images", list))
+    category_ids = {category.id for category in categories}
+    images = _value(file, "the file", content, "images", list)
+    if locate is not None:
+        images = [locate(record) if isinstance(record, dict) else record for record in images]
+    images = _images(file, images, category_ids)
     annotations = _value(file, "the file", content, "annotations", list)
-    grouped, report = _annotations(file, annotations, images, {category.id for category in categories})
+    grouped, report = _annotations(file, annotations, images, category_ids)
     return Records(images=images, annotations=grouped, categories=categories, report=report)
 
 
@@ -100,7 +111,9 @@ def _categories(file: Path, records: list[Any]) -> tuple[Category, ...]:
         name = _value(file, where, record, "name", str).strip()
         if not name or not name.isprintable() or ";" in name:
             raise _bad(file, where, f"has the name {name!r}; a name needs plain letters and may not hold ';'")
-        categories.append(Category(id=identity, name=name, supercategory=_supercategory(record)))
+        categories.append(
+            Category(id=identity, name=name, supercategory=_supercategory(record), frequency=_frequency(record))
+        )
     _unique(file, "category id", (category.id for category in categories))
     _unique(file, "category name", (category.name for category in categories))
     if not categories:
@@ -113,7 +126,12 @@ def _supercategory(record: dict[str, Any]) -> str:
     return value if isinstance(value, str) and value.isprintable() else ""
 
 
-def _images(file: Path, records: list[Any]) -> list[dict[str, Any]]:
+def _frequency(record: dict[str, Any]) -> str:
+    value = record.get("frequency")
+    return value if isinstance(value, str) and value in FREQUENCIES else ""
+
+
+def _images(file: Path, records: list[Any], category_ids: set[int]) -> list[dict[str, Any]]:
     for record in records:
         where = _where(record, "image")
         if _value(file, where, record, "id", int) < 0:
@@ -124,6 +142,10 @@ def _images(file: Path, records: list[Any]) -> list[dict[str, Any]]:
                 raise _bad(file, where, f"has the {side} {record[side]}; it must lie in 1 to {LARGEST_SIDE} pixels")
         if not isinstance(record.get("caption", ""), str):
             raise _bad(file, where, "has a 'caption' that is no text")
+        for key in (NEGATIVE, NOT_EXHAUSTIVE):
+            for category_id in _value(file, where, record, key, list) if key in record else ():
+                if type(category_id) is not int or category_id not in category_ids:
+                    raise _bad(file, where, f"has {_shortened(category_id)} in '{key}', a category the file lacks")
     _unique(file, "image id", (record["id"] for record in records))
     _unique(file, "file name", (record["file_name"] for record in records))
     return sorted(records, key=lambda record: record["id"])

@@ -1,6 +1,5 @@
 """Data sets as they come from their makers."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -32,23 +31,5 @@ def open_native_coco(root: Path, split: Literal["train", "val"]) -> CocoSplit:
         if not path.exists():
             raise DatasetDMError(f"The data set is incomplete: {path} is missing. {remedy}")
     data = load_coco(annotation_file, images_dir, captions_file if captions_file.exists() else None)
-    if not len(data):
-        raise DatasetDMError(f"{annotation_file} lists no images. {remedy}")
-    _check_complete(data, remedy)
+    data.check_complete(remedy)
     return data
-
-
-def _check_complete(data: CocoSplit, remedy: str) -> None:
-    present = {
-        Path(folder, file).relative_to(data.images_dir).as_posix()
-        for folder, _, files in os.walk(data.images_dir)
-        for file in files
-    }
-    missing = [name for name in data.names if name not in present]
-    if missing:
-        some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise DatasetDMError(
-            f"{data.images_dir} lacks {len(missing)} of the {len(data)} images that {data.annotation_file} lists "
-            f"({some}): the download is incomplete. {remedy} To use a part only, remove the other images from the "
-            "annotation file."
-        )

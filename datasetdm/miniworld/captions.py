@@ -1,7 +1,7 @@
 """Captions in plain English, from about two hundred words.
 
 A caption names the groups of the scene with their numbers and colours, the place, the light and the weather. Those of
-`coco` are exact: every group, every number. Those of `web` are as people write them: now and then a group, a number
+benchmarks are exact: every group, every number. Those of `web` are as people write them: now and then a group, a number
 or a colour is left out.
 """
 

@@ -1,7 +1,9 @@
-"""The statistics of the two worlds and of their splits.
+"""The statistics of the worlds and of their splits.
 
 `web` is what the diffusion model is pretrained on: every category, every medium, a wide range of cameras and colours.
-`coco` is the benchmark: fewer categories, photographs only, lower and longer cameras, calmer colours, larger objects.
+The others are benchmarks, drawn by the same renderer, photographs only, with calmer colours. `coco` has fewer
+categories, lower and longer cameras and larger objects. `long_tail` has the same categories, some of them very rare.
+`street` is traffic on roads, `room` furnished rooms, `figure` one person each, whole and close.
 
 Held out between splits (`draw_style`): the two shape numbers of an object lie in a 5 x 5 grid of cells, and so do its
 two texture numbers. Along each diagonal of a grid runs one class of cells; one class belongs to dev, one to test,
@@ -9,7 +11,7 @@ three to train. So every single value of a shape or texture number occurs in eve
 (or dev) occurs in train, nor in `web`, which draws from the cells of train alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -142,45 +144,105 @@ class Distribution:
     lights: tuple[tuple[str, float], ...]
     weathers: tuple[tuple[str, float], ...]
     omission: float
+    settings: tuple[str, ...] = tuple(SETTINGS)
+    frequencies: tuple[float, ...] | None = None
+    traffic: bool = False
+    whole: bool = False
 
 
 _WEB_ONLY = ("giraffe", "mushroom", "lamp", "airplane")
 
+#: The categories of `coco`, those that are frequent in `long_tail` first: every setting has common and rare ones.
+_BY_FREQUENCY = (
+    "person", "tree", "chair", "bottle", "car", "bird", "cup", "house", "dog", "apple", "umbrella", "ball",
+    "traffic light", "potted plant", "boat", "sheep", "banana", "horse", "clock", "bus", "kite", "elephant",
+)  # fmt: skip
+#: Exponent of Zipf's law. The most frequent category is in two images of three, the rarest in about three of a
+#: thousand.
+_SKEW = 1.5
+
+_WEB = Distribution(
+    name="web",
+    categories=tuple(HABITS),
+    media=(("photo", 0.84), ("drawing", 0.08), ("painting", 0.08)),
+    focal=(0.8, 1.6),
+    side=(0.36, 0.36),
+    groups=(0.45, 0.38, 0.17),
+    repeats=(0.68, 0.19, 0.09, 0.04),
+    empty=0.02,
+    low=1.0,
+    colour_jitter=0.16,
+    saturation=(0.75, 1.25),
+    contrast=(0.85, 1.12),
+    lights=(("day", 0.64), ("dusk", 0.2), ("night", 0.16)),
+    weathers=(("clear", 0.7), ("rain", 0.1), ("fog", 0.1), ("snow", 0.1)),
+    omission=0.25,
+)
+
+_COCO = Distribution(
+    name="coco",
+    categories=tuple(name for name in HABITS if name not in _WEB_ONLY),
+    media=(("photo", 1.0),),
+    focal=(1.0, 1.4),
+    side=(0.32, 0.34),
+    groups=(0.3, 0.45, 0.25),
+    repeats=(0.66, 0.22, 0.08, 0.04),
+    empty=0.03,
+    low=0.85,
+    colour_jitter=0.1,
+    saturation=(0.7, 0.95),
+    contrast=(0.82, 1.0),
+    lights=(("day", 0.74), ("dusk", 0.16), ("night", 0.1)),
+    weathers=(("clear", 0.76), ("rain", 0.09), ("fog", 0.08), ("snow", 0.07)),
+    omission=0.0,
+)
+
 DISTRIBUTIONS: dict[str, Distribution] = {
-    "web": Distribution(
-        name="web",
-        categories=tuple(HABITS),
-        media=(("photo", 0.84), ("drawing", 0.08), ("painting", 0.08)),
-        focal=(0.8, 1.6),
-        side=(0.36, 0.36),
-        groups=(0.45, 0.38, 0.17),
-        repeats=(0.68, 0.19, 0.09, 0.04),
-        empty=0.02,
-        low=1.0,
-        colour_jitter=0.16,
-        saturation=(0.75, 1.25),
-        contrast=(0.85, 1.12),
-        lights=(("day", 0.64), ("dusk", 0.2), ("night", 0.16)),
-        weathers=(("clear", 0.7), ("rain", 0.1), ("fog", 0.1), ("snow", 0.1)),
-        omission=0.25,
-    ),
-    "coco": Distribution(
-        name="coco",
-        categories=tuple(name for name in HABITS if name not in _WEB_ONLY),
-        media=(("photo", 1.0),),
-        focal=(1.0, 1.4),
-        side=(0.32, 0.34),
-        groups=(0.3, 0.45, 0.25),
-        repeats=(0.66, 0.22, 0.08, 0.04),
-        empty=0.03,
-        low=0.85,
-        colour_jitter=0.1,
-        saturation=(0.7, 0.95),
-        contrast=(0.82, 1.0),
-        lights=(("day", 0.74), ("dusk", 0.16), ("night", 0.1)),
-        weathers=(("clear", 0.76), ("rain", 0.09), ("fog", 0.08), ("snow", 0.07)),
-        omission=0.0,
-    ),
+    world.name: world
+    for world in (
+        _WEB,
+        _COCO,
+        replace(
+            _COCO,
+            name="long_tail",
+            categories=_BY_FREQUENCY,
+            frequencies=tuple((1 + rank) ** -_SKEW for rank in range(len(_BY_FREQUENCY))),
+        ),
+        replace(
+            _COCO,
+            name="street",
+            categories=("person", "car", "bus", "traffic light", "tree", "house"),
+            settings=("street",),
+            traffic=True,
+            side=(0.29, 0.4),
+            groups=(0.1, 0.3, 0.6),
+            repeats=(0.5, 0.28, 0.14, 0.08),
+            low=1.0,
+            lights=(("day", 0.84), ("dusk", 0.16)),
+            weathers=(("clear", 0.8), ("rain", 0.1), ("fog", 0.1)),
+        ),
+        replace(
+            _COCO,
+            name="room",
+            categories=("person", "dog", "chair", "potted plant", "clock", "lamp", "ball"),
+            settings=("room",),
+            side=(0.3, 0.34),
+            groups=(0.1, 0.35, 0.55),
+            repeats=(0.62, 0.24, 0.1, 0.04),
+        ),
+        replace(
+            _COCO,
+            name="figure",
+            categories=("person",),
+            settings=("room",),
+            whole=True,
+            side=(0.57, 0.06),
+            groups=(1.0,),
+            repeats=(1.0,),
+            empty=0.0,
+            lights=(("day", 0.9), ("dusk", 0.1)),
+        ),
+    )
 }
 
 

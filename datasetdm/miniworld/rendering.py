@@ -15,7 +15,7 @@ from datasetdm.miniworld.background import Backdrop, paint_background
 from datasetdm.miniworld.catalog import THING_BY_NAME, THING_INDEX
 from datasetdm.miniworld.drawing import DRAWINGS
 from datasetdm.miniworld.drawing.brush import GLOWING, PART_BITS, Brush
-from datasetdm.miniworld.drawing.person import KEYPOINTS, Joint
+from datasetdm.miniworld.drawing.person import KEYPOINTS, Joint, body_parts, limb_of
 from datasetdm.miniworld.layout import Scene, SceneObject
 
 _CANVAS = 256
@@ -33,7 +33,8 @@ class Render:
     catalog. object_indices: N int64, positions in `scene.objects`. semantic_map: H x W uint8, `STUFF_INDEX` and
     `THING_INDEX` of the catalog. depth: H x W float32 metres along the optical axis, 0 where not valid. valid_mask:
     H x W bool, False in the sky. keypoints: P x 17 x 3 float32, (x, y, visibility) in pixels and COCO's order and
-    flags. person_indices: P int64, positions in `masks` of the persons.
+    flags. person_indices: P int64, positions in `masks` of the persons. body_parts: H x W uint8, positions in
+    `BODY_PARTS` of what a person shows (clothes, hair, face, skin, ...), 0 outside persons.
     """
 
     image: NDArray[np.uint8]
@@ -45,6 +46,7 @@ class Render:
     valid_mask: NDArray[np.bool_]
     keypoints: NDArray[np.float32]
     person_indices: NDArray[np.int64]
+    body_parts: NDArray[np.uint8]
 
 
 def render(scene: Scene, size: int = 128) -> Render:
@@ -79,6 +81,7 @@ def render(scene: Scene, size: int = 128) -> Render:
         valid_mask=depth > 0,
         keypoints=keypoints.reshape(-1, len(KEYPOINTS), 3),
         person_indices=np.array(persons, np.int64),
+        body_parts=np.where(masks[persons].any(0), body_parts(coarse), np.uint8(0)),
     )
 
 
@@ -263,7 +266,7 @@ def _keypoints(
             continue
         label = int(labels[int(v), int(u)])
         x, y = u * size / side, v * size / side
-        shown = label >> PART_BITS == instance and (label & GLOWING) in joint.parts
+        shown = label >> PART_BITS == instance and limb_of(label) in joint.parts
         shown = shown and instances[int(y), int(x)] == instance
         rows.append((x, y, 2.0 if shown else 1.0))
     return rows

@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.miniworld.distributions import DISTRIBUTIONS, HABITS, SETTINGS, SPLITS, Distribution, Habit, draw_style
@@ -46,8 +48,8 @@ def sample_scene(rng: np.random.Generator, distribution: str = "web", split: str
     if split not in SPLITS:
         raise DatasetDMError(f"unknown split {split!r} of the miniworld; it is one of {', '.join(SPLITS)}.")
     world = DISTRIBUTIONS[distribution]
-    main = world.categories[int(rng.integers(len(world.categories)))]
-    kind = str(rng.choice(HABITS[main].settings))
+    main = _main_category(rng, world)
+    kind = str(rng.choice([name for name in HABITS[main].settings if name in world.settings]))
     if rng.random() < world.empty:
         return _empty_scene(rng, world, kind, main)
     scene, boxes, first = _scene_around(rng, world, kind, main, split)
@@ -82,7 +84,9 @@ def _scene_around(
 
 def _empty_scene(rng: np.random.Generator, world: Distribution, kind: str, main: str) -> Scene:
     setting = SETTINGS[kind]
-    ground, beyond = setting.grounds[int(rng.integers(len(setting.grounds)))]
+    # Traffic wants a road with something beside it.
+    grounds = [pair for pair in setting.grounds if not (world.traffic and pair[0] == "road")]
+    ground, beyond = grounds[int(rng.integers(len(grounds)))]
     # A small thing is looked at from low down, a tall one from higher up.
     tall = HABITS[main].height[1] * _EDITION.get((kind, main), 1.0)
     low = min(setting.camera_height[0], 0.9 * tall)
@@ -126,8 +130,26 @@ def _groups(rng: np.random.Generator, world: Distribution, kind: str, main: str)
     """(category, count) of each group; the first is the main one."""
     others = [name for name in world.categories if kind in HABITS[name].settings and name != main]
     number = 1 + int(rng.choice(len(world.groups), p=world.groups))
-    names = [main, *(str(name) for name in rng.permutation(others)[: number - 1])]
+    if world.frequencies is None:
+        chosen = rng.permutation(others)[: number - 1]
+    else:
+        chosen = rng.choice(others, min(number - 1, len(others)), replace=False, p=_shares(world, others))
+    names = [main, *(str(name) for name in chosen)]
     return [(name, 1 + int(rng.choice(len(world.repeats), p=world.repeats))) for name in names]
+
+
+def _main_category(rng: np.random.Generator, world: Distribution) -> str:
+    """What the scene is built around."""
+    if world.frequencies is None:
+        return world.categories[int(rng.integers(len(world.categories)))]
+    return str(rng.choice(world.categories, p=_shares(world, world.categories)))
+
+
+def _shares(world: Distribution, names: Sequence[str]) -> NDArray[np.float64]:
+    """Chances of the named categories, in proportion to their frequencies; they sum to 1."""
+    table = dict(zip(world.categories, world.frequencies or (), strict=True))
+    weights = np.array([table[name] for name in names])
+    return weights / weights.sum()
 
 
 def _place(
@@ -150,11 +172,15 @@ def _place(
         if spot is None:
             continue
         x, elevation, z = spot
+        if world.traffic and not _obeys_traffic(scene, category, metres, x, z):
+            continue
         u, v = camera.project(x, elevation, z)
         tall = camera.focal * metres / camera.depth(elevation, z)
         half = tall * habit.half_width
         box = (u - half, v - tall, u + half, v)
         if v > 1.03 or box[1] < -0.06 or _crowded(box, boxes):
+            continue
+        if world.whole and not _inside(u, v, tall, half):
             continue
         boxes.append(box)
         return SceneObject(
@@ -213,6 +239,28 @@ def _spot(
         if not shore:
             return None
     return (u - 0.5) / camera.focal * camera.depth(elevation, z), elevation, z
+
+
+#: What stands beside the road, and the half width of its foot in units of its height.
+_ROADSIDE = {"tree": 0.1, "traffic light": 0.1, "house": 0.68}
+_VEHICLES = {"car", "bus"}
+
+
+def _obeys_traffic(scene: Scene, category: str, metres: float, x: float, z: float) -> bool:
+    """Whether a vehicle is on the road and a standing thing beside it; persons may be anywhere."""
+    if scene.background.path is None:
+        return True
+    start, drift, half = scene.background.path
+    offset = abs(x - (start + drift * z))
+    if category in _VEHICLES:
+        return offset < 0.8 * half
+    return category not in _ROADSIDE or offset > half + _ROADSIDE[category] * metres
+
+
+def _inside(u: float, v: float, tall: float, half: float) -> bool:
+    """Whether the whole figure is in the image, with arms that may reach beyond its nominal size."""
+    reach = 2 * half
+    return u - reach > 0 and u + reach < 1 and v - 1.15 * tall > 0 and v < 0.98
 
 
 def _crowded(box: Box, others: list[Box]) -> bool:

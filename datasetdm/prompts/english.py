@@ -41,9 +41,10 @@ def article(word: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """The plural of a noun of one or more words; the last word changes."""
+    """The plural of a noun of one or more words; the last word before a bracket changes."""
+    noun, bracket, rest = noun.partition(" (")
     *start, last = noun.split(" ")
-    return " ".join([*start, _plural_of_word(last)])
+    return " ".join([*start, _plural_of_word(last)]) + bracket + rest
 
 
 def number_word(count: int) -> str:

@@ -31,6 +31,34 @@ ANYWHERE = Scene(("",), outdoor=False)
 LIGHTS = ("during the day", "in daylight", "in the afternoon", "at sunset", "in the evening", "at night")
 WEATHERS = ("under a clear sky", "in the rain", "on a rainy day", "in the fog", "while it snows")
 
+#: Kinds (COCO's supercategories) of what data sets without supercategories name: COCO's and VOC's things.
+_KINDS: dict[str, tuple[str, ...]] = {
+    "person": ("person", "rider"),
+    "vehicle": (
+        *("bicycle", "car", "motorcycle", "motorbike", "airplane", "aeroplane", "bus", "train", "truck", "boat"),
+    ),
+    "outdoor": (
+        *("traffic light", "traffic sign", "fire hydrant", "stop sign", "parking meter", "bench", "tree", "house"),
+        *("building", "fence", "pole", "vegetation"),
+    ),
+    "animal": (*("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"),),
+    "accessory": ("backpack", "umbrella", "handbag", "tie", "suitcase"),
+    "sports": ("frisbee", "skis", "snowboard", "sports ball", "ball", "kite", "skateboard", "surfboard"),
+    "kitchen": ("bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl"),
+    "food": (
+        *("banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake"),
+        "mushroom",
+    ),
+    "furniture": (
+        *("chair", "couch", "sofa", "potted plant", "pottedplant", "bed", "dining table", "diningtable", "toilet"),
+        "lamp",
+    ),
+    "electronic": ("tv", "tvmonitor", "tv monitor", "laptop", "mouse", "remote", "keyboard", "cell phone"),
+    "appliance": ("microwave", "oven", "toaster", "sink", "refrigerator"),
+    "indoor": ("book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),
+}
+_KIND_OF_NAME = {name: kind for kind, names in _KINDS.items() for name in names}
+
 _SCENES_OF_KIND: dict[str, tuple[str, ...]] = {
     "person": ("field", "street", "beach", "snow", "room"),
     "vehicle": ("street",),
@@ -94,9 +122,13 @@ _COLOURS_OF_NAME: dict[str, tuple[str, ...]] = {
 
 def scenes_of(category: Category) -> tuple[str, ...]:
     """Keys of `SCENES` where the category is at home; none where nothing is known of it."""
-    return _SCENES_OF_NAME.get(category.name, _SCENES_OF_KIND.get(category.supercategory, ()))
+    return _SCENES_OF_NAME.get(category.noun, _SCENES_OF_KIND.get(_kind_of(category), ()))
 
 
 def colours_of(category: Category) -> tuple[str, ...]:
     """Colours that the category comes in; none where a colour would sound odd."""
-    return _COLOURS_OF_NAME.get(category.name, _COLOURS_OF_KIND.get(category.supercategory, ()))
+    return _COLOURS_OF_NAME.get(category.noun, _COLOURS_OF_KIND.get(_kind_of(category), ()))
+
+
+def _kind_of(category: Category) -> str:
+    return _KIND_OF_NAME.get(category.noun, category.supercategory)

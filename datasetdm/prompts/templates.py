@@ -26,6 +26,13 @@ _WEATHER_SHARE = 0.2
 _COLOURED_KINDS = 2
 
 
+def choose_subjects(categories: Sequence[Category], settings: config.Prompts) -> tuple[Category, ...]:
+    """What the prompts of a benchmark may name: the `subjects` of the settings, else the categories."""
+    if not settings.subjects:
+        return tuple(categories)
+    return tuple(Category(id=number, name=name) for number, name in enumerate(settings.subjects, 1))
+
+
 def write_prompts(categories: Sequence[Category], settings: config.Prompts) -> pd.DataFrame:
     """Prompts that name every category about equally often, at every length of the list.
 
@@ -39,6 +46,13 @@ def write_prompts(categories: Sequence[Category], settings: config.Prompts) -> p
     """
     if not categories:
         raise DatasetDMError("There are no categories to write prompts for: check the data set's annotation file.")
+    unknown = sorted(set(settings.scenes) - set(SCENES))
+    if unknown:
+        raise DatasetDMError(
+            f"params.yaml: prompts.scenes has {', '.join(unknown)}, but known are {', '.join(SCENES)}."
+        )
+    # In the order of their names: two data sets with the same categories get the same prompts, and share the images.
+    categories = sorted(categories, key=lambda category: category.name)
     rng = np.random.default_rng(settings.seed)
     named = np.zeros(len(categories), dtype=np.int64)
     rows = []
@@ -47,9 +61,9 @@ def write_prompts(categories: Sequence[Category], settings: config.Prompts) -> p
         plain = int((number + 1) * settings.plain_fraction) > int(number * settings.plain_fraction)
         focus = _least_named(named, np.arange(len(categories)), rng)
         if plain:
-            chosen, prompt = [focus], f"a photo of {counted(1, categories[focus].name)}"
+            chosen, prompt = [focus], f"a photo of {counted(1, categories[focus].noun)}"
         else:
-            chosen, prompt = _from_template(categories, focus, named, settings.max_objects, rng)
+            chosen, prompt = _from_template(categories, focus, named, settings, rng)
         named[chosen] += 1
         names = ";".join(categories[label].name for label in chosen)
         rows.append((number, prompt, names, "plain" if plain else "template"))
@@ -57,10 +71,12 @@ def write_prompts(categories: Sequence[Category], settings: config.Prompts) -> p
 
 
 def _from_template(
-    categories: Sequence[Category], focus: int, named: np.ndarray, max_objects: int, rng: np.random.Generator
+    categories: Sequence[Category], focus: int, named: np.ndarray, settings: config.Prompts, rng: np.random.Generator
 ) -> tuple[list[int], str]:
-    """Labels that are named and the prompt that names them."""
-    homes = scenes_of(categories[focus])
+    """Positions that are named and the prompt that names them."""
+    homes = list(scenes_of(categories[focus]))
+    if settings.scenes:
+        homes = [home for home in homes if home in settings.scenes] or list(settings.scenes)
     home = str(rng.choice(homes)) if homes else None
     scene = SCENES[home] if home else ANYWHERE
     others = [
@@ -68,7 +84,7 @@ def _from_template(
         for label, category in enumerate(categories)
         if label != focus and (home in scenes_of(category) if home else not scenes_of(category))
     ]
-    counts = _split(int(rng.integers(1, max_objects + 1)), len(others) + 1, rng)
+    counts = _split(int(rng.integers(1, settings.max_objects + 1)), len(others) + 1, rng)
     chosen = [focus]
     for _ in counts[1:]:
         free = np.array([label for label in others if label not in chosen])
@@ -89,9 +105,9 @@ def _thing(category: Category, count: int, coloured: bool, rng: np.random.Genera
     """`two brown dogs`, `a person walking`."""
     described = coloured and rng.random() < _COLOUR_SHARE
     if category.name == "person":
-        return counted(count, category.name) + (f" {_pick(rng, _PEOPLE)}" if described and count == 1 else "")
+        return counted(count, category.noun) + (f" {_pick(rng, _PEOPLE)}" if described and count == 1 else "")
     colours = colours_of(category)
-    return counted(count, category.name, _pick(rng, colours) if described and colours else "")
+    return counted(count, category.noun, _pick(rng, colours) if described and colours else "")
 
 
 def _split(total: int, most: int, rng: np.random.Generator) -> list[int]:

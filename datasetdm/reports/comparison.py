@@ -1,6 +1,7 @@
 """The comparison of the arms: figures over seeds, as JSON, table and plot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -10,13 +11,55 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-METRIC_TITLES = {
-    "mask_ap": "AP",
-    "mask_ap50": "AP50",
-    "mask_ap75": "AP75",
-    "mask_ap_small": "APs",
-    "mask_ap_medium": "APm",
-    "mask_ap_large": "APl",
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is shown: its title, whether in per cent (else as it is, with three decimals), which way is up."""
+
+    title: str
+    percent: bool = True
+    higher_is_better: bool = True
+
+    def text(self, value: float) -> str:
+        """The value as people read it."""
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+
+    def scaled(self, value: float) -> float:
+        """The value on the axis of a plot."""
+        return 100 * value if self.percent else value
+
+    @property
+    def axis(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} (%)" if self.percent else self.title
+
+
+#: What tables show, in this order; metrics that no arm has are passed over, others (per category) are not shown.
+METRICS: dict[str, Metric] = {
+    "mask_ap": Metric("AP"),
+    "mask_ap50": Metric("AP50"),
+    "mask_ap75": Metric("AP75"),
+    "mask_ap_small": Metric("APs"),
+    "mask_ap_medium": Metric("APm"),
+    "mask_ap_large": Metric("APl"),
+    "mask_ap_rare": Metric("APr"),
+    "mask_ap_common": Metric("APc"),
+    "mask_ap_frequent": Metric("APf"),
+    "miou": Metric("mIoU"),
+    "miou_seen": Metric("mIoU seen"),
+    "miou_unseen": Metric("mIoU unseen"),
+    "miou_harmonic": Metric("harmonic"),
+    "miou_head": Metric("mIoU head"),
+    "miou_tail": Metric("mIoU tail"),
+    "pixel_accuracy": Metric("pixel accuracy"),
+    "abs_rel": Metric("abs rel", percent=False, higher_is_better=False),
+    "rmse": Metric("RMSE (m)", percent=False, higher_is_better=False),
+    "delta1": Metric("delta1"),
+    "keypoint_ap": Metric("keypoint AP"),
+    "keypoint_ap50": Metric("AP50"),
+    "keypoint_ap75": Metric("AP75"),
+    "keypoint_ap_medium": Metric("APm"),
+    "keypoint_ap_large": Metric("APl"),
 }
 
 
@@ -41,45 +84,53 @@ def summarize(per_seed: Mapping[str, Mapping[int, Mapping[str, float]]]) -> dict
     return arms
 
 
-def table(metrics: Mapping[str, Any], names: Sequence[str] = tuple(METRIC_TITLES)) -> str:
-    """The arms as a Markdown table, one row each, in per cent."""
-    shown = [name for name in names if any(name in arm for arm in metrics["arms"].values())]
+def shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """The names of the metrics that tables of a comparison show."""
+    return [name for name in METRICS if any(name in arm for arm in metrics["arms"].values())]
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+    """The arms as a Markdown table, one row each."""
+    shown = shown_metrics(metrics)
     lines = [
-        "| arm | " + " | ".join(METRIC_TITLES.get(name, name) for name in shown) + " | seeds |",
+        "| arm | " + " | ".join(METRICS[name].title for name in shown) + " | seeds |",
         "|---|" + "---:|" * (len(shown) + 1),
     ]
     for arm, figures in metrics["arms"].items():
-        cells = [_cell(figures.get(name)) for name in shown]
+        cells = [figure_text(name, figures.get(name)) for name in shown]
         seeds = max(len(figure["seeds"]) for figure in figures.values())
         lines.append(f"| {arm} | " + " | ".join(cells) + f" | {seeds} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(figure: Mapping[str, Any] | None) -> str:
+def figure_text(name: str, figure: Mapping[str, Any] | None) -> str:
+    """Mean and, over several seeds, standard deviation of a metric; `-` where there is none."""
     if figure is None:
         return "-"
-    spread = "" if figure["std"] is None else f" ± {100 * figure['std']:.1f}"
-    return f"{100 * figure['mean']:.1f}{spread}"
+    metric = METRICS[name]
+    spread = "" if figure["std"] is None else f" ± {metric.text(figure['std'])}"
+    return f"{metric.text(figure['mean'])}{spread}"
 
 
 def plot(metrics: Mapping[str, Any], name: str, file: Path) -> None:
     """A bar per arm with the spread over seeds, and every seed as a point."""
     arms = [arm for arm, figures in metrics["arms"].items() if name in figures]
+    metric = METRICS[name]
     figure, axes = plt.subplots(figsize=(1.2 + 1.1 * len(arms), 3.4), layout="constrained")
     for position, arm in enumerate(arms):
         values = metrics["arms"][arm][name]
         axes.bar(
             position,
-            100 * values["mean"],
-            yerr=100 * (values["std"] or 0.0),
+            metric.scaled(values["mean"]),
+            yerr=metric.scaled(values["std"] or 0.0),
             capsize=4,
             color=f"C{position}",
             alpha=0.75,
         )
-        seeds = [100 * value for value in values["seeds"].values()]
+        seeds = [metric.scaled(value) for value in values["seeds"].values()]
         axes.scatter([position] * len(seeds), seeds, color="black", s=10, zorder=3)
     axes.set_xticks(range(len(arms)), arms)
-    axes.set_ylabel(f"{METRIC_TITLES.get(name, name)} on test (%)")
+    axes.set_ylabel(f"{metric.axis} on test")
     axes.set_title(f"{metrics['benchmark']}: {metrics['num_real']} real, {metrics['num_synthetic']} synthetic images")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=130, metadata={"Software": None})

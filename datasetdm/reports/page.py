@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from datasetdm.reports.comparison import METRIC_TITLES
+from datasetdm.reports.comparison import METRICS, figure_text, shown_metrics
 
 
 def render_page(
@@ -22,12 +22,12 @@ def render_page(
         facts: what a reader has to know of how the figures came about.
     """
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
-    names = [name for name in METRIC_TITLES if any(name in arm for arm in metrics["arms"].values())]
+    names = shown_metrics(metrics)
     return environment.get_template("comparison.html").render(
         metrics=metrics,
         names=names,
-        titles=METRIC_TITLES,
+        titles={name: METRICS[name].title for name in names},
+        text=figure_text,
         plot=_inline(plot),
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,

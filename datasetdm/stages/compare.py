@@ -6,21 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from datasetdm.downstream import DOWNSTREAM
+from datasetdm.downstream import DOWNSTREAM, evaluate
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import write_image, write_json, write_text
-from datasetdm.reports.comparison import METRIC_TITLES, plot, summarize, table
+from datasetdm.reports.comparison import METRICS, plot, summarize, table
 from datasetdm.reports.page import render_page
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.stages import train_downstream
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.record import finite, record
+from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import digest, make_unit
 from datasetdm.structures import StageResult
 
-BATCH = 16
 NUM_SHOWN = 12
 
 
@@ -67,7 +66,7 @@ def _result(context: Context, metrics: dict[str, Any]) -> StageResult:
             f"test/{arm}/{name}": figure["mean"]
             for arm, figures in metrics["arms"].items()
             for name, figure in figures.items()
-            if name in METRIC_TITLES
+            if name in METRICS
         },
         pictures=[str(context.paths.reports / "arms.png"), str(context.paths.reports / "galleries" / "synthetic.png")],
         tables={"Arms on test": table(metrics)},
@@ -84,14 +83,8 @@ def _unit(context: Context, key: str) -> Path:
 
 def _evaluate(context: Context, folder: Path) -> dict[str, float]:
     task = context.task()
-    model = DOWNSTREAM[context.settings.task].load(folder, device=context.params.backbone.device)
-    test = task.load(context.paths.real, "test")
-    evaluator = task.evaluator(test[0].image.shape[:2])
-    for start in range(0, len(test), BATCH):
-        samples = [test[index] for index in range(start, min(start + BATCH, len(test)))]
-        for sample, predicted in zip(samples, model.predict([sample.image for sample in samples]), strict=True):
-            evaluator.add(sample.target, predicted)
-    return finite(evaluator.compute())  # a metric with nothing to measure has no place in the report
+    model = DOWNSTREAM[task.name].load(folder, device=context.params.backbone.device)
+    return evaluate(model, task, task.load(context.paths.real, "test"))
 
 
 def _metrics(context: Context) -> dict[str, Any]:
@@ -103,9 +96,10 @@ def _metrics(context: Context) -> dict[str, Any]:
     settings = context.settings
     return {
         "benchmark": context.benchmark,
-        "task": settings.task,
+        "task": settings.task.name,
         "world": context.world,
-        "num_real": settings.ingest.num_real,
+        "headline": list(context.task().headline),
+        "num_real": len(context.task().load(context.paths.real, f"few_shot_{context.seeds[0]}")),
         "num_synthetic": round(manifest["accepted"].sum() / len(context.seeds)),
         "num_generated": int(manifest["image"].nunique()),
         "num_spliced": settings.augmentation.num_images,

@@ -24,6 +24,7 @@ def finish(context: Context) -> StageResult:
         metrics = ingest(
             settings.source,
             settings.ingest,
+            settings.task,
             context.seeds,
             folder,
         )

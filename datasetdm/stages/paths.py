@@ -7,6 +7,11 @@ DATA = Path("data")
 STUDY_DATA = DATA / "study"
 
 
+def reports_folder(*, study: bool = False) -> Path:
+    """Where the reports of all benchmarks lie, and the leaderboard over them."""
+    return (STUDY_DATA if study else DATA) / "reports"
+
+
 @dataclass(frozen=True)
 class Paths:
     """The outputs of one benchmark below `data` (or `data/study`), relative to the project's root."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from datasetdm.stages.context import Context
 from datasetdm.stages.stage import Stage
-from datasetdm.tracking import TrackedRun, dvc_md5, track_run
+from datasetdm.tracking import TrackedRun, dvc_md5, promote, track_run
 
 
 def experiment(context: Context) -> str:
@@ -51,6 +51,13 @@ def record(
         if seconds is not None:
             run.log_metrics({"seconds": seconds})
         yield run
+
+
+def crown(context: Context, kind: str) -> None:
+    """Give the alias `champion` to the model of this kind (`decoder`, `downstream`) that does best on dev."""
+    task = context.task()
+    name = f"{experiment(context)}_{kind}"
+    promote(name, f"dev/{task.primary_metric}", higher_is_better=task.higher_is_better)
 
 
 def log_curves(run: TrackedRun, file: Path) -> None:

@@ -6,10 +6,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import write_image
-from datasetdm.prompts import load_prompts
+from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reading import decoder_fingerprint, load_decoder
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.stages.checks import publish_checked
@@ -18,7 +20,7 @@ from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import digest, make_unit, unit_seconds
 from datasetdm.structures import Sample, StageResult
-from datasetdm.synthesis import Labeller, Order, accepted_sample, manifest_rows, synthesize, take_orders
+from datasetdm.synthesis import Labeller, Order, accepted_sample, draw, manifest_rows, synthesize, take_orders
 from datasetdm.tasks.base import Task
 
 NUM_PREVIEWS = 24
@@ -74,8 +76,8 @@ def _shards(context: Context) -> list[tuple[str, list[Order], Path]]:
     if not paths.prompts.exists():
         raise missing(context, paths.prompts, "write_prompts")
     task = context.task()
-    prompts = load_prompts(paths.prompts, task.categories)
-    orders = take_orders(prompts, settings.num_images, task.words, settings.seed)
+    prompts = load_prompts(paths.prompts, choose_subjects(task.subjects, context.settings.prompts))
+    orders = take_orders(prompts, settings.num_images, settings.seed)
     # How many images are drawn in all, and in what portions, is no property of a shard.
     own = settings.model_dump(exclude={"num_images", "shard_size", "batch_size", "seed"})
     labellers = [_decoder_fingerprint(context, seed) for seed in context.seeds]
@@ -97,14 +99,33 @@ def _decoder_fingerprint(context: Context, seed: int) -> str:
     return decoder_fingerprint(folder)
 
 
+def _latents(context: Context, orders: list[Order]) -> torch.Tensor:
+    """The drawn images of a shard.
+
+    They are a unit of their own, named by what decides how they look: another decoder, or another benchmark with the
+    same prompts, does not draw them again.
+    """
+    settings, backbone = context.settings.synthesis, context.backbone()
+    looks = settings.model_dump(include={"num_inference_steps", "guidance_scale", "scheduler"})
+    wanted = [(order.prompt, order.seed) for order in orders]
+    unit = context.paths.work("draw") / digest(looks, backbone.fingerprint, wanted)
+
+    def work(folder: Path) -> None:
+        save_file({"latents": draw(backbone, orders, settings).cpu().contiguous()}, folder / "latents.safetensors")
+
+    make_unit(unit, work)
+    return load_file(unit / "latents.safetensors")["latents"]
+
+
 def _make_shard(context: Context, orders: list[Order], folder: Path) -> None:
-    task, backbone = context.task(), context.backbone()
+    task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
     labellers = list(_labellers(context))
     accepted: dict[str, list[Sample]] = {labeller.name: [] for labeller in labellers}
     rows = []
-    for labelled in synthesize(backbone, task, labellers, orders, context.settings.synthesis):
+    latents = None if settings.extraction == "last_step" else _latents(context, orders)
+    for labelled in synthesize(backbone, task, labellers, orders, settings, latents):
         write_image(folder / "images" / labelled.order.name, labelled.image)
-        rows += manifest_rows(labelled, labellers, backbone, context.settings.synthesis)
+        rows += manifest_rows(labelled, labellers, backbone, settings)
         for name, samples in accepted.items():
             if (sample := accepted_sample(labelled, name)) is not None:
                 samples.append(sample)

@@ -7,11 +7,10 @@ from pathlib import Path
 from datasetdm.reading import load_decoder
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.record import experiment, finite, log_curves, record
+from datasetdm.stages.record import crown, experiment, finite, log_curves, record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import digest, make_unit, unit_seconds
 from datasetdm.structures import StageResult
-from datasetdm.tracking import promote
 from datasetdm.training import train_decoder
 
 
@@ -60,7 +59,7 @@ def finish(context: Context) -> StageResult:
     metrics: dict[str, float] = {}
     for seed in context.seeds:
         metrics |= {f"seed_{seed}/{name}": value for name, value in _record(context, seed).items()}
-    promote(f"{experiment(context)}_decoder", f"dev/{context.task().primary_metric}")
+    crown(context, "decoder")
     return StageResult(metrics=metrics)
 
 

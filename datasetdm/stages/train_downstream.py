@@ -11,11 +11,10 @@ from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.record import experiment, finite, log_curves, record
+from datasetdm.stages.record import crown, experiment, finite, log_curves, record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import digest, make_unit, unit_seconds
 from datasetdm.structures import StageResult
-from datasetdm.tracking import promote
 
 # Trained on labels that nobody has in earnest: measured, but never offered for use in the model registry.
 CONTROLS = frozenset({"oracle"})
@@ -37,11 +36,11 @@ def run_unit(context: Context, key: str) -> None:
     real = context.paths.real
 
     def work(folder: Path) -> None:
-        DOWNSTREAM[settings.task].train(
+        DOWNSTREAM[settings.task.name].train(
             settings.downstream,
+            task=context.task(),
             datasets=_datasets(context, key),
-            categories=context.task().categories,
-            dev=Labelled(annotation_file=real / "annotations" / "dev.json", images_dir=real / "images", weight=1.0),
+            dev=Labelled(folder=real, subset="dev"),
             seed=int(key.split("/")[1]),
             out=folder,
             device=context.params.backbone.device,
@@ -59,7 +58,7 @@ def finish(context: Context) -> StageResult:
     for key in keys(context):
         metrics |= {f"{key}/{name}": value for name, value in _record(context, key).items()}
     if set(context.settings.downstream.arms) - CONTROLS:
-        promote(f"{experiment(context)}_downstream", f"dev/{context.task().primary_metric}")
+        crown(context, "downstream")
     return StageResult(metrics=metrics)
 
 
@@ -69,7 +68,7 @@ def _record(context: Context, key: str) -> dict[str, float]:
     folder, paths = context.paths.downstream / key, context.paths
     figures = finite(json.loads((folder / "metrics.json").read_text()))
     known = {paths.real: "real", paths.synthetic: "synthetic", paths.augmented: "augmented"}
-    used = {part.annotation_file.parent.parent for part in _datasets(context, key)}
+    used = {part.folder for part in _datasets(context, key)}
     inputs = {f"{name}_{context.benchmark}": path for path, name in known.items() if path in used}
     seconds = unit_seconds(_unit(context, key))
     with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, arm=arm, seed=seed) as run:
@@ -77,7 +76,9 @@ def _record(context: Context, key: str) -> dict[str, float]:
         log_curves(run, folder / "curves.csv")
         if arm not in CONTROLS:
             run.register_model(
-                f"{experiment(context)}_downstream", folder, loader=f"{DOWNSTREAM[context.settings.task].module}:load"
+                f"{experiment(context)}_downstream",
+                folder,
+                loader=f"{DOWNSTREAM[context.settings.task.name].module}:load",
             )
     return figures
 
@@ -86,12 +87,9 @@ def _datasets(context: Context, key: str) -> list[Labelled]:
     """The annotated images that an arm is trained on, with their share of a batch."""
     arm, seed = key.split("/")
     paths, settings = context.paths, context.settings.downstream
-    real = [(paths.real, f"few_shot_{seed}", paths.real / "images", "ingest")]
-    made = [
-        (paths.synthetic, f"seed_{seed}", paths.synthetic / "images", "synthesize"),
-        (paths.augmented, f"seed_{seed}", paths.augmented / "images", "augment"),
-    ]
-    oracle = [(paths.real, "oracle", paths.real / "images", "ingest")]
+    real = [(paths.real, f"few_shot_{seed}", "ingest")]
+    made = [(paths.synthetic, f"seed_{seed}", "synthesize"), (paths.augmented, f"seed_{seed}", "augment")]
+    oracle = [(paths.real, "oracle", "ingest")]
     groups = {
         "real": [(1.0, real)],
         "synthetic": [(1.0, made)],
@@ -101,21 +99,17 @@ def _datasets(context: Context, key: str) -> list[Labelled]:
     return [part for share, sources in groups for part in _weighted(context, share, sources)]
 
 
-def _weighted(context: Context, share: float, sources: list[tuple[Path, str, Path, str]]) -> list[Labelled]:
+def _weighted(context: Context, share: float, sources: list[tuple[Path, str, str]]) -> list[Labelled]:
     """Sources that share a weight in proportion to their number of images."""
     task = context.task()
     counts = []
-    for folder, subset, _, stage in sources:
+    for folder, subset, stage in sources:
         if not (folder / "annotations" / f"{subset}.json").exists():
             raise missing(context, folder / "annotations" / f"{subset}.json", stage)
         counts.append(len(task.load(folder, subset)))
     return [
-        Labelled(
-            annotation_file=folder / "annotations" / f"{subset}.json",
-            images_dir=images,
-            weight=share * count / sum(counts),
-        )
-        for count, (folder, subset, images, _) in zip(counts, sources, strict=True)
+        Labelled(folder=folder, subset=subset, weight=share * count / sum(counts))
+        for count, (folder, subset, _) in zip(counts, sources, strict=True)
         if count
     ]
 
@@ -139,7 +133,7 @@ def _unit(context: Context, key: str) -> Path:
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:
     for key in keys(context):
-        DOWNSTREAM[context.settings.task].load(folder / key)
+        DOWNSTREAM[context.settings.task.name].load(folder / key)
     return {"models": len(keys(context))}
 
 

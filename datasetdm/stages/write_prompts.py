@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasetdm.prompts import load_prompts, save_prompts, write_prompts
+from datasetdm.prompts import choose_subjects, load_prompts, save_prompts, write_prompts
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.structures import StageResult
@@ -10,10 +10,10 @@ from datasetdm.structures import StageResult
 
 def finish(context: Context) -> StageResult:
     """Write the prompts of the benchmark's categories."""
-    categories = context.task().categories
-    frame = write_prompts(categories, context.settings.prompts)
+    named = choose_subjects(context.task().subjects, context.settings.prompts)
+    frame = write_prompts(named, context.settings.prompts)
     save_prompts(frame, context.paths.prompts)
-    load_prompts(context.paths.prompts, categories)
+    load_prompts(context.paths.prompts, named)
     return StageResult(
         metrics={"prompts": float(len(frame)), "distinct": float(frame["prompt"].nunique())},
         tables={"First prompts": frame.head(10).to_markdown(index=False)},
@@ -23,7 +23,7 @@ def finish(context: Context) -> StageResult:
 def _check_prompts(context: Context, file: Path) -> dict[str, int]:
     if not file.exists():
         raise missing(context, file, "write_prompts")
-    return {"prompts": len(load_prompts(file, context.task().categories))}
+    return {"prompts": len(load_prompts(file, choose_subjects(context.task().subjects, context.settings.prompts)))}
 
 
 STAGE = Stage(

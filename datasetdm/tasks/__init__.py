@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 
-from datasetdm.errors import DatasetDMError
+from datasetdm import config
 from datasetdm.structures import Category
 from datasetdm.tasks.base import Task
+from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.instance import InstanceTask
+from datasetdm.tasks.pose import PoseTask
+from datasetdm.tasks.semantic import SemanticTask
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (InstanceTask,)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (InstanceTask, SemanticTask, DepthTask, PoseTask)}
 
 
-def build_task(name: str, categories: Sequence[Category]) -> Task:
-    """The task of that name for a data set's categories.
-
-    Raises:
-        DatasetDMError: there is no such task.
-    """
-    if name not in TASKS:
-        raise DatasetDMError(f"There is no task '{name}'. Known tasks: {', '.join(sorted(TASKS))}.")
-    return TASKS[name](categories)
+def build_task(settings: config.TaskSettings, categories: Sequence[Category]) -> Task:
+    """The task that the settings name, for a data set's categories."""
+    return TASKS[settings.name](categories, settings)

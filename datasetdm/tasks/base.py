@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from datasetdm import config
+from datasetdm.decoder.open_vocabulary import Vocabulary
 from datasetdm.structures import Category, Prediction, Sample
 
 
@@ -46,6 +47,7 @@ class Task(ABC):
 
     Args:
         categories: the data set's categories; the label of a category is its index.
+        settings: what the task leaves open; a section of `config.TaskSettings` with the task's own name.
     """
 
     name: ClassVar[str]
@@ -54,15 +56,46 @@ class Task(ABC):
     uses_queries: ClassVar[bool]  # switches on the P-Decoder's query transformer
     dense_channels: ClassVar[int] = 0  # channels of the P-Decoder's dense head; 0 switches it off
 
-    def __init__(self, categories: Sequence[Category]):
+    def __init__(self, categories: Sequence[Category], settings: Any = None):
         self.categories = tuple(categories)
+        self.settings = settings
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words whose cross-attention is read: the category names, in label order."""
-        return tuple(category.name for category in self.categories)
+        """The words whose cross-attention is read: the category names in label order, or none at all."""
+        return tuple(category.noun for category in self.categories)
 
-    # --- files: <folder>/images/ and <folder>/annotations/<subset>.json (or what the task's format asks for)
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The classes that the decoder is asked for one by one, by name; None: it knows a fixed list of them."""
+        return None
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The metrics of a row (or several) of the leaderboard; the first is the primary one."""
+        return (self.primary_metric,)
+
+    @property
+    def subjects(self) -> tuple[Category, ...]:
+        """The categories that a prompt may name."""
+        return self.categories
+
+    @property
+    def rare(self) -> tuple[int, ...]:
+        """Labels of the categories of which `ingest.tail_images` allows few labelled images."""
+        return ()
+
+    def shown(self, target: Any) -> Any:
+        """What of a real annotation the decoder and the choices on dev may see; all of it, unless a task hides some."""
+        return target
+
+    def hint(self, target: Any) -> Any:
+        """What the downstream model is told of an image beside its pixels; nothing, unless the field's protocol
+        gives something (top-down pose estimation: the persons' boxes)."""
+        return None
+
+    # --- files: <folder>/images/ and <folder>/annotations/<subset>.json, which lists the images and, where the
+    # annotations are pictures themselves, names each of them with its digest.
 
     @abstractmethod
     def load(self, folder: Path, subset: str) -> Sequence[Sample]:
@@ -84,6 +117,10 @@ class Task(ABC):
 
         The convention is that of `cv2.warpAffine` without WARP_INVERSE_MAP, nearest sampling.
         """
+
+    def zoomed(self, target: Any, factor: float) -> Any:
+        """The annotation as seen through a lens of `factor` times the focal length, its pixels not moved yet."""
+        return target
 
     @abstractmethod
     def merge(self, targets: Sequence[Any]) -> Any:

@@ -1,6 +1,7 @@
 """Annotations drawn over images, for people to look at."""
 
 import colorsys
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -54,3 +55,37 @@ def _write(picture: np.ndarray, mask: np.ndarray, text: str) -> None:
     bottom = int(np.clip(rows.min() - 2, height + 1, picture.shape[0] - 2))
     for colour, thickness in ((0, 3), (255, 1)):  # white on a black rim shows on any ground
         cv2.putText(picture, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.4, [colour] * 3, thickness, cv2.LINE_AA)
+
+
+def draw_labels(
+    image: np.ndarray, labels: np.ndarray, texts: Mapping[int, str], ignore: int, opacity: float = 0.5
+) -> np.ndarray:
+    """A map of labels as coloured areas; a label has the same colour on every picture.
+
+    Args:
+        image: uint8 H x W x 3.
+        labels: integers, H x W.
+        texts: the text of each label that is shown; where a label has none, the image is left as it is.
+        ignore: label of the pixels that are not known, which are shown darker.
+        opacity: of the coloured areas.
+
+    Returns:
+        uint8 picture, enlarged as by `enlarge`.
+    """
+    picture, enlarged = enlarge(image).copy(), enlarge(labels)
+    picture[enlarged == ignore] //= 3
+    areas = {label: enlarged == label for label in np.unique(labels).tolist() if label in texts}
+    for label, area in areas.items():
+        colour = palette(label + 1)[label]
+        picture[area] = (picture[area] * (1 - opacity) + colour * opacity).astype(np.uint8)
+    for label, area in areas.items():
+        _write(picture, _core(area), texts[label])
+    return picture
+
+
+def _core(area: np.ndarray) -> np.ndarray:
+    """The one pixel of an area (bool H x W) that is farthest from its border."""
+    depth = cv2.distanceTransform(np.pad(area, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    core = np.zeros_like(area)
+    core.flat[depth.argmax()] = True
+    return core

@@ -1,6 +1,7 @@
 """Instance segmentation: a mask and a category for every object."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,8 +30,8 @@ class InstanceTask(Task):
     primary_metric: ClassVar[str] = "mask_ap"
     uses_queries: ClassVar[bool] = True
 
-    def __init__(self, categories: Sequence[Category]):
-        super().__init__(categories)
+    def __init__(self, categories: Sequence[Category], settings: config.InstanceAnnotation | None = None):
+        super().__init__(categories, settings or config.InstanceAnnotation())
         self._criterion = SetLoss()
 
     # --- files
@@ -66,21 +67,23 @@ class InstanceTask(Task):
     # --- geometry
 
     def warp(self, target: Instances, matrix: np.ndarray, size: tuple[int, int]) -> Instances:
-        """See `Task.warp`; objects without a pixel left are dropped."""
+        """See `Task.warp`; objects without a pixel left are dropped (what was judged stays: they are absent now)."""
         height, width = size
         masks = np.zeros((len(target), height, width), dtype=bool)
         for warped, mask in zip(masks, target.masks, strict=True):
             warped[:] = cv2.warpAffine(mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
-        moved = Instances(masks=masks, labels=target.labels, scores=target.scores, crowd=target.crowd)
-        return moved.select(np.flatnonzero(masks.any(axis=(1, 2))))
+        return replace(target, masks=masks).select(np.flatnonzero(masks.any(axis=(1, 2))))
 
     def merge(self, targets: Sequence[Instances]) -> Instances:
-        """All objects of the parts, in their order."""
+        """All objects of the parts, in their order; judged is what was judged in every part."""
+        judged, not_exhaustive = _judged_together(targets)
         return Instances(
             masks=np.concatenate([target.masks for target in targets]),
             labels=np.concatenate([target.labels for target in targets]),
             scores=np.concatenate([target.scores for target in targets]),
             crowd=np.concatenate([target.crowd for target in targets]),
+            judged=judged,
+            not_exhaustive=not_exhaustive,
         )
 
     # --- learning
@@ -112,7 +115,7 @@ class InstanceTask(Task):
         """
         logits, masks = outputs["pred_logits"].float().cpu(), outputs["pred_masks"].float().cpu()
         if allowed is not None:
-            logits = _rule_out(logits, allowed)
+            logits = rule_out(logits, allowed)
         probabilities = logits.softmax(dim=-1)[..., :-1]
         return [_read(*image, size) for image in zip(probabilities, masks, strict=True)]
 
@@ -145,8 +148,8 @@ class InstanceTask(Task):
         )
 
     def evaluator(self, size: tuple[int, int]) -> CocoMaskEvaluator:
-        """COCO's mask AP."""
-        return CocoMaskEvaluator([category.name for category in self.categories], size)
+        """COCO's mask AP, or LVIS's where the annotation is federated."""
+        return CocoMaskEvaluator(self.categories, size)
 
     def draw(self, image: np.ndarray, target: Instances) -> np.ndarray:
         """Coloured masks with category and score, on an enlarged picture where the image is small."""
@@ -157,7 +160,7 @@ class InstanceTask(Task):
         return draw_masks(image, target.masks, texts)
 
 
-def _rule_out(logits: torch.Tensor, allowed: Sequence[Sequence[int]]) -> torch.Tensor:
+def rule_out(logits: torch.Tensor, allowed: Sequence[Sequence[int]]) -> torch.Tensor:
     """Logits (B x Q x classes + 1) with minus infinity for the classes that are not allowed."""
     ruled_out = torch.ones(len(logits), 1, logits.shape[-1], dtype=torch.bool)
     ruled_out[..., -1] = False
@@ -198,4 +201,16 @@ def _distinct(masks: np.ndarray) -> np.ndarray:
 def _disjoint(found: Instances) -> Instances:
     """The same objects (best first), every pixel left to the first that has it."""
     taken = np.cumsum(found.masks, axis=0) > 1
-    return Instances(masks=found.masks & ~taken, labels=found.labels, scores=found.scores, crowd=found.crowd)
+    return replace(found, masks=found.masks & ~taken)
+
+
+def _judged_together(targets: Sequence[Instances]) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    """`judged` and `not_exhaustive` of the whole: an object that only some parts were searched for may have others."""
+    judged_sets = [set(target.judged) for target in targets if target.judged is not None]
+    not_exhaustive = {label for target in targets for label in target.not_exhaustive}
+    if not judged_sets:
+        return None, tuple(sorted(not_exhaustive))
+    everywhere = set.intersection(*judged_sets)
+    present = {label for target in targets for label in target.labels.tolist()}
+    not_exhaustive |= present - everywhere
+    return tuple(sorted(everywhere | not_exhaustive)), tuple(sorted(not_exhaustive))

@@ -39,7 +39,7 @@ def draw_shapes(root: Path, subset: str, num_images: int, seed: int, size: int =
     file = root / "annotations" / f"{subset}.json"
     categories = [{"id": category.id, "name": category.name, "supercategory": ""} for category in CATEGORIES]
     file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
-    return Labelled(annotation_file=file, images_dir=root / "images")
+    return Labelled(folder=root, subset=subset)
 
 
 def _annotation(annotation_id: int, image_id: int, label: int, mask: np.ndarray) -> dict:

@@ -10,10 +10,11 @@ from safetensors.torch import load_file, save_file
 from datasetdm import config
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.downstream.detection import Detector, train
-from datasetdm.downstream.detection_data import MixtureSampler, coco_dataset, train_loader
+from datasetdm.downstream.detection_data import coco_dataset, train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category
+from datasetdm.tasks.instance import InstanceTask
 
 
 def make_settings(**changes: object) -> config.Downstream:
@@ -30,7 +31,7 @@ def trained(
     metrics = DOWNSTREAM["instance"].train(
         make_settings(iterations=30, batch_size=4),
         datasets=[shapes["train"]],
-        categories=categories,
+        task=InstanceTask(categories),
         dev=shapes["dev"],
         seed=0,
         out=out,
@@ -64,7 +65,7 @@ def test_a_trained_detector_loads_and_predicts_masks_at_the_images_size(
     detector = DOWNSTREAM["instance"].load(trained[0], "cpu")
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in [(64, 64), (50, 90), (33, 20)]]
-    found = detector.predict(images, batch_size=2)
+    found = detector.predict(images)
     assert [instances.masks.shape[1:] for instances in found] == [(64, 64), (50, 90), (33, 20)]
     for instances in found:
         assert instances.masks.dtype == bool
@@ -91,7 +92,7 @@ def test_training_is_repeatable(shapes: dict[str, Labelled], categories: tuple[C
         train(
             make_settings(),
             datasets=[shapes["train"]],
-            categories=categories,
+            task=InstanceTask(categories),
             dev=shapes["dev"],
             seed=seed,
             out=tmp_path / name,
@@ -113,7 +114,7 @@ def test_an_interrupted_training_leaves_what_was_there(
         train(
             make_settings(learning_rate=1e30, iterations=5),
             datasets=[shapes["train"]],
-            categories=categories,
+            task=InstanceTask(categories),
             dev=shapes["dev"],
             seed=0,
             out=out,
@@ -172,7 +173,7 @@ def test_training_starts_from_the_pretrained_weights(
     train(
         make_settings(pretrained=str(tmp_path), iterations=1, learning_rate=1e-6),
         datasets=[shapes["train"]],
-        categories=categories,
+        task=InstanceTask(categories),
         dev=shapes["dev"],
         seed=0,
         out=tmp_path / "detector",
@@ -197,13 +198,15 @@ def test_images_without_objects_are_trained_on(
     shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
 ) -> None:
     content = json.loads(shapes["train"].annotation_file.read_text())
-    (tmp_path / "bare.json").write_text(json.dumps({**content, "annotations": []}))
-    bare = Labelled(annotation_file=tmp_path / "bare.json", images_dir=shapes["train"].images_dir)
+    bare = Labelled(folder=tmp_path / "bare", subset="train")
+    bare.annotation_file.parent.mkdir(parents=True)
+    bare.annotation_file.write_text(json.dumps({**content, "annotations": []}))
+    bare.images_dir.symlink_to(shapes["train"].images_dir)
     assert len(coco_dataset(bare, categories, 64)) == 16
     metrics = train(
         make_settings(iterations=1),
         datasets=[bare],
-        categories=categories,
+        task=InstanceTask(categories),
         dev=bare,
         seed=0,
         out=tmp_path / "detector",
@@ -220,28 +223,18 @@ def test_labels_follow_the_order_of_the_categories(
     with pytest.raises(DatasetDMError, match="another order"):
         coco_dataset(shapes["train"], categories[::-1], 64)
     with pytest.raises(DatasetDMError, match="is missing"):
-        coco_dataset(Labelled(annotation_file=tmp_path / "no.json", images_dir=tmp_path), categories, 64)
+        coco_dataset(Labelled(folder=tmp_path, subset="no"), categories, 64)
 
 
 def test_nothing_to_train_on_is_a_clear_error(
     shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
 ) -> None:
     content = json.loads(shapes["train"].annotation_file.read_text())
-    (tmp_path / "empty.json").write_text(json.dumps({**content, "images": [], "annotations": []}))
-    empty = Labelled(annotation_file=tmp_path / "empty.json", images_dir=tmp_path)
+    empty = Labelled(folder=tmp_path, subset="empty")
+    empty.annotation_file.parent.mkdir()
+    empty.annotation_file.write_text(json.dumps({**content, "images": [], "annotations": []}))
     with pytest.raises(DatasetDMError, match="no image to train on"):
         train_loader([empty], categories, image_size=64, batch_size=2, iterations=1, seed=0)
-
-
-def test_the_mixture_keeps_the_weights_and_goes_through_all_items() -> None:
-    draws = np.array(list(MixtureSampler([10, 1000], [1.0, 3.0], num_draws=2000, seed=0)))
-    small = draws[draws < 10]
-    assert len(draws) == 2000
-    assert 0.21 < len(small) / 2000 < 0.29
-    assert all(sorted(small[start : start + 10]) == list(range(10)) for start in range(0, 400, 10))
-    large = draws[draws >= 10]
-    assert len(set(large[:1000])) == 1000
-    assert large.max() == 1009
 
 
 def test_workers_augment_repeatably(shapes: dict[str, Labelled], categories: tuple[Category, ...]) -> None:

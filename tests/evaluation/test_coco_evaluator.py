@@ -2,11 +2,18 @@ import math
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from datasetdm.evaluation.coco import CocoMaskEvaluator
-from datasetdm.structures import Instances
+from datasetdm.formats.masks import encode_mask
+from datasetdm.structures import Category, Instances
 
 SIZE = (64, 64)
+
+
+def named(*names: str) -> list[Category]:
+    return [Category(id=number, name=name) for number, name in enumerate(names, 1)]
 
 
 def square(top: int, left: int, side: int) -> np.ndarray:
@@ -24,7 +31,7 @@ def crowded(instances: Instances, crowd: list[bool]) -> Instances:
 
 
 def score(target: Instances, predicted: Instances) -> dict[str, float]:
-    evaluator = CocoMaskEvaluator(["box", "disc", "star"], SIZE)
+    evaluator = CocoMaskEvaluator(named("box", "disc", "star"), SIZE)
     evaluator.add(target, predicted)
     return evaluator.compute()
 
@@ -44,7 +51,7 @@ def test_no_predictions_give_zero() -> None:
 
 def test_nothing_to_find_is_nan() -> None:
     assert math.isnan(score(Instances.empty(*SIZE), some_objects())["mask_ap"])
-    assert math.isnan(CocoMaskEvaluator(["box"], SIZE).compute()["mask_ap"])
+    assert math.isnan(CocoMaskEvaluator(named("box"), SIZE).compute()["mask_ap"])
 
 
 def test_wrong_category_counts_as_missed() -> None:
@@ -88,11 +95,76 @@ def test_scores_rank_detections() -> None:
 
 
 def test_images_are_kept_apart_and_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluator = CocoMaskEvaluator(["box", "disc"], SIZE)
+    evaluator = CocoMaskEvaluator(named("box", "disc"), SIZE)
     evaluator.add(some_objects(), Instances.empty(*SIZE))
     evaluator.add(Instances.empty(*SIZE), some_objects())
     assert evaluator.compute()["mask_ap"] == 0
     assert capsys.readouterr().out == ""
+
+
+def random_objects(rng: np.random.Generator, count: int) -> Instances:
+    masks = np.array([square(*rng.integers(0, 40, 2), rng.integers(2, 24)) for _ in range(count)])
+    objects = Instances.of(masks.reshape(-1, *SIZE), rng.integers(0, 3, count), rng.random(count))
+    return crowded(objects, (rng.random(count) < 0.1).tolist())
+
+
+def test_the_figures_are_those_of_pycocotools_in_one_go() -> None:
+    rng = np.random.default_rng(0)
+    evaluator = CocoMaskEvaluator(named("box", "disc", "star", "kite"), (480, 640))
+    images, truth, found = [], [], []
+    for image_id in range(1, 31):
+        target = random_objects(rng, rng.integers(0, 6))
+        kept = target.select(rng.random(len(target)) < 0.7)
+        extra = random_objects(rng, rng.integers(0, 130 if image_id == 1 else 6))
+        predicted = crowded(
+            Instances.of(
+                np.concatenate([np.roll(kept.masks, 1, axis=2), extra.masks]),
+                np.concatenate([kept.labels, extra.labels]),
+                rng.random(len(kept) + len(extra)),
+            ),
+            [False] * (len(kept) + len(extra)),
+        )
+        evaluator.add(target, predicted)
+        images.append({"id": image_id, "height": SIZE[0], "width": SIZE[1]})
+        for instances, records in ((target, truth), (predicted, found)):
+            for mask, label, score, crowd in zip(
+                instances.masks, instances.labels, instances.scores, instances.crowd, strict=True
+            ):
+                records.append(
+                    {
+                        "id": len(records) + 1,
+                        "image_id": image_id,
+                        "category_id": int(label),
+                        "segmentation": encode_mask(mask),
+                        "area": int(mask.sum()),
+                        "iscrowd": int(crowd),
+                        "score": float(score),
+                    }
+                )
+    official = COCOeval(*(coco_of(images, records) for records in (truth, found)), iouType="segm")
+    official.evaluate()
+    official.accumulate()
+    official.summarize()
+    metrics = evaluator.compute()
+    names = ("mask_ap", "mask_ap50", "mask_ap75", "mask_ap_small", "mask_ap_medium", "mask_ap_large")
+    assert [metrics[name] if metrics[name] == metrics[name] else -1 for name in names] == official.stats[:6].tolist()
+    assert 0.05 < metrics["mask_ap"] < 0.95
+
+
+def coco_of(images: list[dict[str, int]], annotations: list[dict[str, object]]) -> COCO:
+    coco = COCO()
+    coco.dataset = {"images": images, "annotations": annotations, "categories": [{"id": label} for label in range(4)]}
+    coco.createIndex()
+    return coco
+
+
+def test_single_categories_are_listed_up_to_a_hundred() -> None:
+    for count, listed in ((100, 100), (101, 0)):
+        evaluator = CocoMaskEvaluator(named(*(f"thing {number}" for number in range(count))), SIZE)
+        evaluator.add(some_objects(), some_objects())
+        metrics = evaluator.compute()
+        assert sum("/" in name for name in metrics) == listed
+        assert metrics["mask_ap"] == pytest.approx(1)
 
 
 def test_masks_of_different_size_are_refused() -> None:

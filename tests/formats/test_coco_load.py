@@ -70,6 +70,23 @@ def test_annotations_without_area_are_left_out_and_told(content: Any, build: Cal
     assert len(split[2].target) == 1 and split.rejections_of(0) == ()
 
 
+def test_lvis_keys(content: Any, build: Callable) -> None:
+    content["categories"].append({"id": 5, "name": "kite", "frequency": "f"})
+    content["categories"][1]["frequency"] = 17  # somebody's count, and none of LVIS's three letters
+    content["images"][1] |= {"neg_category_ids": [5], "not_exhaustive_category_ids": [90]}
+    content["images"][2]["not_exhaustive_category_ids"] = [5]
+    split = load_coco(*build(content))
+    assert [category.frequency for category in split.categories] == ["", "f", ""]
+    assert (split[0].target.judged, split[0].target.not_exhaustive) == ((0, 1, 2), (2,))
+    assert (split[1].target.judged, split[1].target.not_exhaustive) == (None, (1,))
+    assert (split[2].target.judged, split[2].target.not_exhaustive) == (None, ())
+
+
+def test_names_in_one_folder(content: Any, build: Callable) -> None:
+    split = load_coco(*build(content))
+    assert split.name_of(0) == "images_sub_a.png"
+
+
 def _set(*path: Any) -> Callable[[Any], None]:
     """An edit that puts the last argument at the place that the others lead to."""
     *keys, last, value = path
@@ -112,6 +129,9 @@ def _drop(*path: Any) -> Callable[[Any], None]:
         (_set("images", 0, "file_name", "../../x.png"), "plain relative path"),
         (_set("images", 0, "file_name", "/etc/passwd"), "plain relative path"),
         (_set("images", 0, "caption", 3), "no text"),
+        (_set("images", 0, "neg_category_ids", None), "neg_category_ids.*not a list"),
+        (_set("images", 0, "neg_category_ids", [3, 4]), "image 40 has 4 in 'neg_category_ids'"),
+        (_set("images", 0, "not_exhaustive_category_ids", ["3"]), "'3' in 'not_exhaustive_category_ids'"),
         (_set("annotations", 0, "image_id", 1234), "annotation 5 points to the image 1234"),
         (_set("annotations", 0, "category_id", 2), "category 2, which the file does not list"),
         (_set("annotations", 0, "id", 3), "annotation id 3 is used twice"),

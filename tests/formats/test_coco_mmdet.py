@@ -13,7 +13,7 @@ from datasetdm.structures import Category, Instances, Sample
 def test_mmdet_reads_the_same_objects(tmp_path: Path) -> None:
     register_all_modules()  # the loaders of the pipeline below
     rng = np.random.default_rng(0)
-    categories = [Category(id=90, name="cup"), Category(id=3, name="car")]
+    categories = [Category(id=90, name="cup", frequency="r"), Category(id=3, name="car")]
     categories = sorted(categories, key=lambda category: category.id)
     samples = []
     for number in range(3):
@@ -26,6 +26,8 @@ def test_mmdet_reads_the_same_objects(tmp_path: Path) -> None:
             labels=rng.integers(0, 2, number),
             scores=np.full(number, 0.5, dtype=np.float32),
             crowd=np.arange(number) == 1,
+            judged=(0, 1),
+            not_exhaustive=(1,),
         )
         image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
         samples.append(Sample(name=f"{number}.png", image=image, caption="a cup", target=target))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from datasetdm.structures import Category, Instances, Sample
 CATEGORIES = (
     Category(id=3, name="car"),
     Category(id=18, name="dog", supercategory="animal"),
-    Category(id=90, name="cup"),
+    Category(id=90, name="cup", frequency="r"),
 )
 
 
@@ -33,11 +34,16 @@ def sample_lists(draw: st.DrawFn) -> list[Sample]:
         height, width, count = draw(st.integers(1, 20)), draw(st.integers(1, 20)), draw(st.integers(0, 3))
         masks = draw(hnp.arrays(bool, (count, height, width)))
         masks[:, draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))] = True
+        labels = draw(hnp.arrays(np.int64, count, elements=st.integers(0, 2)))
+        not_exhaustive = draw(st.sets(st.integers(0, 2)))
+        judged = {*labels.tolist(), *not_exhaustive, *draw(st.sets(st.integers(0, 2)))}
         target = Instances(
             masks=masks,
-            labels=draw(hnp.arrays(np.int64, count, elements=st.integers(0, 2))),
+            labels=labels,
             scores=draw(hnp.arrays(np.float32, count, elements=st.floats(0, 1, width=32))),
             crowd=draw(hnp.arrays(bool, count)),
+            judged=draw(st.sampled_from([None, tuple(sorted(judged))])),
+            not_exhaustive=tuple(sorted(not_exhaustive)),
         )
         image = draw(hnp.arrays(np.uint8, (height, width, 3), elements=st.integers(0, 255), fill=st.just(7)))
         caption = draw(st.text(st.characters(exclude_categories=("C",)), max_size=8))
@@ -60,6 +66,8 @@ def test_samples_read_back_equal(tmp_path_factory: pytest.TempPathFactory, sampl
         for field in ("masks", "labels", "scores", "crowd"):
             expected, found = getattr(sample.target, field), getattr(read.target, field)
             assert expected.dtype == found.dtype and np.array_equal(expected, found)
+        assert read.target.judged == sample.target.judged
+        assert read.target.not_exhaustive == sample.target.not_exhaustive
         assert np.array_equal(read.image, sample.image)
     with contextlib.redirect_stdout(io.StringIO()):
         official = COCO(str(folder / "x.json"))
@@ -93,6 +101,44 @@ def test_bytes_are_the_same_and_ids_are_given(tmp_path: Path) -> None:
     assert [annotation["id"] for annotation in content["annotations"]] == [1, 2, 3]
     assert {annotation["category_id"] for annotation in content["annotations"]} == {18}
     assert all("score" not in annotation for annotation in content["annotations"])
+
+
+COCO_AS_EVER = """\
+{"info": {"description": "Object instances written by DatasetDM", "version": "1.0"},
+"licenses": [],
+"annotations": [
+{"id": 1, "image_id": 1, "category_id": 18, "iscrowd": 0, "area": 4, "bbox": [3.0, 2.0, 2.0, 2.0], \
+"segmentation": {"size": [8, 9], "counts": "j0260n0"}}
+],
+"images": [
+{"id": 1, "file_name": "a.png", "width": 9, "height": 8}
+],
+"categories": [
+{"id": 3, "name": "car", "supercategory": ""},
+{"id": 18, "name": "dog", "supercategory": "animal"}
+]}
+"""
+
+
+def test_lvis_keys_are_written_only_where_there_is_something_to_say(tmp_path: Path) -> None:
+    masks = np.zeros((1, 8, 9), dtype=bool)
+    masks[0, 2:4, 3:5] = True
+    plain = Instances.of(masks, np.array([1]))
+    save_coco(tmp_path / "x.json", tmp_path, [_sample("a.png", target=plain)], CATEGORIES[:2])
+    assert (tmp_path / "x.json").read_text() == COCO_AS_EVER
+    federated = replace(plain, judged=(0, 1, 2), not_exhaustive=(1,))
+    save_coco(tmp_path / "x.json", tmp_path, [_sample("a.png", target=federated)], CATEGORIES)
+    content = json.loads((tmp_path / "x.json").read_text())
+    assert content["images"][0]["neg_category_ids"] == [3, 90]
+    assert content["images"][0]["not_exhaustive_category_ids"] == [18]
+    assert [category.get("frequency") for category in content["categories"]] == [None, None, "r"]
+
+
+def test_a_vanished_object_is_not_called_absent(tmp_path: Path) -> None:
+    """An annotator saw it; that nothing of it is left to draw does not make a detection there wrong."""
+    target = replace(Instances.of(np.zeros((1, 8, 9), bool), np.array([0])), judged=(0, 1))
+    save_coco(tmp_path / "x.json", tmp_path, [_sample("a.png", target=target)], CATEGORIES)
+    assert load_coco(tmp_path / "x.json", tmp_path)[0].target.judged == (1,)
 
 
 def test_objects_without_pixels_are_not_written(tmp_path: Path) -> None:

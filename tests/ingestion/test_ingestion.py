@@ -22,7 +22,7 @@ REAL = Path(__file__).parents[3] / "shared" / "realdata" / "COCO2017"
 
 def _ingest(root: Path, out: Path, seeds: tuple[int, ...] = (0,), **counts: Any) -> dict[str, int | float]:
     settings = config.Ingest.model_validate({"num_real": 8, "num_dev": 6, "num_oracle": 10, **counts})
-    return ingest(config.Source(format="coco", root=root), settings, seeds, out)
+    return ingest(config.Source(format="coco", root=root), settings, config.InstanceAnnotation(), seeds, out)
 
 
 def _ids(out: Path, subset: str) -> tuple[int, ...]:
@@ -198,18 +198,18 @@ def test_miniworld_is_rendered_once_and_ingested(tmp_path: Path) -> None:
     root, out = tmp_path / "raw" / "coco", tmp_path / "out"
     source = config.Source(format="coco", root=root, miniworld=config.Miniworld(num_train=12, num_val=4, image_size=64))
     settings = config.Ingest(num_real=4, num_dev=3, num_oracle=5)
-    metrics = ingest(source, settings, (0,), out)
+    metrics = ingest(source, settings, config.InstanceAnnotation(), (0,), out)
     assert metrics["few_shot_0_images"] == 4 and metrics["test_images"] == 4
     assert load_coco(out / "annotations" / "test.json", out / "images")[0].image.shape == (64, 64, 3)
     stamp = root / "miniworld.json"
     marked = stamp.read_text() + "\n"
     stamp.write_text(marked)
-    ingest(source, settings, (0,), tmp_path / "again")
+    ingest(source, settings, config.InstanceAnnotation(), (0,), tmp_path / "again")
     assert stamp.read_text() == marked
     stamp.write_text(marked.replace('"renderer": "', '"renderer": "another '))
-    render_miniworld(root, config.Miniworld(num_train=12, num_val=4, image_size=64))
+    render_miniworld(root, "coco", config.Miniworld(num_train=12, num_val=4, image_size=64))
     assert stamp.read_text() + "\n" == marked
-    render_miniworld(root, config.Miniworld(num_train=5, num_val=4, image_size=64))
+    render_miniworld(root, "coco", config.Miniworld(num_train=5, num_val=4, image_size=64))
     assert len(open_native_coco(root, "train")) == 5
     assert [path.name for path in root.parent.iterdir()] == ["coco"]
 
@@ -218,7 +218,7 @@ def test_a_folder_that_is_not_the_miniworlds_is_left_alone(native: Callable) -> 
     root = native(4, 2)
     before = sorted(root.rglob("*"))
     with pytest.raises(DatasetDMError, match="are not overwritten"):
-        render_miniworld(root, config.Miniworld(num_train=5, num_val=4, image_size=64))
+        render_miniworld(root, "coco", config.Miniworld(num_train=5, num_val=4, image_size=64))
     assert sorted(root.rglob("*")) == before
 
 

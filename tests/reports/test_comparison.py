@@ -47,6 +47,11 @@ def test_page_is_self_contained_and_tells_its_world(tmp_path: Path) -> None:
     assert "embedded world" in page and "http" not in page and "0 &lt;1&gt;" in page and "15.0" in page
 
 
+def test_depth_errors_are_no_percentages() -> None:
+    arms = summarize({"real": {0: {"abs_rel": 0.3125, "delta1": 0.5}}})
+    assert table({**metrics(), "arms": arms}).splitlines()[2] == "| real | 0.312 | 50.0 | 1 |"
+
+
 def test_contact_sheet_keeps_proportions() -> None:
     wide = np.zeros((10, 40, 3), np.uint8)
     sheet = contact_sheet([wide, wide, wide], columns=2, cell=40)

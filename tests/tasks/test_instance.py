@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -104,6 +105,32 @@ def test_merge_keeps_all() -> None:
     assert len(merged) == 6
     assert_same(merged.select(np.arange(2)), parts[0])
     assert_same(merged.select(np.arange(2, 6)), parts[2])
+    assert (merged.judged, merged.not_exhaustive) == (None, ())
+
+
+def test_what_was_judged_survives() -> None:
+    target = replace(apart(labels=(0, 0, 0)), judged=(0, 2), not_exhaustive=(0,))
+    gone = TASK.warp(target, np.array([[1.0, 0, 100], [0, 1, 0]]), SIZE)
+    assert len(gone) == 0
+    for result in (gone, TASK.warp(target, IDENTITY, SIZE), target.select(np.array([1])), TASK.shown(target)):
+        assert (result.judged, result.not_exhaustive) == ((0, 2), (0,))
+
+
+def test_merged_parts_are_judged_together() -> None:
+    """0 is in one part and was looked for in all; 1 is in one part and was not looked for in the other."""
+    first = replace(apart(labels=(0, 1, 1)), judged=(0, 1))
+    second = replace(Instances.empty(*SIZE), judged=(0, 2))
+    merged = TASK.merge([first, second])
+    assert (merged.judged, merged.not_exhaustive) == ((0, 1), (1,))
+    everything = TASK.merge([first, Instances.empty(*SIZE)])  # all was judged in the second part
+    assert (everything.judged, everything.not_exhaustive) == ((0, 1), ())
+    doubtful = TASK.merge([first, replace(second, judged=(0, 1, 2), not_exhaustive=(0,))])
+    assert (doubtful.judged, doubtful.not_exhaustive) == ((0, 1), (0,))
+
+
+def test_an_object_nobody_looked_for_is_a_contradiction() -> None:
+    with pytest.raises(ValueError, match="among the judged"):
+        replace(apart(), judged=(0, 1))
 
 
 # --- learning
@@ -273,6 +300,22 @@ def test_files_come_back(tmp_path: Path) -> None:
     assert TASK.check(tmp_path, "train") == {"images": 3, "objects": objects}
 
 
+def test_what_was_judged_comes_back(tmp_path: Path) -> None:
+    task = InstanceTask([replace(category, frequency="c") for category in CATEGORIES], config.InstanceAnnotation())
+    target = replace(apart(labels=(0, 0, 2)), judged=(0, 1, 2), not_exhaustive=(2,))
+    image = np.zeros((*SIZE, 3), dtype=np.uint8)
+    task.save(tmp_path, "dev", [Sample(name="a.png", image=image, caption="", target=target)])
+    (read,) = task.load(tmp_path, "dev")
+    assert (read.target.judged, read.target.not_exhaustive) == (target.judged, target.not_exhaustive)
+    assert "mask_ap_common" in task.evaluator(SIZE).compute()
+
+
+def test_words_are_readable() -> None:
+    names = ("bell_pepper", "bow_(weapon)", "traffic light", "bow-tie")
+    task = InstanceTask([Category(id=number, name=name) for number, name in enumerate(names)])
+    assert task.words == ("bell pepper", "bow (weapon)", "traffic light", "bow-tie")
+
+
 def test_damage_is_found(tmp_path: Path) -> None:
     image = np.zeros((*SIZE, 3), dtype=np.uint8)
     TASK.save(tmp_path, "train", [Sample(name="a.png", image=image, caption="", target=apart())])
@@ -284,8 +327,6 @@ def test_damage_is_found(tmp_path: Path) -> None:
 
 
 def test_tasks_are_built_by_name() -> None:
-    assert isinstance(build_task("instance", CATEGORIES), InstanceTask)
+    assert isinstance(build_task(config.InstanceAnnotation(), CATEGORIES), InstanceTask)
     assert all(task.name == name for name, task in TASKS.items())
-    assert build_task("instance", CATEGORIES).words == ("box", "disc", "star")
-    with pytest.raises(DatasetDMError, match="painting"):
-        build_task("painting", CATEGORIES)
+    assert build_task(config.InstanceAnnotation(), CATEGORIES).words == ("box", "disc", "star")

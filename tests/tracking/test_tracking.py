@@ -40,8 +40,8 @@ def brightness(weight):
     return Brightness(np.full(3, weight, np.float32))
 
 
-def register(name, folder, weight, metrics):
-    with tracking.track_run(benchmark="registry", stage="train", params={}) as run:
+def register(name, folder, weight, metrics, **tags):
+    with tracking.track_run(benchmark="registry", stage="train", params={}, tags=tags) as run:
         run.log_metrics(metrics)
         return run.register_model(name, brightness(weight).save(folder), LOADER)
 
@@ -182,8 +182,23 @@ def test_champion_has_the_best_metric_and_challenger_is_the_newest_other(tmp_pat
 
 def test_promoting_without_the_metric(tmp_path):
     register("untested", tmp_path / "1", 1.0, {"loss": 0.1})
-    with pytest.raises(DatasetDMError, match="dev/mask_ap"):
-        tracking.promote("untested", "dev/mask_ap")
+    assert tracking.promote("untested", "dev/mask_ap") is None
+    with pytest.raises(DatasetDMError, match="champion"):
+        tracking.load_model("untested")
+
+
+def test_the_champion_of_an_error_has_the_lowest(tmp_path):
+    register("depth", tmp_path / "1", 1.0, {"dev/abs_rel": 0.2})
+    register("depth", tmp_path / "2", 2.0, {"dev/abs_rel": 0.3})
+    assert tracking.promote("depth", "dev/abs_rel", higher_is_better=False) == "1"
+
+
+def test_the_same_model_is_registered_once(tmp_path):
+    versions = [
+        register("again", tmp_path / str(number), 1.0, {"dev/mask_ap": 0.1}, dvc_md5=md5)
+        for number, md5 in enumerate(["abc", "abc", "def"])
+    ]
+    assert versions == ["1", "1", "2"]
 
 
 def test_loading_an_unknown_model():

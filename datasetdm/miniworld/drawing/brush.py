@@ -1,5 +1,7 @@
 """A brush that paints one object twice at once: its colours and its label."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -73,12 +75,20 @@ class Brush:
         """A filled polygon. A `mark` lies on what is painted already and leaves the label alone."""
         if mark and self.colours is None:
             return
-        # OpenCV puts integer coordinates on pixel centres, we put them on pixel corners.
-        fixed = ((self.to_canvas(points) - 0.5) * (1 << _SHIFT)).round().astype(np.int32)
+        fixed = _fixed(self.to_canvas(points))
         if self.colours is not None:
             cv2.fillPoly(self.colours, [fixed], colour, cv2.LINE_AA, _SHIFT)
         if not mark:
             cv2.fillPoly(self.labels, [fixed], (self.instance << PART_BITS) | self.part, cv2.LINE_8, _SHIFT)
+
+    def patch(self, points: ArrayLike, colour: Colour) -> None:
+        """A mark that is another part of the object: it takes the label where the object is painted already."""
+        self.polygon(points, colour, mark=True)
+        region = self._region(points)
+        if region is None:
+            return
+        view, inside = self.labels[region.rows, region.columns], region.inside
+        view[inside & (view >> PART_BITS == self.instance)] = (self.instance << PART_BITS) | self.part
 
     def glow(self, points: ArrayLike, colour: Colour) -> None:
         """A polygon that shines by itself."""
@@ -121,9 +131,9 @@ class Brush:
         region = self._region(outline)
         if region is None:
             return
-        view, inside, across, along = region
+        across, along = self._axes(region)
         wave = across * np.cos(angle) + along * np.sin(angle)
-        view[inside & ((wave / period) % 1 < share)] = colour
+        self.colours[region.rows, region.columns][region.inside & ((wave / period) % 1 < share)] = colour
 
     def dots(self, outline: ArrayLike, colour: Colour, *, period: float, radius: float) -> None:
         """Dots on a staggered grid inside `outline`, `period` units apart; no label."""
@@ -132,32 +142,45 @@ class Brush:
         region = self._region(outline)
         if region is None:
             return
-        view, inside, across, along = region
+        across, along = self._axes(region)
         row = np.floor(along / period)
         dx = (across / period + 0.5 * (row % 2)) % 1 - 0.5
         dy = (along / period) % 1 - 0.5
-        view[inside & (dx**2 + dy**2 < (radius / period) ** 2)] = colour
+        dotted = region.inside & (dx**2 + dy**2 < (radius / period) ** 2)
+        self.colours[region.rows, region.columns][dotted] = colour
 
-    def _region(
-        self, outline: ArrayLike
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]] | None:
-        """The part of the canvas around `outline`: view, inside mask and the object's axes at its pixels."""
-        assert self.colours is not None
+    def _region(self, outline: ArrayLike) -> "_Region | None":
+        """The part of the canvas around `outline`; None outside the canvas."""
         points = self.to_canvas(outline)
-        side = self.colours.shape[0]
+        side = self.labels.shape[0]
         left, top = np.clip(np.floor(points.min(0)).astype(int), 0, side)
         right, bottom = np.clip(np.ceil(points.max(0)).astype(int) + 1, 0, side)
         if right - left < 1 or bottom - top < 1:
             return None
         inside = np.zeros((bottom - top, right - left), np.uint8)
-        fixed = ((points - 0.5 - (left, top)) * (1 << _SHIFT)).round().astype(np.int32)[None]
-        cv2.fillPoly(inside, fixed, 1, cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(inside, [_fixed(points - (left, top))], 1, cv2.LINE_8, _SHIFT)
+        return _Region(slice(int(top), int(bottom)), slice(int(left), int(right)), inside.view(bool))
+
+    def _axes(self, region: "_Region") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The object's x and y at the pixels of a region."""
         inverse = np.linalg.inv(self._matrix)
-        du = np.arange(left, right)[None, :] + 0.5 - self._origin[0]
-        dv = np.arange(top, bottom)[:, None] + 0.5 - self._origin[1]
-        across = du * inverse[0, 0] + dv * inverse[1, 0]
-        along = du * inverse[0, 1] + dv * inverse[1, 1]
-        return self.colours[top:bottom, left:right], inside.view(bool), across, along
+        du = np.arange(region.columns.start, region.columns.stop)[None, :] + 0.5 - self._origin[0]
+        dv = np.arange(region.rows.start, region.rows.stop)[:, None] + 0.5 - self._origin[1]
+        return du * inverse[0, 0] + dv * inverse[1, 0], du * inverse[0, 1] + dv * inverse[1, 1]
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Rows and columns of the canvas around a polygon, and which of these pixels lie in it."""
+
+    rows: slice
+    columns: slice
+    inside: NDArray[np.bool_]
+
+
+def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Canvas pixels in OpenCV's fixed point, whose integers are the centres of pixels where ours are their corners."""
+    return ((points - 0.5) * (1 << _SHIFT)).round().astype(np.int32)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> NDArray[np.float64]:

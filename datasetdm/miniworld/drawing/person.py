@@ -3,7 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from datasetdm.miniworld.drawing.brush import Brush, box, lerp
+import numpy as np
+from numpy.typing import NDArray
+
+from datasetdm.miniworld.drawing.brush import PART_BITS, Brush, box, ellipse, lerp
 from datasetdm.miniworld.layout import SceneObject
 from datasetdm.miniworld.palette import Colour, mix, shade
 
@@ -22,9 +25,16 @@ SKELETON = (
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
 
+#: Limbs, which tell what shows a joint.
 TORSO, HEAD = 1, 2
 ARM = {"left": 3, "right": 4}
 LEG = {"left": 5, "right": 6}
+
+#: What a pixel of a person shows; 0 is what is no person.
+BODY_PARTS = ("background", "top", "pants", "headwear", "footwear", "hair", "face", "skin")
+
+# The part in a label of the brush holds the limb in its lower bits and the position in `BODY_PARTS` above them.
+_LIMB_BITS = 3
 
 _SKIN: tuple[Colour, ...] = ((246.0, 208.0, 178.0), (226.0, 176.0, 138.0), (178.0, 122.0, 84.0), (112.0, 74.0, 50.0))
 _HAIR: tuple[Colour, ...] = (
@@ -55,6 +65,20 @@ class _Limb:
 def person_view(o: SceneObject) -> str:
     """Seen from "front", "back" or "side"."""
     return "front" if o.pose[0] < 0.42 else "back" if o.pose[0] < 0.56 else "side"
+
+
+def limb_of(label: int) -> int:
+    """The limb that a label of a person tells."""
+    return label & ((1 << _LIMB_BITS) - 1)
+
+
+def body_parts(labels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Positions in `BODY_PARTS` for labels of persons."""
+    return ((labels & ((1 << PART_BITS) - 1)) >> _LIMB_BITS).astype(np.uint8)
+
+
+def _part(limb: int, shows: str) -> int:
+    return BODY_PARTS.index(shows) << _LIMB_BITS | limb
 
 
 def person(brush: Brush, o: SceneObject) -> dict[str, Joint]:
@@ -161,25 +185,29 @@ def _side_limbs(o: SceneObject, leg: float, facing: float) -> tuple[dict[str, _L
     return arms, legs
 
 
-def _arm(brush: Brush, limb: _Limb, part: int, cloth: Colour, skin: Colour, build: float, sleeves: bool) -> None:
-    brush.part = part
+def _arm(brush: Brush, limb: _Limb, number: int, cloth: Colour, skin: Colour, build: float, sleeves: bool) -> None:
     r = 0.036 * build
+    brush.part = _part(number, "top" if sleeves else "skin")
     brush.limb(limb.middle, limb.end, r * 0.9, r * 0.8, cloth if sleeves else skin)
+    brush.part = _part(number, "top")
     brush.limb(limb.root, limb.middle, r * 1.15, r * 0.95, cloth)
+    brush.part = _part(number, "skin")
     brush.ellipse(*limb.end, r * 1.05, r * 1.05, skin)
 
 
-def _leg(brush: Brush, limb: _Limb, part: int, cloth: Colour, skin: Colour, build: float, shorts: bool) -> None:
-    brush.part = part
+def _leg(brush: Brush, limb: _Limb, number: int, cloth: Colour, skin: Colour, build: float, shorts: bool) -> None:
     r = 0.05 * build
     toe = limb.end[0] + (0.05 if limb.end[0] >= limb.middle[0] - 0.02 else -0.05)
+    brush.part = _part(number, "skin" if shorts else "pants")
     brush.limb(limb.middle, limb.end, r * 0.85, r * 0.65, skin if shorts else cloth)
+    brush.part = _part(number, "pants")
     brush.limb(limb.root, limb.middle, r * 1.2, r * 0.92, cloth)
+    brush.part = _part(number, "footwear")
     brush.limb((limb.end[0], limb.end[1] - 0.01), (toe, limb.end[1] - 0.012), 0.03, 0.026, _DARK)
 
 
 def _torso(brush: Brush, o: SceneObject, view: str, build: float, hips: float, shoulder: float) -> None:
-    brush.part = TORSO
+    brush.part = _part(TORSO, "top")
     top, bottom = (0.07, 0.055) if view == "side" else (0.13 * build, 0.095 * build)
     brush.limb((0.0, shoulder - 0.01), (0.0, shoulder + 0.06), 0.035, 0.035, shade(o.rgb, 0.8))
     outline = [
@@ -193,7 +221,8 @@ def _torso(brush: Brush, o: SceneObject, view: str, build: float, hips: float, s
         (bottom, hips - 0.03),
     ]
     brush.polygon(outline, o.rgb)
-    brush.polygon(box(-bottom, hips - 0.04, bottom, hips + 0.03), o.accent, mark=True)
+    brush.part = _part(TORSO, "pants")
+    brush.patch(box(-bottom, hips - 0.04, bottom, hips + 0.03), o.accent)
     if o.style[3] * 7 % 1 < 0.3:
         brush.stripes(outline, shade(o.rgb, 1.55), period=0.1, angle=math.pi / 2, share=0.4)
 
@@ -203,7 +232,7 @@ def _head_frontal(
 ) -> dict[str, Joint]:
     y, rx, ry = shoulder + 0.125, 0.075, 0.09
     long = o.style[6] < 0.45
-    brush.part = HEAD
+    brush.part = _part(HEAD, "hair")
     if long:
         brush.blob(
             [
@@ -215,9 +244,11 @@ def _head_frontal(
             ],
             hair,
         )
+    brush.part = _part(HEAD, "face" if view == "front" else "skin")
     brush.ellipse(0.0, y, rx, ry, skin)
     for x in (-rx, rx):
         brush.ellipse(x, y - 0.005, 0.016, 0.022, mix(skin, _DARK, 0.1))
+    brush.part = _part(HEAD, "hair")
     if view == "back":
         brush.ellipse(0.0, y + 0.012, rx * 1.02, ry * 0.95, hair)
     else:
@@ -256,7 +287,7 @@ def _head_side(
 ) -> dict[str, Joint]:
     y, rx, ry = shoulder + 0.125, 0.082, 0.09
     x0 = 0.012 * facing
-    brush.part = HEAD
+    brush.part = _part(HEAD, "hair")
     if o.style[6] < 0.45:
         brush.blob(
             [
@@ -267,6 +298,7 @@ def _head_side(
             ],
             hair,
         )
+    brush.part = _part(HEAD, "face")
     brush.ellipse(x0, y, rx, ry, skin)
     brush.polygon(
         [
@@ -276,6 +308,7 @@ def _head_side(
         ],
         skin,
     )
+    brush.part = _part(HEAD, "hair")
     brush.blob(
         [
             (x0 + facing * rx * 0.75, y + ry * 0.5),
@@ -288,7 +321,8 @@ def _head_side(
         hair,
     )
     ear = (x0 - facing * 0.015, y - 0.01)
-    brush.ellipse(*ear, 0.017, 0.024, shade(skin, 0.85), mark=True)
+    brush.part = _part(HEAD, "face")
+    brush.patch(ellipse(*ear, 0.017, 0.024), shade(skin, 0.85))
     eye = (x0 + facing * rx * 0.6, y + 0.012)
     brush.ellipse(*eye, 0.012, 0.015, _DARK, mark=True)
     if o.style[7] < 0.2:
@@ -305,6 +339,7 @@ def _head_side(
 
 
 def _hat(brush: Brush, o: SceneObject, y: float, rx: float) -> None:
+    brush.part = _part(HEAD, "headwear")
     brush.polygon(
         [
             (-rx * 1.5, y),

@@ -1,0 +1,213 @@
+"""Open vocabulary: the P-Decoder is told one class name at a time and finds that class or nothing.
+
+As in the paper (section 3.2), the name's embedding is joined to the queries and there is one pass per class. Beside it
+the queried word's own cross-attention is an input, and that of no other word: it means the same whatever the name is,
+which a text encoder's vector of a name never heard does not.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+
+from datasetdm import config
+from datasetdm.decoder.p_decoder import PDecoder, mask_size
+from datasetdm.errors import DatasetDMError
+from datasetdm.structures import DiffusionFeatures, FeatureLevel
+
+NAMED_PER_IMAGE = 3  # classes of its prompt that an image is asked for in one training step, at the most,
+ASKED_PER_IMAGE = 4  # and all classes that it is asked for: the others are drawn from those that the prompt lacks
+UNHEARD_SHARE = 0.25  # of the questions about a word with attention are put under a name that is none
+ROWS_AT_ONCE = 32  # questions in one pass of evaluation, which bounds the memory
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The classes that can be asked for by name.
+
+    Attributes:
+        words: their names.
+        labels: their positions among the words whose attention is read (`Task.words`).
+        seen: those of the labels that training may ask for.
+    """
+
+    words: tuple[str, ...]
+    labels: tuple[int, ...]
+    seen: tuple[int, ...]
+
+
+class OpenVocabularyDecoder(PDecoder):
+    """A P-Decoder with the attention of one word as input and two classes: the thing asked for, and no object.
+
+    Args:
+        feature_info: the levels that the backbone yields.
+        settings: widths and depths; with `category_from_prompt` only what a prompt names is asked for after training.
+        vocabulary: what is asked for.
+        embeddings: of its words, W x D (`Backbone.embed_words`); saved with the weights.
+
+    Raises:
+        DatasetDMError: as `PDecoder`, or another number of embeddings than of words.
+    """
+
+    def __init__(
+        self,
+        feature_info: Sequence[FeatureLevel],
+        settings: config.Decoder,
+        vocabulary: Vocabulary,
+        embeddings: torch.Tensor,
+    ):
+        super().__init__(
+            feature_info,
+            1,
+            settings,
+            num_classes=1,
+            uses_queries=True,
+            dense_channels=0,
+            text_dim=embeddings.shape[1],
+        )
+        self.num_queries, self.only_named = settings.num_queries, settings.category_from_prompt
+        self.embeddings: torch.Tensor
+        self.register_buffer("embeddings", torch.empty(0))
+        self._learn(vocabulary, embeddings)
+
+    def with_words(self, vocabulary: Vocabulary, embeddings: torch.Tensor) -> Self:
+        """The same weights asked for other classes, in evaluation mode.
+
+        Args:
+            vocabulary: the new classes; their labels point into the words of the features that will be read.
+            embeddings: of its words, by the backbone that the decoder was trained on.
+        """
+        other = copy.deepcopy(self)
+        other._learn(vocabulary, embeddings)
+        return other.eval()
+
+    def forward(self, features: DiffusionFeatures) -> dict[str, Any]:
+        """Ask each image for some seen classes (training), or for all classes of the vocabulary (evaluation).
+
+        Returns:
+            `images` and `labels` (int64, R, on the CPU): what was asked in each of R questions, and `batch_size`, the
+            number of images. `pred_logits` (R x Q x 2), `pred_masks` (R x Q x h x w) and, in training, `aux_outputs`
+            as in `PDecoder.forward`, a row per question.
+
+        Raises:
+            DatasetDMError: in training, where no class is seen.
+        """
+        named = self._named(features)
+        images, entries = self._some(named) if self.training else self._all(named)
+        labels = self._labels[entries]
+        asked = {"images": images, "labels": labels, "batch_size": len(named)}
+        if self.training:
+            return asked | self._ask(features, images, labels, self._spoken(entries, named[images, labels]))
+        answers = [self._nothing(features)]
+        for part in torch.arange(len(images)).split(ROWS_AT_ONCE):
+            if len(part):
+                answers.append(self._ask(features, images[part], labels[part], self._spoken(entries[part])))
+        return asked | {name: torch.cat([answer[name] for answer in answers]) for name in answers[0]}
+
+    def _learn(self, vocabulary: Vocabulary, embeddings: torch.Tensor) -> None:
+        if embeddings.shape != (len(vocabulary.words), embeddings.shape[-1]):
+            raise DatasetDMError(
+                f"There are embeddings of shape {tuple(embeddings.shape)} for {len(vocabulary.words)} class names: one "
+                "row each is needed, from the backbone that the decoder was trained on."
+            )
+        self._labels = torch.tensor(vocabulary.labels, dtype=torch.long)
+        self._seen = torch.isin(self._labels, torch.tensor(vocabulary.seen, dtype=torch.long))
+        self.embeddings = embeddings.detach().to(self.embeddings.device, torch.float32).clone()
+
+    def _named(self, features: DiffusionFeatures) -> torch.Tensor:
+        """Which words have attention anywhere in an image, bool B x words: those that its prompt holds."""
+        images = len(next(iter(features.maps.values())))
+        if not features.attention:
+            return torch.zeros(images, int(self._labels.max()) + 1, dtype=torch.bool)
+        held = [values.flatten(2).any(dim=2) for values in features.attention.values()]
+        return torch.stack(held).any(dim=0).cpu()
+
+    def _some(self, named: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image and entry of the vocabulary of each question of a training step: named classes first, then others."""
+        seen = self._seen.nonzero()[:, 0]
+        if not len(seen):
+            raise DatasetDMError("task.unseen in params.yaml names every class: nothing is left to train on.")
+        drawn = []
+        for image, held in enumerate(named[:, self._labels[seen]]):
+            order = torch.randperm(len(seen))
+            present = order[held[order]][:NAMED_PER_IMAGE]
+            absent = order[~held[order]][: ASKED_PER_IMAGE - len(present)]
+            entries = seen[torch.cat([present, absent])]
+            drawn.append(torch.stack([torch.full_like(entries, image), entries]))
+        images, entries = torch.cat(drawn, dim=1)
+        return images, entries
+
+    def _all(self, named: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = named[:, self._labels] if self.only_named else torch.ones(len(named), len(self._labels))
+        images, entries = wanted.nonzero(as_tuple=True)
+        return images, entries
+
+    def _spoken(self, entries: torch.Tensor, named: torch.Tensor | None = None) -> torch.Tensor:
+        """The names of R questions, R x D; in training some of those with attention are invented.
+
+        An invented name is a random vector with the mean and spread of the seen ones, so that the decoder meets names
+        that it cannot know and learns to go by the attention then.
+        """
+        spoken = self.embeddings[entries.to(self.embeddings.device)]
+        if named is None:
+            return spoken
+        seen = self.embeddings[self._seen.to(self.embeddings.device)]
+        noise = torch.randn(spoken.shape).to(spoken)
+        invented = named & (torch.rand(len(named)) < UNHEARD_SHARE)
+        strange = seen.mean(dim=0) + seen.std(dim=0, correction=0) * noise
+        return torch.where(invented[:, None].to(spoken.device), strange, spoken)
+
+    def _ask(
+        self, features: DiffusionFeatures, images: torch.Tensor, labels: torch.Tensor, names: torch.Tensor
+    ) -> dict[str, Any]:
+        """One pass for R questions: the images' maps, and of their attention that of the one word."""
+        outputs = self._read(
+            DiffusionFeatures(
+                maps={stride: values[images.to(values.device)] for stride, values in features.maps.items()},
+                attention={
+                    stride: values[images.to(values.device), labels.to(values.device)][:, None]
+                    for stride, values in features.attention.items()
+                },
+            ),
+            names,
+        )
+        if not self.training:
+            del outputs["aux_outputs"]
+        return outputs
+
+    def _nothing(self, features: DiffusionFeatures) -> dict[str, Any]:
+        """The answers to no question."""
+        none = self.embeddings.new_zeros(0, self.num_queries, 2)
+        return {"pred_logits": none, "pred_masks": none.new_zeros(0, self.num_queries, *mask_size(features))}
+
+
+def pair_questions(
+    outputs: Mapping[str, Any], targets: Sequence[Mapping[str, torch.Tensor]]
+) -> tuple[dict[str, Any], list[dict[str, torch.Tensor]]]:
+    """Outputs and targets, a row each per question, as the set loss takes them.
+
+    Args:
+        outputs: of `OpenVocabularyDecoder` in training.
+        targets: per image `labels` (int64, N), `masks` (N x h x w), `valid` (bool, h x w) and `doubtful` (bool, one
+            per category): what may be in the image where it is not labelled.
+
+    Returns:
+        The answers to questions with a true answer: the class is there, and its mask is the one object, or it is
+        known not to be, and there is none.
+    """
+    rows, truths = [], []
+    for row, (image, label) in enumerate(zip(outputs["images"].tolist(), outputs["labels"].tolist(), strict=True)):
+        target = targets[image]
+        masks = target["masks"][target["labels"] == label]
+        if len(masks) or not target["doubtful"][label]:
+            nothing_else = torch.zeros(len(masks), dtype=torch.long, device=masks.device)
+            rows.append(row)
+            truths.append({"labels": nothing_else, "masks": masks, "valid": target["valid"]})
+    index = torch.tensor(rows, dtype=torch.long, device=outputs["pred_logits"].device)
+    layers = [
+        {name: layer[name].index_select(0, index) for name in ("pred_logits", "pred_masks")}
+        for layer in (outputs, *outputs["aux_outputs"])
+    ]
+    return {**layers[0], "aux_outputs": layers[1:]}, truths

@@ -1,0 +1,314 @@
+"""Semantic maps and depth with transformers: train a network on an arm's images, load it back, predict."""
+
+import contextlib
+import csv
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+from transformers import (
+    AutoConfig,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from datasetdm import config
+from datasetdm.diffusion.pretrain_resnet import MEAN, normalise
+from datasetdm.downstream import Labelled, evaluate
+from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, resized
+from datasetdm.downstream.dense_models import MODELS, READOUTS, Readout, SegmentationNetwork, build_network
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import read_json, replacing, write_json
+from datasetdm.tasks.base import Task
+
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+PREDICTION_BATCH = 16
+WARMUP = 0.05  # of the iterations
+WEIGHT_DECAY = 0.05
+MAX_GRADIENT_NORM = 5.0
+FITTING_VIEWS = 64  # from which a readout learns what is typical
+
+log = logging.getLogger(__name__)
+
+
+class DensePredictor:
+    """A trained network.
+
+    Args:
+        network: scores pixels.
+        readout: makes annotations of scores.
+        image_size: longer side at which the network sees an image, in pixels.
+        device: where it runs.
+    """
+
+    def __init__(self, network: SegmentationNetwork, readout: Readout, *, image_size: int, device: torch.device):
+        self.network = network.to(device).eval()
+        self.readout, self.image_size, self.device = readout, image_size, device
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> Self:
+        """The network that `train` wrote to a folder.
+
+        Raises:
+            DatasetDMError: the folder holds no such network, or its files do not fit each other.
+        """
+        remedy = "Run the stage train_downstream (again)."
+        description = read_json(folder / CONFIG_FILE, remedy=remedy)
+        try:
+            image_size = int(description["image_size"])
+            readout = READOUTS[description["task"]](**description["readout"])
+            network = MODELS[description["name"]].network(AutoConfig.for_model(**description["model"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetDMError(f"{folder / CONFIG_FILE} describes no dense network ({error!r}). {remedy}") from None
+        try:
+            network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        except FileNotFoundError:
+            raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {remedy}") from None
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise DatasetDMError(
+                f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {remedy}"
+            ) from None
+        return cls(network, readout, image_size=image_size, device=_device(device))
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+        """The annotation of each image (uint8, H x W x 3, RGB, of any size) at its size; hints are not used."""
+        shapes: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            height, width = fitting_size(image.shape[:2], self.image_size)
+            shapes.setdefault((padded(height), padded(width)), []).append(index)
+        found: dict[int, Any] = {}
+        for shape, indices in shapes.items():
+            for start in range(0, len(indices), PREDICTION_BATCH):
+                batch = indices[start : start + PREDICTION_BATCH]
+                pixels = np.stack([self._fitted(images[index], shape) for index in batch])
+                scores = self.network(normalise(pixels).to(self.device))
+                for index, image_scores in zip(batch, scores, strict=True):
+                    found[index] = self._annotation(image_scores, images[index].shape[:2])
+        return [found[index] for index in range(len(images))]
+
+    def _fitted(self, image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """The image resized, in the upper left corner of a picture of the mean colour."""
+        small = resized(image, fitting_size(image.shape[:2], self.image_size))
+        picture = np.empty((*shape, 3), dtype=np.uint8)
+        picture[:] = np.round(MEAN)
+        picture[: small.shape[0], : small.shape[1]] = small
+        return picture
+
+    def _annotation(self, scores: torch.Tensor, size: tuple[int, ...]) -> Any:
+        height, width = fitting_size(size, self.image_size)
+        inside = scores[None, :, :height, :width]
+        return self.readout.annotation(F.interpolate(inside, size=size, mode="bilinear", align_corners=False)[0])
+
+
+load = DensePredictor.load
+
+
+def train(
+    settings: config.Downstream,
+    *,
+    task: Task,
+    datasets: Sequence[Labelled],
+    dev: Labelled,
+    seed: int,
+    out: Path,
+    device: str = "auto",
+) -> dict[str, float]:
+    """Train a network; every arm gets the same number of iterations.
+
+    Writes `model.safetensors`, `config.json` (all that `load` needs), `metrics.json` (figures on `dev`) and
+    `curves.csv` (training loss) into `out`, all at once at the end.
+
+    Args:
+        settings: model and schedule.
+        task: `semantic` or `depth`.
+        datasets: the sources and their shares of a batch.
+        dev: held-out images for the metrics; the weights are those of the last iteration.
+        seed: decides initial weights, order and augmentation.
+        out: folder to (over)write.
+        device: auto, cpu, cuda, cuda:1, ...
+
+    Returns:
+        The metrics on `dev`.
+
+    Raises:
+        DatasetDMError: unknown model, unusable weights or annotations, a batch of one, a loss without bounds.
+    """
+    where = _device(device)
+    if settings.batch_size < 2:
+        raise DatasetDMError(
+            "params.yaml: downstream.batch_size is 1, but batch normalisation needs at least two images. Raise it."
+        )
+    set_seed(seed)
+    readout = READOUTS[task.name].of(task)
+    network = build_network(settings, task.name, readout.channels)
+    views = TrainingViews(
+        datasets,
+        task=task,
+        readout=readout,
+        image_size=settings.image_size,
+        num_views=settings.iterations * settings.batch_size,
+        seed=seed,
+    )
+    first_targets = [views[number]["targets"] for number in range(min(FITTING_VIEWS, len(views)))]
+    readout = readout.fitted(torch.stack(first_targets))
+    dev_samples = task.load(dev.folder, dev.subset)
+    curve = LossCurve(settings.iterations)
+    _run(LearningNetwork(network, readout), views, curve, settings, seed, where)
+    predictor = DensePredictor(network, readout, image_size=settings.image_size, device=where)
+    metrics = evaluate(predictor, task, dev_samples)
+    description = {
+        "name": settings.model,
+        "task": task.name,
+        "image_size": settings.image_size,
+        "categories": [{"id": category.id, "name": category.name} for category in task.categories],
+        "readout": asdict(readout),
+        "model": network.model.config.to_dict(),
+    }
+    with replacing(out) as folder:
+        folder.mkdir()
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS_FILE)
+        curve.save(folder / "curves.csv")
+        write_json(folder / "metrics.json", metrics)
+        write_json(folder / CONFIG_FILE, description)
+    return metrics
+
+
+class LearningNetwork(nn.Module):
+    """A network with its readout's loss, as the Trainer wants it."""
+
+    def __init__(self, network: SegmentationNetwork, readout: Readout):
+        super().__init__()
+        self.network, self.readout = network, readout
+
+    def forward(self, images: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The `loss` of normalised images B x 3 x H x W."""
+        return {"loss": self.network.loss(images, targets, self.readout.loss)}
+
+
+class LossCurve(TrainerCallback):
+    """Notes the mean loss of every fiftieth of the training.
+
+    Attributes:
+        rows: iteration, learning rate and loss.
+    """
+
+    def __init__(self, iterations: int):
+        self.every = max(1, iterations // 50)
+        self.rows: list[dict[str, float]] = []
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **others: Any) -> TrainerControl:
+        """Have the loss logged now, or not."""
+        control.should_log = state.global_step % self.every == 0 or state.global_step == state.max_steps
+        return control
+
+    def on_log(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **others: Any,
+    ) -> None:
+        """Take in the mean loss since the last time."""
+        if logs is None or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not np.isfinite(loss):
+            raise DatasetDMError(
+                f"The network's loss is {loss} after {state.global_step} iterations. Lower downstream.learning_rate."
+            )
+        self.rows.append({"iteration": state.global_step, "learning_rate": float(logs["learning_rate"]), "loss": loss})
+        if len(self.rows) % 10 == 0:
+            log.info("iteration %d of %d: loss %.3f", state.global_step, state.max_steps, loss)
+
+    def save(self, file: Path) -> None:
+        """Write the rows as CSV."""
+        with file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+class OneDevice(TrainingArguments):
+    """Arguments of a training on one device: the Trainer itself would spread a batch over all GPUs that it sees."""
+
+    @property
+    def n_gpu(self) -> int:
+        """One GPU or none."""
+        return min(1, super().n_gpu)
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU, or the current GPU."""
+        return torch.device(super().device.type)
+
+
+def _run(
+    model: LearningNetwork,
+    views: TrainingViews,
+    curve: LossCurve,
+    settings: config.Downstream,
+    seed: int,
+    device: torch.device,
+) -> None:
+    """The training itself: AdamW, a short linear warm-up, then a cosine down to zero."""
+    with tempfile.TemporaryDirectory() as workspace:
+        arguments = OneDevice(
+            output_dir=workspace,
+            seed=seed,
+            use_cpu=device.type == "cpu",
+            max_steps=settings.iterations,
+            per_device_train_batch_size=settings.batch_size,
+            train_sampling_strategy="sequential",  # the views have their order
+            optim="adamw_torch",
+            learning_rate=settings.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            max_grad_norm=MAX_GRADIENT_NORM,
+            lr_scheduler_type="cosine",
+            warmup_steps=max(1, round(WARMUP * settings.iterations)),
+            # Preparing a batch is a small part of an iteration on the CPU; a GPU would wait for it.
+            dataloader_num_workers=0 if device.type == "cpu" else min(8, os.cpu_count() or 1),
+            dataloader_pin_memory=device.type != "cpu",
+            remove_unused_columns=False,
+            logging_strategy="no",  # the curve decides
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        trainer = Trainer(model=model, args=arguments, train_dataset=views, callbacks=[curve])
+        trainer.remove_callback(PrinterCallback)
+        with _current(device):
+            trainer.train()
+
+
+@contextlib.contextmanager
+def _current(device: torch.device) -> Iterator[None]:
+    """`device` as the current GPU, where it is one."""
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        yield
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DatasetDMError(f"backbone.device is {name}, but torch sees no GPU here. Set it to cpu or auto.")
+    return torch.device(name)

@@ -1,0 +1,150 @@
+"""One training with the Trainer of transformers: a fixed number of iterations on one device, and its loss curve."""
+
+import contextlib
+import csv
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from datasetdm import config
+from datasetdm.errors import DatasetDMError
+
+WARMUP = 0.05  # of the iterations
+WEIGHT_DECAY = 0.05
+MAX_GRADIENT_NORM = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class LossCurve(TrainerCallback):
+    """Notes the mean loss of every fiftieth of the training.
+
+    Attributes:
+        rows: iteration, learning rate and loss.
+    """
+
+    def __init__(self, iterations: int):
+        self.every = max(1, iterations // 50)
+        self.rows: list[dict[str, float]] = []
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **others: Any) -> TrainerControl:
+        """Have the loss logged now, or not."""
+        control.should_log = state.global_step % self.every == 0 or state.global_step == state.max_steps
+        return control
+
+    def on_log(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **others: Any,
+    ) -> None:
+        """Take in the mean loss since the last time."""
+        if logs is None or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not np.isfinite(loss):
+            raise DatasetDMError(
+                f"The network's loss is {loss} after {state.global_step} iterations. Lower downstream.learning_rate."
+            )
+        self.rows.append({"iteration": state.global_step, "learning_rate": float(logs["learning_rate"]), "loss": loss})
+        if len(self.rows) % 10 == 0:
+            log.info("iteration %d of %d: loss %.3f", state.global_step, state.max_steps, loss)
+
+    def save(self, file: Path) -> None:
+        """Write the rows as CSV."""
+        with file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+class OneDevice(TrainingArguments):
+    """Arguments of a training on one device: the Trainer itself would spread a batch over all GPUs that it sees."""
+
+    @property
+    def n_gpu(self) -> int:
+        """One GPU or none."""
+        return min(1, super().n_gpu)
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU, or the current GPU."""
+        return super().device if self.use_cpu else torch.device("cuda", torch.cuda.current_device())
+
+
+def run_training(
+    model: nn.Module, views: Dataset[Any], settings: config.Downstream, *, seed: int, device: torch.device
+) -> LossCurve:
+    """Train with AdamW, a short linear warm-up, then a cosine down to zero; the model ends up trained on `device`.
+
+    Args:
+        model: gives a dictionary with `loss` when called with the items of a batch by their names.
+        views: all that is learnt, in its order: `settings.iterations` x `settings.batch_size` items.
+        settings: the schedule.
+        seed: of whatever the model draws itself.
+        device: where to train.
+
+    Raises:
+        DatasetDMError: the loss is not finite.
+    """
+    curve = LossCurve(settings.iterations)
+    with tempfile.TemporaryDirectory() as workspace:
+        arguments = OneDevice(
+            output_dir=workspace,
+            seed=seed,
+            use_cpu=device.type == "cpu",
+            max_steps=settings.iterations,
+            per_device_train_batch_size=settings.batch_size,
+            train_sampling_strategy="sequential",  # the views have their order
+            optim="adamw_torch",
+            learning_rate=settings.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            max_grad_norm=MAX_GRADIENT_NORM,
+            lr_scheduler_type="cosine",
+            warmup_steps=max(1, round(WARMUP * settings.iterations)),
+            # Preparing a batch is a small part of an iteration on the CPU; a GPU would wait for it.
+            dataloader_num_workers=0 if device.type == "cpu" else min(8, os.cpu_count() or 1),
+            dataloader_pin_memory=device.type != "cpu",
+            remove_unused_columns=False,
+            logging_strategy="no",  # the curve decides
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        with _current(device):
+            trainer = Trainer(model=model, args=arguments, train_dataset=views, callbacks=[curve])
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+    return curve
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first GPU where there is one.
+
+    Raises:
+        DatasetDMError: a GPU is asked for where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DatasetDMError(f"backbone.device is {name}, but torch sees no GPU here. Set it to cpu or auto.")
+    return torch.device(name)
+
+
+@contextlib.contextmanager
+def _current(device: torch.device) -> Iterator[None]:
+    """`device` as the current GPU, where it is one."""
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        yield

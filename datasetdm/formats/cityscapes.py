@@ -1,0 +1,75 @@
+"""Cityscapes, fine annotations, as downloaded: 19 classes out of the official label ids."""
+
+from pathlib import Path
+from typing import Literal
+
+from datasetdm.formats.listing import read_captions, require, require_files
+from datasetdm.formats.semantic_png import label_table, semantic_split
+from datasetdm.formats.split import Entry, FileSplit
+from datasetdm.structures import IGNORE, Category
+
+CITYSCAPES_DOWNLOAD = (
+    "Get leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from https://www.cityscapes-dataset.com/downloads/ "
+    "and unpack both into one folder, or set `source.root` in params.yaml to where they lie."
+)
+
+#: The classes that are trained and evaluated, in the order of the official train ids, with their label ids.
+CITYSCAPES_CATEGORIES = tuple(
+    Category(id=number, name=name, supercategory=kind)
+    for number, name, kind in (
+        (7, "road", "flat"),
+        (8, "sidewalk", "flat"),
+        (11, "building", "construction"),
+        (12, "wall", "construction"),
+        (13, "fence", "construction"),
+        (17, "pole", "object"),
+        (19, "traffic light", "object"),
+        (20, "traffic sign", "object"),
+        (21, "vegetation", "nature"),
+        (22, "terrain", "nature"),
+        (23, "sky", "sky"),
+        (24, "person", "human"),
+        (25, "rider", "human"),
+        (26, "car", "vehicle"),
+        (27, "truck", "vehicle"),
+        (28, "bus", "vehicle"),
+        (31, "train", "vehicle"),
+        (32, "motorcycle", "vehicle"),
+        (33, "bicycle", "vehicle"),
+    )
+)
+NUM_IDS = 34  # 0-33; the licence plate's -1 is 255 in files
+LICENCE_PLATE = 255
+IMAGE_END, ANNOTATION_END = "_leftImg8bit.png", "_gtFine_labelIds.png"
+
+
+def open_cityscapes(root: Path, split: Literal["train", "val"]) -> FileSplit:
+    """Open a split of Cityscapes, or of anything in its layout.
+
+    Pairs `leftImg8bit/<split>/<city>/*_leftImg8bit.png` with `gtFine/<split>/<city>/*_gtFine_labelIds.png`. Label ids
+    outside the 19 classes become `IGNORE`; numbers that are no label ids are refused. At the root there may be
+    `captions.json`, `{file name: [captions]}`.
+
+    Raises:
+        DatasetDMError: what is missing and where to get it.
+    """
+    images, annotations = root / "leftImg8bit" / split, root / "gtFine" / split
+    require([root, images, annotations], CITYSCAPES_DOWNLOAD)
+    names = {_name(path, images, IMAGE_END) for path in images.glob(f"*/*{IMAGE_END}")}
+    names |= {_name(path, annotations, ANNOTATION_END) for path in annotations.glob(f"*/*{ANNOTATION_END}")}
+    captions = read_captions(root / "captions.json")
+    entries = [_entry(images, annotations, name, captions) for name in sorted(names)]
+    require_files(entries, images, CITYSCAPES_DOWNLOAD)
+    label_of = dict.fromkeys((*range(NUM_IDS), LICENCE_PLATE), IGNORE)
+    label_of |= {category.id: label for label, category in enumerate(CITYSCAPES_CATEGORIES)}
+    return semantic_split(images, CITYSCAPES_CATEGORIES, entries, label_table(label_of))
+
+
+def _name(path: Path, folder: Path, end: str) -> str:
+    """`<city>/<city>_<sequence>_<frame>`, which image and annotation have in common."""
+    return path.relative_to(folder).as_posix().removesuffix(end)
+
+
+def _entry(images: Path, annotations: Path, name: str, captions: dict[str, tuple[str, ...]]) -> Entry:
+    image, annotation = images / f"{name}{IMAGE_END}", annotations / f"{name}{ANNOTATION_END}"
+    return Entry(name=image.name, image=image, annotation=annotation, captions=captions.get(image.name, ()))

@@ -1,0 +1,90 @@
+"""DeepFashion-MultiModal, human parsing with 24 classes, as downloaded (Jiang et al., "Text2Human", 2022)."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.listing import IMAGE_SUFFIXES, find_image, read_captions, read_names, require, require_files
+from datasetdm.formats.paths import check_name
+from datasetdm.formats.semantic_png import BACKGROUND, label_table, semantic_split
+from datasetdm.formats.split import Entry, FileSplit
+from datasetdm.structures import Category
+
+DEEPFASHION_DOWNLOAD = (
+    "Get images.zip, segm.zip and captions.json from https://github.com/yumingj/DeepFashion-MultiModal and unpack "
+    "them into one folder with images/, segm/ and captions.json in it, or set `source.root` in params.yaml to where "
+    "they lie."
+)
+
+#: In the order of the indices.
+DEEPFASHION_NAMES = (
+    BACKGROUND,
+    *("top", "outer", "skirt", "dress", "pants", "leggings", "headwear", "eyeglass", "neckwear", "belt", "footwear"),
+    *("bag", "hair", "face", "skin", "ring", "wrist wearing", "socks", "gloves", "necklace", "rompers", "earrings"),
+    "tie",
+)
+ANNOTATION_END = "_segm"
+VAL_SHARE = 10  # one outfit in so many is held out where there are no lists
+
+
+def open_deepfashion(root: Path, split: Literal["train", "val"]) -> FileSplit:
+    """Open a split of DeepFashion-MultiModal, or of anything in its layout.
+
+    Reads `images/`, `segm/<name>_segm.png` (or `<name>.png`) and, where it is there, `captions.json`. The images of a
+    split are those in `train.txt` and `val.txt` at the root, names with or without suffix. The data set comes without
+    such lists; without them every image that has a parsing map is used, and a tenth of the outfits (all pictures of
+    an outfit share the number after `id_`), those with the smallest SHA-256 of their name, are the validation set.
+
+    Raises:
+        DatasetDMError: what is missing and where to get it; or lists and captions that cannot be used.
+    """
+    require([root, root / "images", root / "segm"], DEEPFASHION_DOWNLOAD)
+    list_file, stems = _stems(root, split)
+    captions = read_captions(root / "captions.json")
+    entries = [_entry(root, stem, captions) for stem in stems]
+    require_files(entries, list_file, DEEPFASHION_DOWNLOAD)
+    categories = tuple(Category(id=label, name=name) for label, name in enumerate(DEEPFASHION_NAMES))
+    return semantic_split(list_file, categories, entries, label_table({label: label for label in range(24)}))
+
+
+def _stems(root: Path, split: Literal["train", "val"]) -> tuple[Path, list[str]]:
+    """What lists the images, and their names without suffix."""
+    lists = {name: root / f"{name}.txt" for name in ("train", "val")}
+    present = [file for file in lists.values() if file.exists()]
+    if len(present) == 1:
+        raise DatasetDMError(
+            f"{present[0]} is there, but the other of train.txt and val.txt is not: write both lists, or remove it, "
+            "and a fixed tenth of the outfits is held out."
+        )
+    if present:
+        names = read_names(lists[split], "Write one image name per line.")
+        for name in names:
+            check_name(name, where=str(lists[split]))
+        return lists[split], [_without_suffix(name) for name in names]
+    stems = sorted(path.stem.removesuffix(ANNOTATION_END) for path in (root / "segm").glob("*.png"))
+    held_out = _held_out(stems)
+    return root / "segm", [stem for stem in stems if (_outfit(stem) in held_out) == (split == "val")]
+
+
+def _held_out(stems: list[str]) -> set[str]:
+    outfits = sorted({_outfit(stem) for stem in stems}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return set(outfits[: max(1, len(outfits) // VAL_SHARE)])
+
+
+def _outfit(stem: str) -> str:
+    """`MEN-Denim-id_00000080` of `MEN-Denim-id_00000080-01_7_additional`: its pictures stay on one side."""
+    match = re.match(r".*?id_\d+", stem)
+    return match[0] if match else stem
+
+
+def _without_suffix(name: str) -> str:
+    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _entry(root: Path, stem: str, captions: dict[str, tuple[str, ...]]) -> Entry:
+    image = find_image(root / "images", stem)
+    official, plain = root / "segm" / f"{stem}{ANNOTATION_END}.png", root / "segm" / f"{stem}.png"
+    annotation = plain if plain.is_file() and not official.is_file() else official
+    return Entry(name=image.name, image=image, annotation=annotation, captions=captions.get(image.name, ()))

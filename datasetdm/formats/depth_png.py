@@ -1,0 +1,79 @@
+"""Depth in 16-bit PNG: whole numbers of a data set's unit, 0 where nothing is known."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.images import read_map
+from datasetdm.formats.maps import MapCodec
+from datasetdm.structures import DepthMap
+
+MILLIMETRES = 1000.0  # units per metre of NYU Depth V2: up to 65.535 m
+KITTI_UNITS = 256.0  # units per metre of KITTI: up to 255.996 m
+LARGEST = 2**16 - 1
+
+
+def read_depth(path: Path, *, units_per_metre: float, farthest: float, unknown: Collection[int] = (0,)) -> DepthMap:
+    """A depth PNG as its sensor wrote it.
+
+    Args:
+        path: 16-bit PNG.
+        units_per_metre: what one metre is in the file.
+        farthest: metres that the sensor can reach; what lies beyond is no measurement and becomes unknown.
+        unknown: values that are no depth.
+
+    Raises:
+        DatasetDMError: missing, damaged, not 16-bit, without any depth, or more pixels beyond the sensor's reach than
+            within it, which tells of another unit or byte order.
+    """
+    units = read_map(path, bits=16)
+    metres = units.astype(np.float32) / np.float32(units_per_metre)
+    measured = ~np.isin(units, list(unknown))
+    known = measured & (metres <= farthest)
+    within, beyond = int(known.sum()), int((measured & ~known).sum())
+    if beyond > within:
+        raise DatasetDMError(
+            f"{path} is no depth map in units of 1/{units_per_metre:g} m: {beyond} of its pixels are farther away than "
+            f"{farthest:g} m, where the sensor sees nothing, and {within} are not. It was written in another unit or "
+            "byte order: put the original file in its place."
+        )
+    if not within:
+        raise DatasetDMError(f"{path} holds no depth at all: take the image out of the list, or fetch the file again.")
+    return DepthMap(depth=np.where(known, metres, np.float32(0)), valid_mask=known)
+
+
+def depth_codec(max_depth: float) -> MapCodec:
+    """The standard file for depths of up to `max_depth` metres: the finest unit that holds them without clipping.
+
+    Up to 65.535 m that is the millimetre, as in NYU Depth V2, and up to 255.996 m 1/256 m, as in KITTI. A known depth
+    comes back to within half a unit (a whole one below the first); what is farther away than the file can hold lies
+    beyond `max_depth`, where nothing is learnt or evaluated, and is written as unknown.
+
+    Raises:
+        DatasetDMError: no unit reaches that far.
+    """
+    for units_per_metre in (MILLIMETRES, KITTI_UNITS):
+        if max_depth * units_per_metre <= LARGEST:
+            return _codec(units_per_metre)
+    raise DatasetDMError(
+        f"`task.max_depth` {max_depth:g} in params.yaml is more than a 16-bit depth PNG holds: set it to at most "
+        f"{LARGEST / KITTI_UNITS:.1f} metres."
+    )
+
+
+def _codec(units_per_metre: float) -> MapCodec:
+    def encode(target: DepthMap) -> np.ndarray:
+        depth, known = target.depth.astype(np.float64), target.valid_mask
+        if not (np.isfinite(depth[known]).all() and (depth[known] > 0).all()):
+            raise ValueError("a known depth has to be a number above 0")
+        units = np.rint(np.where(known, depth, 0) * units_per_metre)
+        # Nearer than half a unit is still known, and 0 would say that it is not.
+        units = np.where(known, np.maximum(units, 1), 0)
+        return np.where(units <= LARGEST, units, 0).astype(np.uint16)
+
+    def decode(values: np.ndarray) -> DepthMap:
+        return DepthMap(depth=values.astype(np.float32) / np.float32(units_per_metre), valid_mask=values > 0)
+
+    return MapCodec(encode=encode, decode=decode, bits=16)

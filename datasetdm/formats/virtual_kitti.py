@@ -1,0 +1,60 @@
+"""Virtual KITTI 2 (Cabon et al., arXiv 2001.10773): five streets of KITTI, rendered in ten variations each.
+
+`Scene01/clone/frames/rgb/Camera_0/rgb_00001.jpg` and `Scene01/clone/frames/depth/Camera_0/depth_00001.png` (16-bit
+centimetres): the archives of images and of depth, unpacked into one folder. There are no lists.
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.depth_lists import Pair, entries_of, split_by_place
+from datasetdm.formats.depth_png import read_depth
+from datasetdm.formats.kitti import STREET
+from datasetdm.formats.listing import read_captions
+from datasetdm.formats.split import FileSplit
+
+CENTIMETRES = 100.0  # units per metre
+FARTHEST = 655.35  # metres; all that the file can say, as a renderer sees to any distance
+SKY = 65_535
+IMAGES = "Scene*/*/frames/rgb/Camera_0/rgb_*.jpg"
+
+
+def open_virtual_kitti(root: Path, split: Literal["train", "val"]) -> FileSplit:
+    """Open a split of the left camera's images; depth is read when a sample is asked for.
+
+    The scenes, with all their variations, are divided by `depth_lists.split_by_place`: of the five, Scene02 is held
+    out. The sky is unknown. The one category is that of KITTI; captions come from `captions.json` where it is there.
+
+    Raises:
+        DatasetDMError: no images, or images without their depth map.
+    """
+    paths = sorted(path.relative_to(root) for path in root.glob(IMAGES))
+    if not paths:
+        raise DatasetDMError(
+            f"The data set is incomplete: {root} holds no {IMAGES}. Unpack the archives vkitti_2.0.3_rgb.tar and "
+            "vkitti_2.0.3_depth.tar there, or correct `source.root` in params.yaml."
+        )
+    everything = [Pair(image=path.as_posix(), depth=_depth_of(path), place=path.parts[0]) for path in paths]
+    pairs = split_by_place(root, everything, split)
+    return FileSplit(
+        root,
+        [STREET],
+        entries_of(root, pairs, root, root, _name, read_captions(root / "captions.json")),
+        read_target=lambda entry: read_depth(
+            entry.annotation, units_per_metre=CENTIMETRES, farthest=FARTHEST, unknown=(0, SKY)
+        ),
+        labels_of=lambda _: (0,),
+    )
+
+
+def _depth_of(image: Path) -> str:
+    scene, variation = image.parts[:2]
+    number = image.stem.removeprefix("rgb_")
+    return f"{scene}/{variation}/frames/depth/Camera_0/depth_{number}.png"
+
+
+def _name(image: str) -> str:
+    """`Scene01_clone_rgb_00001.jpg`: scene, variation and frame."""
+    scene, variation, *_, frame = PurePosixPath(image).parts
+    return f"{scene}_{variation}_{frame}"

@@ -1,0 +1,89 @@
+"""All benchmarks in one table, in the shape of the paper's: numbers of images, arms side by side, the paper's beside."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from datasetdm.reports.comparison import METRICS, figure_text
+from datasetdm.reports.paper import PAPER
+
+ARMS = ("real", "synthetic", "both", "oracle")
+ABSENT = "-"
+
+
+def leaderboard(comparisons: Mapping[str, Mapping[str, Any]], benchmarks: Sequence[str]) -> dict[str, Any]:
+    """The content of `leaderboard.json`.
+
+    Args:
+        comparisons: benchmark -> the content of its `metrics.json`.
+        benchmarks: all benchmarks of the settings, in their order; those without a comparison are listed as missing.
+    """
+    rows = [
+        _row(comparisons[name], metric)
+        for name in benchmarks
+        if name in comparisons
+        for metric in comparisons[name]["headline"]
+    ]
+    return {"rows": rows, "missing": [name for name in benchmarks if name not in comparisons]}
+
+
+def _row(comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    paper = PAPER.get(comparison["benchmark"])
+    return {
+        "benchmark": comparison["benchmark"],
+        "task": comparison["task"],
+        "world": comparison["world"],
+        "metric": metric,
+        "higher_is_better": METRICS[metric].higher_is_better,
+        "num_real": comparison["num_real"],
+        "num_synthetic": comparison["num_synthetic"],
+        "arms": {arm: figures[metric] for arm, figures in comparison["arms"].items() if metric in figures},
+        "baseline": comparison.get("baseline", {}).get(metric),
+        "paper": {"setting": paper.setting, "arms": paper.arms} if paper and paper.metric == metric else None,
+    }
+
+
+def leaderboard_table(content: Mapping[str, Any]) -> str:
+    """The leaderboard as Markdown."""
+    header = ["benchmark", "# real", "# synthetic", "metric", *ARMS, "baseline", "paper: real / synthetic / both"]
+    lines = ["| " + " | ".join(header) + " |", "|---|---:|---:|---|" + "---:|" * (len(ARMS) + 1) + "---|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in leaderboard_cells(content)]
+    if content["missing"]:
+        lines += ["", "Not run yet: " + ", ".join(content["missing"]) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def leaderboard_cells(content: Mapping[str, Any]) -> list[list[str]]:
+    """The texts of every row of the table."""
+    return [
+        [
+            row["benchmark"],
+            str(row["num_real"]),
+            str(row["num_synthetic"]),
+            f"{METRICS[row['metric']].title} ({'higher' if row['higher_is_better'] else 'lower'} is better)",
+            *[figure_text(row["metric"], row["arms"].get(arm)) for arm in ARMS],
+            ABSENT if row["baseline"] is None else METRICS[row["metric"]].text(row["baseline"]),
+            _paper_text(row),
+        ]
+        for row in content["rows"]
+    ]
+
+
+def _paper_text(row: Mapping[str, Any]) -> str:
+    if row["paper"] is None:
+        return ABSENT
+    metric, arms = METRICS[row["metric"]], row["paper"]["arms"]
+    figures = [metric.text(arms[arm]) if arm in arms else ABSENT for arm in ("real", "synthetic", "both")]
+    return f"{' / '.join(figures)} ({row['paper']['setting']})"
+
+
+def render_leaderboard(content: Mapping[str, Any]) -> str:
+    """The leaderboard as a page that opens from disk and asks nothing of the network."""
+    environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
+    return environment.get_template("leaderboard.html").render(
+        arms=ARMS,
+        rows=leaderboard_cells(content),
+        missing=content["missing"],
+        embedded=any(row["world"] == "miniworld" for row in content["rows"]),
+    )

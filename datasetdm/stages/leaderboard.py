@@ -1,0 +1,41 @@
+"""The leaderboard: the comparisons of all benchmarks in one table.
+
+A view of what `compare` has published, made anew in a second; no stage of DVC, which versions what it is made of.
+"""
+
+import json
+from pathlib import Path
+
+from datasetdm.config import Params
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import write_json, write_text
+from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
+from datasetdm.stages.paths import Paths, reports_folder
+from datasetdm.structures import StageResult
+
+
+def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
+    """Write `leaderboard.json`, `.md` and `.html` beside the reports.
+
+    Raises:
+        DatasetDMError: no benchmark has been compared yet.
+    """
+    folder = reports_folder(study=study)
+    files = {name: Paths(folder.parent, name).reports / "metrics.json" for name in params.benchmarks}
+    comparisons = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    if not comparisons:
+        raise DatasetDMError(
+            f"There is no comparison under {folder} yet: run a benchmark first, such as `python -m datasetdm run "
+            f"{next(iter(params.benchmarks))}`, or all of them with `make demo-all`."
+        )
+    content = leaderboard(comparisons, list(params.benchmarks))
+    table = leaderboard_table(content)
+    write_json(folder / "leaderboard.json", content)
+    write_text(folder / "leaderboard.md", table)
+    write_text(folder / "leaderboard.html", render_leaderboard(content))
+    return StageResult(metrics={"benchmarks": float(len(comparisons))}, tables={"Leaderboard": table})
+
+
+def leaderboard_file(*, study: bool = False) -> Path:
+    """The Markdown table that `make_leaderboard` writes."""
+    return reports_folder(study=study) / "leaderboard.md"

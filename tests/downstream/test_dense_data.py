@@ -1,0 +1,144 @@
+"""Views for training: picture and annotation stay together, and a view depends on nothing but seed and number."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasetdm.diffusion.pretrain_resnet import MEAN
+from datasetdm.downstream import Labelled
+from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, random_view, resized
+from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
+from datasetdm.errors import DatasetDMError
+from datasetdm.structures import IGNORE, Category, DepthMap, Sample, SemanticMap
+from datasetdm.tasks.depth import DepthTask
+from datasetdm.tasks.semantic import SemanticTask
+
+CATEGORIES = tuple(Category(id=10 + number, name=name) for number, name in enumerate(("floor", "box", "ball")))
+
+
+def quadrants(height: int, width: int) -> np.ndarray:
+    """Labels 0 to 3 in the four quarters."""
+    rows, columns = np.arange(height)[:, None] >= height // 2, np.arange(width) >= width // 2
+    return (2 * rows + columns).astype(np.uint8)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(20, 90), st.integers(20, 90), st.integers(0, 10_000))
+def test_picture_and_annotation_of_a_view_show_the_same_place(height: int, width: int, seed: int) -> None:
+    labels = quadrants(height, width)
+    brightness = np.array([0, 60, 190, 255], dtype=np.uint8)  # around the mean colour, which stands for nothing
+    task = SemanticTask([*CATEGORIES, Category(id=20, name="wall")])
+    sample = Sample(
+        name="a.png",
+        image=np.repeat(brightness[labels][..., None], 3, axis=2),
+        caption="",
+        target=SemanticMap.of(labels),
+    )
+    image, annotation, zoom = random_view(task, sample, 64, (0.5, 2.0), np.random.default_rng(seed))
+    assert image.shape == (64, 64, 3) and annotation.labels.shape == (64, 64)
+    assert 0.5 <= zoom <= 2.0
+    grey = image.mean(axis=2)
+    # Colours change a little, their order does not; edges between areas are blurred by up to a pixel.
+    areas = [grey[annotation.labels == label] for label in range(4)]
+    assert all(np.ptp(np.percentile(area, (20, 80))) < 25 for area in areas if len(area) > 60)
+    medians = [np.median(area) for area in areas if len(area) > 60]
+    assert medians == sorted(medians)
+
+
+def test_what_lies_outside_the_image_is_not_learnt() -> None:
+    task = SemanticTask(CATEGORIES)
+    sample = Sample(
+        name="a.png",
+        image=np.full((40, 40, 3), 255, dtype=np.uint8),
+        caption="",
+        target=SemanticMap.of(np.ones((40, 40))),
+    )
+    image, annotation, _ = random_view(task, sample, 64, (0.5, 0.5), np.random.default_rng(0))
+    inside = annotation.labels != IGNORE
+    assert inside.sum() == 32 * 32
+    assert image[inside].mean() - image[~inside].mean() > 60
+    wide = Sample(name="b.png", image=sample.image[:10], caption="", target=SemanticMap.of(np.ones((10, 40))))
+    _, annotation, _ = random_view(task, wide, 64, (1.0, 1.0), np.random.default_rng(0))
+    assert (annotation.labels != IGNORE).sum() == 16 * 64
+
+
+def test_the_colour_outside_becomes_about_zero_for_the_network(tmp_path: Path) -> None:
+    task = DepthTask(CATEGORIES)
+    depth = DepthMap(depth=np.full((32, 32), 2.0, np.float32), valid_mask=np.ones((32, 32), dtype=bool))
+    image = np.broadcast_to(np.round(MEAN).astype(np.uint8), (32, 32, 3))
+    task.save(tmp_path, "train", [Sample(name="a.png", image=image, caption="", target=depth)])
+    views = make_views(task, DepthReadout(0.1, 10.0, 5.0), [Labelled(folder=tmp_path, subset="train")])
+    for view in views:
+        assert view["images"].shape == (3, 64, 64) and view["targets"].shape == (64, 64)
+        assert view["images"].abs().mean() < 0.5
+        known = view["targets"][view["targets"] > 0]
+        assert len(known) and known.min() == known.max()
+        assert 1.0 <= known[0] <= 4.0
+
+
+def make_views(
+    task: SemanticTask | DepthTask, readout: SemanticReadout | DepthReadout, sources: list[Labelled], seed: int = 0
+) -> TrainingViews:
+    return TrainingViews(sources, task=task, readout=readout, image_size=60, num_views=40, seed=seed)
+
+
+def write_labelled(folder: Path, num_images: int, label: int) -> Labelled:
+    rng = np.random.default_rng(label)
+    samples = [
+        Sample(
+            name=f"{number}.png",
+            image=rng.integers(0, 256, (30, 40, 3), dtype=np.uint8),
+            caption="",
+            target=SemanticMap.of(np.full((30, 40), label)),
+        )
+        for number in range(num_images)
+    ]
+    SemanticTask(CATEGORIES).save(folder, "train", samples)
+    return Labelled(folder=folder, subset="train", weight=1.0 + 2.0 * label)
+
+
+def test_views_mix_the_sources_by_weight_and_are_repeatable(tmp_path: Path) -> None:
+    task, readout = SemanticTask(CATEGORIES), SemanticReadout(3)
+    sources = [write_labelled(tmp_path / str(label), 3 + label, label) for label in (0, 1)]
+    empty = write_labelled(tmp_path / "empty", 0, 2)
+    views = make_views(task, readout, [sources[0], empty, sources[1]])
+    assert len(views) == 40
+    shown = [int(view["targets"].min()) for view in views]
+    assert set(shown) == {0, 1}
+    assert 0.6 < np.mean(shown) < 0.9
+    again, other = make_views(task, readout, [*sources]), make_views(task, readout, [*sources], seed=1)
+    assert all(torch.equal(views[number]["images"], again[number]["images"]) for number in (7, 3, 39))
+    assert not all(torch.equal(views[number]["images"], other[number]["images"]) for number in (7, 3, 39))
+    first_of_a_source = [number for number in range(40) if shown[number] == 0][:3]
+    assert len({views.order[number] for number in first_of_a_source}) == 3
+
+
+def test_no_image_to_train_on_is_a_clear_error(tmp_path: Path) -> None:
+    empty = write_labelled(tmp_path, 0, 2)
+    with pytest.raises(DatasetDMError, match=r"no image to train on: .*train\.json holds none"):
+        make_views(SemanticTask(CATEGORIES), SemanticReadout(3), [empty])
+
+
+def test_other_categories_are_refused(tmp_path: Path) -> None:
+    source = write_labelled(tmp_path, 2, 1)
+    with pytest.raises(DatasetDMError, match="has other categories than this benchmark"):
+        make_views(SemanticTask(CATEGORIES[:2]), SemanticReadout(2), [source])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 600))
+def test_an_image_fits_its_longer_side(height: int, width: int, side: int) -> None:
+    size = fitting_size((height, width), side)
+    assert max(size) == side and min(size) >= 1
+    assert abs(size[0] - side * height / max(height, width)) <= 0.5 or size[0] == 1
+    assert padded(side) % 32 == 0 and 0 <= padded(side) - side < 32
+
+
+def test_shrinking_averages() -> None:
+    stripes = np.tile(np.array([0, 0, 0, 200], dtype=np.uint8), (40, 10))[..., None].repeat(3, axis=2)
+    assert np.all(np.abs(resized(stripes, (10, 10)).astype(int) - 50) <= 1)
+    assert resized(stripes, (40, 40)) is stripes
