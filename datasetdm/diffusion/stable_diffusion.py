@@ -168,10 +168,7 @@ class StableDiffusionBackbone(Backbone):
         prompt = f"a photo of a {word}"
         (weights,) = word_token_weights(self.tokenizer, [prompt], [word])[0]
         if not word.strip() or not weights.any():
-            raise DatasetDMError(
-                f"'{word}' cannot be asked for by name: the tokenizer finds no word in it, or it is longer than the "
-                f"{self.tokenizer.model_max_length} tokens that the text encoder reads."
-            )
+            raise DatasetDMError(f"'{word}' cannot be asked for by name: the tokenizer finds no word in it.")
         return weights @ self._embed([prompt])[0].float().cpu()
 
     @property

@@ -1,11 +1,6 @@
 """Semantic maps and depth with transformers: train a network on an arm's images, load it back, predict."""
 
-import contextlib
-import csv
-import logging
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -16,34 +11,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
-from transformers import (
-    AutoConfig,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import AutoConfig, set_seed
 
 from datasetdm import config
 from datasetdm.diffusion.pretrain_resnet import MEAN, normalise
 from datasetdm.downstream import Labelled, evaluate
 from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, resized
 from datasetdm.downstream.dense_models import MODELS, READOUTS, Readout, SegmentationNetwork, build_network
+from datasetdm.downstream.trainer import choose_device, run_training
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, replacing, write_json
 from datasetdm.tasks.base import Task
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 PREDICTION_BATCH = 16
-WARMUP = 0.05  # of the iterations
-WEIGHT_DECAY = 0.05
-MAX_GRADIENT_NORM = 5.0
 FITTING_VIEWS = 64  # from which a readout learns what is typical
-
-log = logging.getLogger(__name__)
 
 
 class DensePredictor:
@@ -83,7 +65,7 @@ class DensePredictor:
             raise DatasetDMError(
                 f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {remedy}"
             ) from None
-        return cls(network, readout, image_size=image_size, device=_device(device))
+        return cls(network, readout, image_size=image_size, device=choose_device(device))
 
     @torch.no_grad()
     def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
@@ -149,7 +131,7 @@ def train(
     Raises:
         DatasetDMError: unknown model, unusable weights or annotations, a batch of one, a loss without bounds.
     """
-    where = _device(device)
+    where = choose_device(device)
     if settings.batch_size < 2:
         raise DatasetDMError(
             "params.yaml: downstream.batch_size is 1, but batch normalisation needs at least two images. Raise it."
@@ -168,8 +150,7 @@ def train(
     first_targets = [views[number]["targets"] for number in range(min(FITTING_VIEWS, len(views)))]
     readout = readout.fitted(torch.stack(first_targets))
     dev_samples = task.load(dev.folder, dev.subset)
-    curve = LossCurve(settings.iterations)
-    _run(LearningNetwork(network, readout), views, curve, settings, seed, where)
+    curve = run_training(LearningNetwork(network, readout), views, settings, seed=seed, device=where)
     predictor = DensePredictor(network, readout, image_size=settings.image_size, device=where)
     metrics = evaluate(predictor, task, dev_samples)
     description = {
@@ -199,116 +180,3 @@ class LearningNetwork(nn.Module):
     def forward(self, images: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """The `loss` of normalised images B x 3 x H x W."""
         return {"loss": self.network.loss(images, targets, self.readout.loss)}
-
-
-class LossCurve(TrainerCallback):
-    """Notes the mean loss of every fiftieth of the training.
-
-    Attributes:
-        rows: iteration, learning rate and loss.
-    """
-
-    def __init__(self, iterations: int):
-        self.every = max(1, iterations // 50)
-        self.rows: list[dict[str, float]] = []
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **others: Any) -> TrainerControl:
-        """Have the loss logged now, or not."""
-        control.should_log = state.global_step % self.every == 0 or state.global_step == state.max_steps
-        return control
-
-    def on_log(
-        self,
-        args: Any,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **others: Any,
-    ) -> None:
-        """Take in the mean loss since the last time."""
-        if logs is None or "loss" not in logs:
-            return
-        loss = float(logs["loss"])
-        if not np.isfinite(loss):
-            raise DatasetDMError(
-                f"The network's loss is {loss} after {state.global_step} iterations. Lower downstream.learning_rate."
-            )
-        self.rows.append({"iteration": state.global_step, "learning_rate": float(logs["learning_rate"]), "loss": loss})
-        if len(self.rows) % 10 == 0:
-            log.info("iteration %d of %d: loss %.3f", state.global_step, state.max_steps, loss)
-
-    def save(self, file: Path) -> None:
-        """Write the rows as CSV."""
-        with file.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
-
-
-class OneDevice(TrainingArguments):
-    """Arguments of a training on one device: the Trainer itself would spread a batch over all GPUs that it sees."""
-
-    @property
-    def n_gpu(self) -> int:
-        """One GPU or none."""
-        return min(1, super().n_gpu)
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU, or the current GPU."""
-        return torch.device(super().device.type)
-
-
-def _run(
-    model: LearningNetwork,
-    views: TrainingViews,
-    curve: LossCurve,
-    settings: config.Downstream,
-    seed: int,
-    device: torch.device,
-) -> None:
-    """The training itself: AdamW, a short linear warm-up, then a cosine down to zero."""
-    with tempfile.TemporaryDirectory() as workspace:
-        arguments = OneDevice(
-            output_dir=workspace,
-            seed=seed,
-            use_cpu=device.type == "cpu",
-            max_steps=settings.iterations,
-            per_device_train_batch_size=settings.batch_size,
-            train_sampling_strategy="sequential",  # the views have their order
-            optim="adamw_torch",
-            learning_rate=settings.learning_rate,
-            weight_decay=WEIGHT_DECAY,
-            max_grad_norm=MAX_GRADIENT_NORM,
-            lr_scheduler_type="cosine",
-            warmup_steps=max(1, round(WARMUP * settings.iterations)),
-            # Preparing a batch is a small part of an iteration on the CPU; a GPU would wait for it.
-            dataloader_num_workers=0 if device.type == "cpu" else min(8, os.cpu_count() or 1),
-            dataloader_pin_memory=device.type != "cpu",
-            remove_unused_columns=False,
-            logging_strategy="no",  # the curve decides
-            logging_nan_inf_filter=False,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
-        trainer = Trainer(model=model, args=arguments, train_dataset=views, callbacks=[curve])
-        trainer.remove_callback(PrinterCallback)
-        with _current(device):
-            trainer.train()
-
-
-@contextlib.contextmanager
-def _current(device: torch.device) -> Iterator[None]:
-    """`device` as the current GPU, where it is one."""
-    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-        yield
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DatasetDMError(f"backbone.device is {name}, but torch sees no GPU here. Set it to cpu or auto.")
-    return torch.device(name)

@@ -100,6 +100,10 @@ def table(metrics: Mapping[str, Any]) -> str:
         cells = [figure_text(name, figures.get(name)) for name in shown]
         seeds = max(len(figure["seeds"]) for figure in figures.values())
         lines.append(f"| {arm} | " + " | ".join(cells) + f" | {seeds} |")
+    baseline = metrics.get("baseline")
+    if baseline:
+        cells = [METRICS[name].text(baseline[name]) if name in baseline else "-" for name in shown]
+        lines.append("| (trivial baseline) | " + " | ".join(cells) + " | - |")
     return "\n".join(lines) + "\n"
 
 

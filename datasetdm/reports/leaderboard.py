@@ -1,4 +1,4 @@
-"""All benchmarks in one table, in the shape of the paper's: numbers of images, arms side by side, the paper's beside."""
+"""All benchmarks in one table, in the shape of the paper's: numbers of images, arms side by side."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

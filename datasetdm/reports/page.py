@@ -28,6 +28,7 @@ def render_page(
         names=names,
         titles={name: METRICS[name].title for name in names},
         text=figure_text,
+        baseline=lambda name: METRICS[name].text(metrics["baseline"][name]) if name in metrics["baseline"] else "-",
         plot=_inline(plot),
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,

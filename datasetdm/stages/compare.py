@@ -1,9 +1,12 @@
 """Stage `compare`: all arms and seeds on the test set; the only reader of the test labels."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from datasetdm.downstream import DOWNSTREAM, evaluate
@@ -19,6 +22,7 @@ from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import digest, make_unit
 from datasetdm.structures import StageResult
+from datasetdm.tasks.base import Guess
 
 NUM_SHOWN = 12
 
@@ -87,6 +91,25 @@ def _evaluate(context: Context, folder: Path) -> dict[str, float]:
     return evaluate(model, task, task.load(context.paths.real, "test"))
 
 
+@dataclass(frozen=True)
+class _Trivial:
+    """A task's baseline as a model."""
+
+    guess: Guess
+
+    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+        """The same guess for all images of a size."""
+        told = hints or [None] * len(images)
+        return [self.guess(image.shape[:2], hint) for image, hint in zip(images, told, strict=True)]
+
+
+def _baseline(context: Context) -> dict[str, float]:
+    """The figures of the trivial model of the first seed's labelled images; none where it finds nothing."""
+    task, real = context.task(), context.paths.real
+    guess = task.baseline(sample.target for sample in task.load(real, f"few_shot_{context.seeds[0]}"))
+    return {} if guess is None else evaluate(_Trivial(guess), task, task.load(real, "test"))
+
+
 def _metrics(context: Context) -> dict[str, Any]:
     per_seed: dict[str, dict[int, dict[str, float]]] = {arm: {} for arm in context.settings.downstream.arms}
     for key in train_downstream.keys(context):
@@ -105,6 +128,7 @@ def _metrics(context: Context) -> dict[str, Any]:
         "num_spliced": settings.augmentation.num_images,
         "num_oracle": settings.ingest.num_oracle,
         "arms": summarize(per_seed),
+        "baseline": _baseline(context),
     }
 
 

@@ -4,7 +4,7 @@ The shared loops (`training.py`, `synthesis.py`, `augmentation.py`) know this in
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -15,6 +15,8 @@ import torch
 from datasetdm import config
 from datasetdm.decoder.open_vocabulary import Vocabulary
 from datasetdm.structures import Category, Prediction, Sample
+
+Guess = Callable[[tuple[int, int], Any], Any]
 
 
 class Evaluator(Protocol):
@@ -159,6 +161,13 @@ class Task(ABC):
     @abstractmethod
     def evaluator(self, size: tuple[int, int]) -> Evaluator:
         """A fresh evaluator for images of about (height, width); area ranges scale with it."""
+
+    def baseline(self, targets: Iterable[Any]) -> Guess | None:
+        """The trivial model that a trained one has to beat, made of the labelled images' annotations alone.
+
+        It is a function of an image's (height, width) and hint; None where the trivial answer is to find nothing.
+        """
+        return None
 
     @abstractmethod
     def draw(self, image: np.ndarray, target: Any) -> np.ndarray:

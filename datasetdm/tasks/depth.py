@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from datasetdm import config
 from datasetdm.decoder.depth_loss import log_depth, scale_invariant_loss
 from datasetdm.errors import DatasetDMError
-from datasetdm.evaluation.depth import DepthEvaluator, counted_mask
+from datasetdm.evaluation.depth import DepthEvaluator, RowPrior, counted_mask
 from datasetdm.formats.depth_png import depth_codec
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.structures import Category, DepthMap, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.tasks.base import Acceptance, Guess, Task
 from datasetdm.tasks.drawing import enlarge
 
 FLAT = 1e-3  # a map whose farthest and nearest pixel differ by less than this share has seen nothing
@@ -169,6 +169,11 @@ class DepthTask(Task):
     def evaluator(self, size: tuple[int, int]) -> DepthEvaluator:
         """Absolute relative error and the rest of the field's measures, within the bounds and the crop."""
         return DepthEvaluator(min_depth=self.min_depth, max_depth=self.max_depth, crop=self.settings.crop)
+
+    def baseline(self, targets: Iterable[DepthMap]) -> Guess:
+        """The mean depth of each image row."""
+        prior = RowPrior(min_depth=self.min_depth, max_depth=self.max_depth).fit(targets)
+        return lambda size, hint: prior.predict(size)
 
     def draw(self, image: np.ndarray, target: DepthMap) -> np.ndarray:
         """The image and its depth side by side, near in warm and far in cold colours, unknown in black."""

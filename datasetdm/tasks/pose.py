@@ -11,7 +11,7 @@ import torch
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
-from datasetdm.evaluation.keypoints import CocoKeypointEvaluator
+from datasetdm.evaluation.keypoints import CocoKeypointEvaluator, MeanPose
 from datasetdm.formats.coco_keypoints import (
     FLIP_PAIRS,
     KEYPOINTS,
@@ -21,7 +21,7 @@ from datasetdm.formats.coco_keypoints import (
     save_coco_keypoints,
 )
 from datasetdm.structures import Category, Instances, Persons, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.tasks.base import Acceptance, Guess, Task
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.tasks.pose_drawing import draw_persons
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
@@ -203,6 +203,11 @@ class PoseTask(Task):
     def evaluator(self, size: tuple[int, int]) -> CocoKeypointEvaluator:
         """COCO's keypoint AP."""
         return CocoKeypointEvaluator(size)
+
+    def baseline(self, targets: Iterable[Persons]) -> Guess:
+        """The mean pose, stretched into each box."""
+        mean = MeanPose.fit(targets)
+        return lambda size, boxes: mean.predict(boxes)
 
     def draw(self, image: np.ndarray, target: Persons) -> np.ndarray:
         """Skeletons over light masks, on an enlarged picture where the image is small."""

@@ -14,11 +14,11 @@ from datasetdm import config
 from datasetdm.decoder.open_vocabulary import Vocabulary, pair_questions
 from datasetdm.decoder.set_loss import SetLoss
 from datasetdm.errors import DatasetDMError
-from datasetdm.evaluation.semantic import SemanticEvaluator
+from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.formats.semantic_png import BACKGROUND, SEMANTIC_PNG
 from datasetdm.structures import IGNORE, Category, Prediction, Sample, SemanticMap
-from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.tasks.base import Acceptance, Guess, Task
 from datasetdm.tasks.drawing import draw_labels
 from datasetdm.tasks.instance import rule_out
 
@@ -235,6 +235,11 @@ class SemanticTask(Task):
     def evaluator(self, size: tuple[int, int]) -> SemanticEvaluator:
         """Mean IoU, with figures of their own for unseen and tail categories."""
         return SemanticEvaluator([category.name for category in self.categories], self.unseen, self.tail)
+
+    def baseline(self, targets: Iterable[SemanticMap]) -> Guess:
+        """At each place the category that is there most often."""
+        majority = MajorityMap.fit(targets)
+        return lambda size, hint: majority.predict(size)
 
     def draw(self, image: np.ndarray, target: SemanticMap) -> np.ndarray:
         """Coloured areas with their names; the background is left as it is, ignored pixels are darker."""

@@ -1,15 +1,23 @@
 """Loading, drawing and reading features, on a tiny pipeline of real components."""
 
+import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from datasetdm import config
+from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
 from datasetdm.diffusion import Backbone, load_backbone
 from datasetdm.diffusion.stable_diffusion import make_scheduler
 from datasetdm.errors import DatasetDMError
+from datasetdm.reading import load_decoder, predict_images
+from datasetdm.structures import Category, Sample, SemanticMap
+from datasetdm.tasks.semantic import SemanticTask
+from datasetdm.training import train_decoder
 
 PROMPTS = ["two dogs on the grass", "a traffic light", "a red car"]
 
@@ -152,3 +160,89 @@ def test_samplers_that_cannot_work_are_refused(zero_snr_scheduler) -> None:
         make_scheduler("pndm", zero_snr_scheduler)
     with pytest.raises(DatasetDMError, match="unknown"):
         make_scheduler("euler", zero_snr_scheduler)
+
+
+# --- class names
+
+
+def test_a_name_is_the_mean_of_its_own_tokens_in_the_plain_prompt(backbone: Backbone) -> None:
+    words = ["dog", "traffic light", "Car"]
+    embeddings = backbone.embed_words(words)
+    assert embeddings.shape == (3, backbone.text_encoder.config.hidden_size)
+    assert embeddings.dtype == torch.float32 and embeddings.device.type == "cpu"
+    for word, embedding in zip(words, embeddings, strict=True):
+        tokens = backbone.tokenizer(f"a photo of a {word}", return_tensors="pt").input_ids
+        with torch.no_grad():
+            states = backbone.text_encoder(tokens)[0][0]
+        own = states[5 : 5 + len(word.split())]  # after the start token and "a photo of a"
+        torch.testing.assert_close(embedding, own.mean(dim=0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(backbone.embed_words(words[::-1]), embeddings.flip(0))
+    torch.testing.assert_close(backbone.embed_words(["dog", "hot dog"])[0], embeddings[0])  # not lost in the longer one
+    assert (embeddings[0] - embeddings[2]).abs().max() > 1e-3
+    assert backbone.embed_words([]).shape == (0, embeddings.shape[1])
+
+
+def test_names_that_cannot_be_told_apart_or_read_are_reported(
+    backbone: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    backbone.embed_words(["dog", "zebra"])
+    assert "zebra" in caplog.text and "dog" not in caplog.text
+    for word in ("", " "):
+        with pytest.raises(DatasetDMError, match="asked for by name"):
+            backbone.embed_words([word])
+
+
+def test_a_backbone_without_a_text_encoder_says_so(backbone: Backbone) -> None:
+    with pytest.raises(DatasetDMError, match=r"no text encoder.*task\.unseen"):
+        Backbone.embed_words(backbone, ["dog"])
+
+
+def test_an_open_vocabulary_decoder_is_trained_and_comes_back(backbone: Backbone, tmp_path: Path) -> None:
+    """Its file holds the names, so that reading it takes no backbone; and it can be asked for other names."""
+    names = ("background", "dog", "car", "traffic light")
+    task = SemanticTask(
+        [Category(id=number, name=name) for number, name in enumerate(names)],
+        config.SemanticAnnotation(unseen=("traffic light",)),
+    )
+    rng = np.random.default_rng(0)
+    samples = [
+        Sample(
+            name=f"{number}.png",
+            image=rng.integers(0, 256, (32, 32, 3), dtype=np.uint8),
+            caption="a photo of a dog and a traffic light",
+            target=task.shown(SemanticMap.of(np.repeat(np.arange(4, dtype=np.uint8), 8)[None].repeat(32, axis=0))),
+        )
+        for number in range(2)
+    ]
+    settings = config.Decoder(
+        hidden_dim=16, num_queries=3, num_layers=1, num_heads=2, feedforward_dim=16, views_per_image=2, iterations=2,
+        batch_size=2, evaluate_every=1,
+    )  # fmt: skip
+    metrics = train_decoder(backbone, task, samples, samples, settings, seed=0, out=tmp_path, progress=lambda _: None)
+    assert math.isfinite(metrics["loss"]) and 0 <= metrics["miou"] <= 1
+    decoder, loaded_task, _ = load_decoder(tmp_path)
+    assert isinstance(decoder, OpenVocabularyDecoder) and loaded_task.vocabulary == task.vocabulary
+    torch.testing.assert_close(decoder.embeddings, backbone.embed_words(names[1:]))
+    images = [sample.image for sample in samples]
+    prompts = [sample.caption for sample in samples]
+    first, second = (
+        predict_images(backbone, load_decoder(tmp_path, source)[0], task, images, prompts, settings)
+        for source in (None, backbone)
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.target.labels, other.target.labels)
+        np.testing.assert_array_equal(one.target.certainty, other.target.certainty)
+
+    people = SemanticTask(
+        [Category(id=0, name="background"), Category(id=1, name="person")],
+        config.SemanticAnnotation(unseen=("person",)),
+    )
+    asked = decoder.with_words(people.vocabulary, backbone.embed_words(["person"]))
+    (found,) = predict_images(backbone, asked, people, images[:1], ["a photo of a person"], settings)
+    assert set(np.unique(found.target.labels)) <= {0, 1}
+
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["embeddings"]
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(DatasetDMError, match=r"does not fit.*embeddings of the class names"):
+        load_decoder(tmp_path)

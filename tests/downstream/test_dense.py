@@ -23,7 +23,9 @@ TASKS: dict[str, Task] = {
     "semantic": SemanticTask(CATEGORIES),
     "depth": DepthTask(CATEGORIES, config.DepthAnnotation(min_depth=0.1, max_depth=8.0)),
 }
-IMPROVES = {"semantic": ("miou", 0.5, 1.0), "depth": ("abs_rel", 0.0, 0.4)}
+ITERATIONS = {"semantic": 25, "depth": 40}
+# The floor alone has an IoU of 0.3; the best constant depth is 0.5 off.
+LEARNT = {"semantic": ("miou", 0.45, 1.0), "depth": ("abs_rel", 0.0, 0.4)}
 
 
 def draw_scene(rng: np.random.Generator, task_name: str, number: int, size: int = 64) -> Sample:
@@ -84,7 +86,7 @@ def trained(
     """One training of each task: its name, folder and metrics."""
     name: str = request.param
     out = tmp_path_factory.mktemp(name) / "real" / "0"
-    return name, out, run(name, scenes[name], out, iterations=40, batch_size=4)
+    return name, out, run(name, scenes[name], out, iterations=ITERATIONS[name], batch_size=4)
 
 
 def pixels(annotation: SemanticMap | DepthMap) -> np.ndarray:
@@ -111,12 +113,12 @@ def test_it_learns(trained: tuple[str, Path, dict[str, float]]) -> None:
     name, out, metrics = trained
     rows = list(csv.DictReader((out / "curves.csv").open()))
     assert list(rows[0]) == ["iteration", "learning_rate", "loss"]
-    assert [int(row["iteration"]) for row in rows] == list(range(1, 41))
+    assert [int(row["iteration"]) for row in rows] == list(range(1, ITERATIONS[name] + 1))
     losses = [float(row["loss"]) for row in rows]
-    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
     rates = [float(row["learning_rate"]) for row in rows]
-    assert rates[0] < rates[2] == pytest.approx(2e-3, rel=1e-2) and rates[-1] < 1e-4
-    metric, low, high = IMPROVES[name]
+    assert rates[0] < max(rates[:3]) == pytest.approx(2e-3) and rates[-1] < 1e-4
+    metric, low, high = LEARNT[name]
     assert low <= metrics[metric] <= high
 
 

@@ -78,10 +78,11 @@ def test_every_model_has_the_size_that_its_name_promises(name: str) -> None:
     assert list(network.model.get_submodule(MODELS[name].backbone).parameters())
 
 
-@pytest.mark.parametrize(("name", "task_name"), [(name, task) for name, spec in MODELS.items() for task in spec.tasks])
-def test_every_model_takes_a_step(name: str, task_name: str) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_a_step(name: str) -> None:
     torch.manual_seed(0)
-    spec, readout = MODELS[name], READOUTS[task_name]
+    spec, task_name = MODELS[name], MODELS[name].tasks[-1]
+    readout = READOUTS[task_name]
     network = spec.network(shallow(spec.architecture(readout.channels))).train()
     images = torch.randn(2, 3, 64, 64)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
