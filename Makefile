@@ -1,4 +1,4 @@
-# make demo | test | ui | study | setup | lint | lock | clean; `make` alone explains them.
+# make demo | demo-all | test | ui | study | setup | lint | lock | clean; `make` alone explains them.
 
 BENCHMARK ?= coco
 DAGSTER_PORT ?= 3000
@@ -14,10 +14,11 @@ export CUDA TORCH_INDEX_URL
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui study lock clean
+.PHONY: help setup demo demo-all test lint ui study lock clean
 
 help:
 	@echo "make demo     set everything up, run the chain on the embedded world, print the table"
+	@echo "make demo-all the same for every benchmark of params.yaml, resumable; prints the leaderboard"
 	@echo "make test     set everything up, run linters and tests"
 	@echo "make ui       Dagster (port $(DAGSTER_PORT)) and MLflow (port $(MLFLOW_PORT)) on 127.0.0.1; DAGSTER_PORT=, MLFLOW_PORT="
 	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK)"
@@ -37,6 +38,13 @@ demo: setup
 	@echo "report         data/reports/$(BENCHMARK)/index.html"
 	@echo "synthetic set  data/synthetic/$(BENCHMARK)/"
 	@echo "asset graph, runs, models: make ui"
+
+demo-all: setup
+	PYTHONWARNINGS=ignore dagster asset materialize --select '*leaderboard' -m orchestration.definitions
+	@python -m datasetdm leaderboard
+	@echo
+	@echo "leaderboard    data/reports/leaderboard.html"
+	@echo "reports        data/reports/<benchmark>/index.html"
 
 test: lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest

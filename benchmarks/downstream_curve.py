@@ -9,6 +9,7 @@ time at hand is the setting to choose. CPU time is that of the process and hardl
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from datasetdm import config
@@ -35,7 +36,8 @@ def main() -> None:
         )
         task = InstanceTask(open_native_coco(folder / "world", "train").categories)
         for split in ("train", "val"):
-            task.save(folder / "set", split, open_native_coco(folder / "world", split))
+            samples = open_native_coco(folder / "world", split)
+            task.save(folder / "set", split, (replace(one, name=f"{one.image_id}.png") for one in samples))
         print(
             "| model | iterations | batch | learning rate | minutes | CPU minutes | mask AP | AP50 |",
             flush=True,

@@ -96,6 +96,14 @@ class Source(Section):
     )
 
 
+class DataSource(Source):
+    """The real data of a benchmark, and where the decoder's labelled images come from if not from there."""
+
+    decoder: Source | None = Field(
+        default=None, description="The decoder's labelled images, such as Virtual KITTI's dense depth for KITTI"
+    )
+
+
 class Ingest(Section):
     """Which images are taken. few-shot, dev and oracle come out of the training set, test is the validation set."""
 
@@ -183,7 +191,7 @@ class Augmentation(Section):
 class Downstream(Section):
     """The ordinary model that is trained on each arm."""
 
-    model: str = Field(description="A name of datasetdm.downstream.detection.MODELS")
+    model: str = Field(description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models")
     pretrained: str | None = Field(default=None, description="Folder with the backbone's weights; None: from scratch")
     arms: tuple[Arm, ...] = ("real", "synthetic", "both", "oracle")
     image_size: PositiveInt
@@ -199,7 +207,7 @@ class Benchmark(Section):
 
     task: TaskSettings = Field(description="`instance`, or a block with a `name` and what the task leaves open")
     seeds: tuple[int, ...] = Field(min_length=1, description="Labelled subset and initialisation")
-    source: Source
+    source: DataSource
     ingest: Ingest
     decoder: Decoder
     prompts: Prompts

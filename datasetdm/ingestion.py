@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class _Subset:
 
 
 def ingest(
-    source: config.Source,
+    source: config.DataSource,
     settings: config.Ingest,
     task_settings: config.TaskSettings,
     seeds: Sequence[int],
@@ -57,7 +57,8 @@ def ingest(
     by seed), else "a photo of a ..., a ...".
 
     Args:
-        source: where the real data lie; the miniworld is rendered there first where it stands in for them.
+        source: where the real data lie; the miniworld is rendered there first where it stands in for them. With
+            `source.decoder`, sets `decoder_<seed>` of as many images come from there.
         settings: how many images of each set.
         task_settings: what is annotated.
         seeds: one few-shot set each.
@@ -69,16 +70,15 @@ def ingest(
     Raises:
         DatasetDMError: no or broken data, fewer images than asked for, images that cannot be read.
     """
-    if source.miniworld:
-        render_miniworld(source.root, source.format, source.miniworld)
-    open_split = NATIVE_FORMATS[source.format]
-    train, val = open_split(source.root, "train"), open_split(source.root, "val")
+    train, val = _open(source, "train"), _open(source, "val")
     if train.categories != val.categories:
         raise DatasetDMError(
             f"{train.annotation_file} and {val.annotation_file} list different categories: they do not belong together."
         )
     task = build_task(task_settings, train.categories)
     subsets = _draw_subsets(train, val, settings, task, seeds, source.root)
+    if source.decoder:
+        subsets |= _decoder_subsets(_open(source.decoder, "train"), settings, task, seeds)
     figures = {name: _write_subset(task, subset, out, name) for name, subset in subsets.items()}
     write_json(out / "categories.json", [asdict(category) for category in train.categories])
     write_json(out / "ingest.json", figures)
@@ -89,6 +89,12 @@ def ingest(
         "fewest_few_shot_objects": min(min(counts) for counts in few_shot),
         "rejected_annotations": sum(len(figure["rejected"]) for figure in figures.values()),
     }
+
+
+def _open(source: config.Source, split: Literal["train", "val"]) -> Split:
+    if source.miniworld:
+        render_miniworld(source.root, source.format, source.miniworld)
+    return NATIVE_FORMATS[source.format](source.root, split)
 
 
 def select(split: Split, count: int, *, seed: int, exclude: Collection[int] = ()) -> list[int]:
@@ -248,6 +254,19 @@ def _draw_subsets(
         subsets["oracle"] = _Subset(train, sorted(oracle), 0, whole=True)
     test = sorted(np.random.default_rng(0).permutation(len(val))[:num_test].tolist())
     return subsets | {"test": _Subset(val, test, 0, whole=True)}
+
+
+def _decoder_subsets(split: Split, settings: config.Ingest, task: Task, seeds: Sequence[int]) -> dict[str, _Subset]:
+    """Sets for the decoder alone, out of another data set with the same annotation."""
+    if task.words and split.categories != task.categories:
+        raise DatasetDMError(
+            f"{split.annotation_file} (`source.decoder`) has other categories than the benchmark's own data: the decoder "
+            "has to be trained on those that it is to find."
+        )
+    return {
+        f"decoder_{seed}": _Subset(split, _few_shot(split, settings, task, seed, ()), seed, whole=False)
+        for seed in seeds
+    }
 
 
 def _few_shot(train: Split, settings: config.Ingest, task: Task, seed: int, exclude: Collection[int]) -> list[int]:

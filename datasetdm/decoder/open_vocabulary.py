@@ -6,11 +6,13 @@ which a text encoder's vector of a name never heard does not.
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+from torch.nn import functional as F
 
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder, mask_size
@@ -19,7 +21,6 @@ from datasetdm.structures import DiffusionFeatures, FeatureLevel
 
 NAMED_PER_IMAGE = 3  # classes of its prompt that an image is asked for in one training step, at the most,
 ASKED_PER_IMAGE = 4  # and all classes that it is asked for: the others are drawn from those that the prompt lacks
-UNHEARD_SHARE = 0.25  # of the questions about a word with attention are put under a name that is none
 ROWS_AT_ONCE = 32  # questions in one pass of evaluation, which bounds the memory
 
 
@@ -67,6 +68,7 @@ class OpenVocabularyDecoder(PDecoder):
             dense_channels=0,
             text_dim=embeddings.shape[1],
         )
+        self._heed_attention()
         self.num_queries, self.only_named = settings.num_queries, settings.category_from_prompt
         self.embeddings: torch.Tensor
         self.register_buffer("embeddings", torch.empty(0))
@@ -96,15 +98,26 @@ class OpenVocabularyDecoder(PDecoder):
         """
         named = self._named(features)
         images, entries = self._some(named) if self.training else self._all(named)
-        labels = self._labels[entries]
-        asked = {"images": images, "labels": labels, "batch_size": len(named)}
+        asked = {"images": images, "labels": self._labels[entries], "batch_size": len(named)}
         if self.training:
-            return asked | self._ask(features, images, labels, self._spoken(entries, named[images, labels]))
+            return asked | self._ask(features, images, entries)
         answers = [self._nothing(features)]
         for part in torch.arange(len(images)).split(ROWS_AT_ONCE):
             if len(part):
-                answers.append(self._ask(features, images[part], labels[part], self._spoken(entries[part])))
+                answers.append(self._ask(features, images[part], entries[part]))
         return asked | {name: torch.cat([answer[name] for answer in answers]) for name in answers[0]}
+
+    @torch.no_grad()
+    def _heed_attention(self) -> None:
+        """Let the one channel of attention start with the weight of all others together.
+
+        Drawn like any of the hundreds beside it, it is hardly noticed for thousands of steps, and it is all that tells
+        one question from the next.
+        """
+        for source, fusion in zip(self.pixel_decoder.inputs, self.pixel_decoder.fusions, strict=True):
+            weight = fusion.join.weight
+            if source.has_attention:
+                weight[:, -1] *= math.sqrt(weight.shape[1] - 1)
 
     def _learn(self, vocabulary: Vocabulary, embeddings: torch.Tensor) -> None:
         if embeddings.shape != (len(vocabulary.words), embeddings.shape[-1]):
@@ -144,35 +157,16 @@ class OpenVocabularyDecoder(PDecoder):
         images, entries = wanted.nonzero(as_tuple=True)
         return images, entries
 
-    def _spoken(self, entries: torch.Tensor, named: torch.Tensor | None = None) -> torch.Tensor:
-        """The names of R questions, R x D; in training some of those with attention are invented.
-
-        An invented name is a random vector with the mean and spread of the seen ones, so that the decoder meets names
-        that it cannot know and learns to go by the attention then.
-        """
-        spoken = self.embeddings[entries.to(self.embeddings.device)]
-        if named is None:
-            return spoken
-        seen = self.embeddings[self._seen.to(self.embeddings.device)]
-        noise = torch.randn(spoken.shape).to(spoken)
-        invented = named & (torch.rand(len(named)) < UNHEARD_SHARE)
-        strange = seen.mean(dim=0) + seen.std(dim=0, correction=0) * noise
-        return torch.where(invented[:, None].to(spoken.device), strange, spoken)
-
-    def _ask(
-        self, features: DiffusionFeatures, images: torch.Tensor, labels: torch.Tensor, names: torch.Tensor
-    ) -> dict[str, Any]:
+    def _ask(self, features: DiffusionFeatures, images: torch.Tensor, entries: torch.Tensor) -> dict[str, Any]:
         """One pass for R questions: the images' maps, and of their attention that of the one word."""
-        outputs = self._read(
-            DiffusionFeatures(
-                maps={stride: values[images.to(values.device)] for stride, values in features.maps.items()},
-                attention={
-                    stride: values[images.to(values.device), labels.to(values.device)][:, None]
-                    for stride, values in features.attention.items()
-                },
-            ),
-            names,
+        device = self.embeddings.device
+        labels = self._labels[entries].to(device)
+        images, entries = images.to(device), entries.to(device)
+        asked = DiffusionFeatures(
+            maps={stride: values[images] for stride, values in features.maps.items()},
+            attention={stride: values[images, labels][:, None] for stride, values in features.attention.items()},
         )
+        outputs = self._read(asked, self.embeddings[entries])
         if not self.training:
             del outputs["aux_outputs"]
         return outputs
@@ -211,3 +205,17 @@ def pair_questions(
         for layer in (outputs, *outputs["aux_outputs"])
     ]
     return {**layers[0], "aux_outputs": layers[1:]}, truths
+
+
+def presence_loss(answers: Mapping[str, Any], truths: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
+    """Binary cross entropy of whether any query claims the class, a mean over the questions summed over the layers.
+
+    Args:
+        answers: of `pair_questions`; the surest query speaks for all.
+        truths: of `pair_questions`.
+    """
+    logits = torch.stack([layer["pred_logits"] for layer in (answers, *answers["aux_outputs"])])
+    claims = (logits[..., 0] - logits[..., 1]).amax(dim=-1)  # layers x questions
+    present = torch.tensor([float(len(truth["labels"]) > 0) for truth in truths]).to(claims)
+    losses = F.binary_cross_entropy_with_logits(claims, present.expand_as(claims), reduction="none")
+    return losses.mean(dim=1).sum()

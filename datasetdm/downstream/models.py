@@ -56,6 +56,35 @@ def _adapt_light_mask_rcnn(model: ModelConfig, num_classes: int, settings: confi
     model["test_cfg"]["rpn"].update(nms_pre=500, max_per_img=200)
 
 
+def _adapt_solov2(model: ModelConfig, num_classes: int, settings: config.Downstream) -> None:
+    """Grids and object sizes made for 800 pixels, brought to the size of the image."""
+    head, shrink = model["mask_head"], settings.image_size / 800
+    head["num_classes"] = num_classes
+    head["scale_ranges"] = [[round(side * shrink) or 1 for side in sides] for sides in head["scale_ranges"]]
+    head["num_grids"] = [24, 20, 16, 12, 8]
+    model["neck"]["out_channels"] = head["in_channels"] = head["feat_channels"] = 128
+    head["mask_feature_head"].update(feat_channels=64, out_channels=64)
+    model["test_cfg"]["score_thr"] = settings.score_threshold
+
+
+def _adapt_condinst(model: ModelConfig, num_classes: int, settings: config.Downstream) -> None:
+    """ResNet-18, half the width, and one level finer: in a small image the objects are small too."""
+    model["backbone"]["depth"] = 18
+    model["neck"].update(in_channels=[64, 128, 256, 512], out_channels=128, start_level=0)
+    shrink = settings.image_size / 1000
+    borders = [-1, *(round(side * shrink) for side in (128, 256, 512, 1024)), 10**8]
+    model["bbox_head"].update(
+        num_classes=num_classes,
+        in_channels=128,
+        feat_channels=128,
+        stacked_convs=2,
+        strides=[4, 8, 16, 32, 64],
+        regress_ranges=list(zip(borders[:-1], borders[1:], strict=True)),
+    )
+    model["mask_head"]["mask_feature_head"].update(in_channels=128, feat_channels=64, num_stacked_convs=2, mask_stride=4)
+    model["test_cfg"]["score_thr"] = settings.score_threshold
+
+
 def _adapt_mask2former(model: ModelConfig, num_classes: int, settings: config.Downstream) -> None:
     for head in ("panoptic_head", "panoptic_fusion_head"):
         model[head].update(num_things_classes=num_classes, num_stuff_classes=0)
@@ -74,6 +103,8 @@ def _adapt_swin_b(model: ModelConfig, num_classes: int, settings: config.Downstr
 MODELS: dict[str, ModelSpec] = {
     "mask-rcnn_r18": ModelSpec("mask_rcnn/mask-rcnn_r18_fpn_8xb8-amp-lsj-200e_coco", _adapt_light_mask_rcnn),
     "mask-rcnn_r50": ModelSpec("mask_rcnn/mask-rcnn_r50_fpn_1x_coco", _adapt_mask_rcnn),
+    "solov2_r18": ModelSpec("solov2/solov2-light_r18_fpn_ms-3x_coco", _adapt_solov2),
+    "condinst_r18": ModelSpec("condinst/condinst_r50_fpn_ms-poly-90k_coco_instance", _adapt_condinst),
     "mask2former_r50": ModelSpec("mask2former/mask2former_r50_8xb2-lsj-50e_coco", _adapt_mask2former),
     "mask2former_swin-b": ModelSpec("mask2former/mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco", _adapt_swin_b),
 }

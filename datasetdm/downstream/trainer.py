@@ -80,7 +80,7 @@ class OneDevice(TrainingArguments):
     @property
     def device(self) -> torch.device:
         """The CPU, or the current GPU."""
-        return super().device if self.use_cpu else torch.device("cuda", torch.cuda.current_device())
+        return torch.device(super().device.type)  # the parent sets up more than it returns
 
 
 def run_training(
@@ -107,7 +107,7 @@ def run_training(
             max_steps=settings.iterations,
             per_device_train_batch_size=settings.batch_size,
             train_sampling_strategy="sequential",  # the views have their order
-            optim="adamw_torch",
+            optim="adamw_torch_fused",
             learning_rate=settings.learning_rate,
             weight_decay=WEIGHT_DECAY,
             max_grad_norm=MAX_GRADIENT_NORM,

@@ -268,5 +268,6 @@ def _keypoints(
         x, y = u * size / side, v * size / side
         shown = label >> PART_BITS == instance and limb_of(label) in joint.parts
         shown = shown and instances[int(y), int(x)] == instance
-        rows.append((x, y, 2.0 if shown else 1.0))
+        # Whole numbers are the centres of pixels, as in COCO; u and v count from the border.
+        rows.append((max(x - 0.5, 0.0), max(y - 0.5, 0.0), 2.0 if shown else 1.0))
     return rows

@@ -14,7 +14,8 @@ def subsets(context: Context) -> list[str]:
     """The names of the annotation files that ingestion writes."""
     few_shot = [f"few_shot_{seed}" for seed in context.seeds]
     oracle = ["oracle"] if context.settings.ingest.num_oracle else []
-    return [*few_shot, "dev", *oracle, "test"]
+    decoder = [f"decoder_{seed}" for seed in context.seeds] if context.settings.source.decoder else []
+    return [*few_shot, *decoder, "dev", *oracle, "test"]
 
 
 def finish(context: Context) -> StageResult:

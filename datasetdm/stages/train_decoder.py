@@ -14,9 +14,14 @@ from datasetdm.structures import StageResult
 from datasetdm.training import train_decoder
 
 
+def _subset(context: Context, seed: int) -> str:
+    """The labelled images that the decoder of a seed learns from."""
+    return f"decoder_{seed}" if context.settings.source.decoder else f"few_shot_{seed}"
+
+
 def _unit(context: Context, seed: int) -> Path:
     real = context.paths.real
-    few_shot, dev = (real / "annotations" / f"{name}.json" for name in (f"few_shot_{seed}", "dev"))
+    few_shot, dev = (real / "annotations" / f"{name}.json" for name in (_subset(context, seed), "dev"))
     if not (few_shot.exists() and dev.exists()):
         raise missing(context, few_shot, "ingest")
     fingerprint = digest(
@@ -39,7 +44,7 @@ def run_unit(context: Context, key: str) -> None:
         train_decoder(
             context.backbone(),
             task,
-            task.load(context.paths.real, f"few_shot_{seed}"),
+            task.load(context.paths.real, _subset(context, seed)),
             task.load(context.paths.real, "dev"),
             context.settings.decoder,
             seed=seed,

@@ -55,6 +55,27 @@ def test_wrong_value_is_named(tmp_path: Path) -> None:
         load_params(file)
 
 
+def test_a_task_is_a_name_or_a_block() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert params.benchmark("coco").task.name == "instance"
+    assert params.benchmark("nyu").task.model_dump() == {
+        "name": "depth",
+        "min_depth": 0.1,
+        "max_depth": 10.0,
+        "crop": "none",
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [("painting", r"benchmarks\.coco\.task.*'instance'"), ({"name": "depth", "unseen": ["dog"]}, r"task\.depth\.unseen")],
+)
+def test_an_unknown_task_or_one_with_settings_of_another_is_named(tmp_path: Path, task: object, says: str) -> None:
+    file = edited(tmp_path, lambda content: content["benchmarks"]["coco"].update(task=task))
+    with pytest.raises(DatasetDMError, match=says):
+        load_params(file)
+
+
 def test_oracle_arm_needs_oracle_images(tmp_path: Path) -> None:
     file = edited(tmp_path, lambda content: content["benchmarks"]["coco"]["ingest"].pop("num_oracle"))
     with pytest.raises(DatasetDMError, match="num_oracle"):

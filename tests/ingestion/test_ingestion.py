@@ -15,14 +15,14 @@ from PIL import Image
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import load_coco, open_native_coco
-from datasetdm.ingestion import check_no_leak, ingest, render_miniworld, select
+from datasetdm.ingestion import check_no_leak, ingest, render_miniworld, select, select_long_tail
 
 REAL = Path(__file__).parents[3] / "shared" / "realdata" / "COCO2017"
 
 
 def _ingest(root: Path, out: Path, seeds: tuple[int, ...] = (0,), **counts: Any) -> dict[str, int | float]:
     settings = config.Ingest.model_validate({"num_real": 8, "num_dev": 6, "num_oracle": 10, **counts})
-    return ingest(config.Source(format="coco", root=root), settings, config.InstanceAnnotation(), seeds, out)
+    return ingest(config.DataSource(format="coco", root=root), settings, config.InstanceAnnotation(), seeds, out)
 
 
 def _ids(out: Path, subset: str) -> tuple[int, ...]:
@@ -130,6 +130,30 @@ def test_a_rare_category_is_found(native: Callable) -> None:
         assert 3 in {label for index in select(split, 4, seed=seed) for label in split.labels_of(index)}
 
 
+def test_a_long_tail_is_kept(native: Callable) -> None:
+    split = open_native_coco(native(60), "train")
+    chosen = select_long_tail(split, 12, rare=[2], rare_images=2, seed=0)
+    assert len(chosen) == 12 and sum(2 in split.labels_of(index) for index in chosen) == 2
+    assert chosen == select_long_tail(split, 12, rare=[2], rare_images=2, seed=0)
+    assert chosen != select_long_tail(split, 12, rare=[2], rare_images=2, seed=1)
+    with pytest.raises(DatasetDMError, match=r"too few images of 'cup' for `ingest\.tail_images` 50"):
+        select_long_tail(split, 55, rare=[2], rare_images=50, seed=0)
+
+
+def test_the_decoder_may_learn_from_another_data_set(native: Callable, tmp_path: Path) -> None:
+    root = native()
+    elsewhere = config.Source(
+        format="coco", root=tmp_path / "other", miniworld=config.Miniworld(num_train=12, num_val=4, image_size=64)
+    )
+    source = config.DataSource(format="coco", root=root, decoder=elsewhere)
+    settings = config.Ingest(num_real=4, num_dev=3)
+    with pytest.raises(DatasetDMError, match=r"`source\.decoder`.*other categories"):
+        ingest(source, settings, config.InstanceAnnotation(), (0,), tmp_path / "out")
+    source = config.DataSource(format="coco", root=root, decoder=config.Source(format="coco", root=root))
+    ingest(source, settings, config.InstanceAnnotation(), (0, 1), tmp_path / "out")
+    assert len(_ids(tmp_path / "out", "decoder_0")) == len(_ids(tmp_path / "out", "decoder_1")) == 4
+
+
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
@@ -196,7 +220,7 @@ def test_leaks_are_found_by_name(native: Callable, tmp_path: Path) -> None:
 
 def test_miniworld_is_rendered_once_and_ingested(tmp_path: Path) -> None:
     root, out = tmp_path / "raw" / "coco", tmp_path / "out"
-    source = config.Source(format="coco", root=root, miniworld=config.Miniworld(num_train=12, num_val=4, image_size=64))
+    source = config.DataSource(format="coco", root=root, miniworld=config.Miniworld(num_train=12, num_val=4, image_size=64))
     settings = config.Ingest(num_real=4, num_dev=3, num_oracle=5)
     metrics = ingest(source, settings, config.InstanceAnnotation(), (0,), out)
     assert metrics["few_shot_0_images"] == 4 and metrics["test_images"] == 4
