@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from torch.nn import functional as F
 
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder, mask_size
@@ -111,8 +110,8 @@ class OpenVocabularyDecoder(PDecoder):
     def _heed_attention(self) -> None:
         """Let the one channel of attention start with the weight of all others together.
 
-        Drawn like any of the hundreds beside it, it is hardly noticed for thousands of steps, and it is all that tells
-        one question from the next.
+        Drawn like any of the hundreds beside it, it is hardly noticed for a long time, and beside the name it is all
+        that tells one question from the next.
         """
         for source, fusion in zip(self.pixel_decoder.inputs, self.pixel_decoder.fusions, strict=True):
             weight = fusion.join.weight
@@ -205,17 +204,3 @@ def pair_questions(
         for layer in (outputs, *outputs["aux_outputs"])
     ]
     return {**layers[0], "aux_outputs": layers[1:]}, truths
-
-
-def presence_loss(answers: Mapping[str, Any], truths: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
-    """Binary cross entropy of whether any query claims the class, a mean over the questions summed over the layers.
-
-    Args:
-        answers: of `pair_questions`; the surest query speaks for all.
-        truths: of `pair_questions`.
-    """
-    logits = torch.stack([layer["pred_logits"] for layer in (answers, *answers["aux_outputs"])])
-    claims = (logits[..., 0] - logits[..., 1]).amax(dim=-1)  # layers x questions
-    present = torch.tensor([float(len(truth["labels"]) > 0) for truth in truths]).to(claims)
-    losses = F.binary_cross_entropy_with_logits(claims, present.expand_as(claims), reduction="none")
-    return losses.mean(dim=1).sum()

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from datasetdm import config
-from datasetdm.decoder.open_vocabulary import Vocabulary, pair_questions, presence_loss
+from datasetdm.decoder.open_vocabulary import Vocabulary, pair_questions
 from datasetdm.decoder.set_loss import SetLoss
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
@@ -171,18 +171,15 @@ class SemanticTask(Task):
     ) -> dict[str, torch.Tensor]:
         """`loss_ce`, `loss_mask` and `loss_dice` of the set loss with the paper's weights (2, 5, 5; no object 0.1).
 
-        With an open vocabulary the images are the questions that have an answer, and `loss_presence` is added: the
-        cross entropy of whether the class is there at all. In the set loss that question counts for little, one query
-        of many, and less where the answer is no.
+        With an open vocabulary the images are the questions that have an answer.
         """
         if not self.unseen:
             return self._criterion(outputs, targets)
         answers, truths = pair_questions(outputs, targets)
         if truths:
-            presence = presence_loss(answers, truths)
-            return {**self._criterion(answers, truths), "loss_presence": self._criterion.class_weight * presence}
+            return self._criterion(answers, truths)
         nothing = answers["pred_logits"].sum()
-        return dict.fromkeys(("loss_ce", "loss_mask", "loss_dice", "loss_presence"), nothing)
+        return dict.fromkeys(("loss_ce", "loss_mask", "loss_dice"), nothing)
 
     @torch.no_grad()
     def decode(

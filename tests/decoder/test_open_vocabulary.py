@@ -148,7 +148,15 @@ def test_a_closed_vocabulary_has_no_part_in_it() -> None:
     torch.manual_seed(0)
     plain = PDecoder(INFO, 1, SETTINGS, num_classes=1, uses_queries=True, dense_channels=0).state_dict()
     named = build().state_dict()
-    assert all(torch.equal(named[name], value) for name, value in plain.items())
+    heeded = {f"pixel_decoder.fusions.{level}.join.weight" for level in (0, 1)}
+    assert {name for name, value in plain.items() if not torch.equal(named[name], value)} == heeded
+
+
+def test_attention_starts_with_the_weight_of_all_other_inputs() -> None:
+    joins = [fusion.join.weight for fusion in build().pixel_decoder.fusions]
+    for join, heard in zip(joins, (True, True, False), strict=True):
+        share = (join[:, -1].square().sum() / join.square().sum()).item()
+        assert (0.35 < share < 0.65) is heard
 
 
 def test_both_the_name_and_its_attention_change_the_answer_and_other_words_do_not() -> None:

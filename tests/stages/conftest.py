@@ -37,6 +37,12 @@ TINY = {
     },
 }
 
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    """The tiny settings of a benchmark, all but task and source."""
+    return TINY
+
+
 Write = Callable[[dict[str, Any]], Path]
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from pycocotools.coco import COCO
 
 from datasetdm.__main__ import main
 from datasetdm.tracking import load_model
 
+ROOT = Path(__file__).parents[2]
 REALDATA = Path(__file__).parents[3] / "shared/realdata/COCO2017"
 MINIWORLD = {
     "format": "coco",
@@ -145,3 +147,39 @@ def test_an_unknown_category_in_the_prompts_is_named(project, capsys) -> None:
     error = capsys.readouterr().err
     assert "unicorn" in error and "coco.csv" in error
     assert not (folder / "data/synthetic/coco").exists()
+
+
+def test_benchmarks_with_the_same_prompts_share_the_drawn_images(project, edit):
+    folder = project(MINIWORLD)
+    block = yaml.safe_load((folder / "params.yaml").read_text())["benchmarks"]["coco"]
+    edit("benchmarks.again", {**block, "decoder": {**block["decoder"], "learning_rate": 0.001}})
+    drawn = []
+    for benchmark in ("coco", "again"):
+        assert main(["run", benchmark, "--until", "synthesize"]) == 0
+        files = (folder / "data/.work/draw").glob("*/latents.safetensors")
+        drawn.append({path: path.stat().st_mtime_ns for path in files})
+    assert len(drawn[0]) == 3 and drawn[0] == drawn[1]
+    assert len(list((folder / "data/.work/synthesize").glob("*/manifest.parquet"))) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("benchmark", ["voc", "voc_long_tail", "voc_zero_shot", "nyu", "coco_pose", "lvis"])
+def test_chain_of_every_task(project, edit, tiny, benchmark, capsys):
+    """The shipped benchmark with tiny numbers, down to the leaderboard."""
+    project(MINIWORLD)
+    shipped = yaml.safe_load((ROOT / "params.yaml").read_text())["benchmarks"][benchmark]
+    ingest = {**shipped["ingest"], "num_real": 12, "num_dev": 4, "num_oracle": 4}
+    if "tail_images" in ingest:
+        ingest["tail_images"] = 1
+    source = {**shipped["source"], "miniworld": {**shipped["source"]["miniworld"], "num_train": 80, "num_val": 6}}
+    model = {key: shipped["downstream"][key] for key in ("model", "learning_rate")}
+    downstream = {**tiny["downstream"], **model}
+    block = {**shipped, **tiny, "source": source, "ingest": ingest, "downstream": downstream}
+    edit("benchmarks", {benchmark: {**block, "prompts": {**shipped["prompts"], "num_prompts": 4}}})
+    assert main(["run", benchmark]) == 0
+    metrics = json.loads(Path(f"data/reports/{benchmark}/metrics.json").read_text())
+    assert list(metrics["arms"]) == ["real", "synthetic", "both", "oracle"]
+    assert all(metrics["headline"][0] in arm for arm in metrics["arms"].values())
+    capsys.readouterr()
+    assert main(["leaderboard"]) == 0
+    assert f"| {benchmark} |" in capsys.readouterr().out
