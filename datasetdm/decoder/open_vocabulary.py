@@ -15,6 +15,7 @@ import torch
 
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder, mask_size
+from datasetdm.decoder.pixel_decoder import FeatureInput, Fusion
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import DiffusionFeatures, FeatureLevel
 
@@ -114,9 +115,9 @@ class OpenVocabularyDecoder(PDecoder):
         that tells one question from the next.
         """
         for source, fusion in zip(self.pixel_decoder.inputs, self.pixel_decoder.fusions, strict=True):
-            weight = fusion.join.weight
+            assert isinstance(source, FeatureInput) and isinstance(fusion, Fusion)
             if source.has_attention:
-                weight[:, -1] *= math.sqrt(weight.shape[1] - 1)
+                fusion.join.weight[:, -1] *= math.sqrt(fusion.join.in_channels - 1)
 
     def _learn(self, vocabulary: Vocabulary, embeddings: torch.Tensor) -> None:
         if embeddings.shape != (len(vocabulary.words), embeddings.shape[-1]):

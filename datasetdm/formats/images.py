@@ -62,7 +62,7 @@ def read_map(path: Path, *, bits: int) -> np.ndarray:
         palette = colour_type == _PALETTE and bits == 8
         if not palette and (colour_type, depth) != (_GREY, bits):
             raise DatasetDMError(
-                f"{path} is no map of one number of {bits} bits per pixel (it has {depth} bits, PNG colour type "
+                f"{path} is no {bits}-bit map of one number per pixel (it has {depth} bits, PNG colour type "
                 f"{colour_type}): put the original annotation in its place."
             )
         with Image.open(io.BytesIO(data)) as image:
