@@ -260,8 +260,8 @@ def _decoder_subsets(split: Split, settings: config.Ingest, task: Task, seeds: S
     """Sets for the decoder alone, out of another data set with the same annotation."""
     if task.words and split.categories != task.categories:
         raise DatasetDMError(
-            f"{split.annotation_file} (`source.decoder`) has other categories than the benchmark's own data: the decoder "
-            "has to be trained on those that it is to find."
+            f"{split.annotation_file} (`source.decoder`) has other categories than the benchmark's own data: the "
+            "decoder has to be trained on those that it is to find."
         )
     return {
         f"decoder_{seed}": _Subset(split, _few_shot(split, settings, task, seed, ()), seed, whole=False)

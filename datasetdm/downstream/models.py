@@ -1,5 +1,6 @@
 """The detectors: configurations that mmdet ships, fitted to classes and image size."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +80,11 @@ def _adapt_condinst(model: ModelConfig, num_classes: int, settings: config.Downs
         feat_channels=128,
         stacked_convs=2,
         strides=[4, 8, 16, 32, 64],
-        regress_ranges=list(zip(borders[:-1], borders[1:], strict=True)),
+        regress_ranges=list(itertools.pairwise(borders)),
     )
-    model["mask_head"]["mask_feature_head"].update(in_channels=128, feat_channels=64, num_stacked_convs=2, mask_stride=4)
+    model["mask_head"]["mask_feature_head"].update(
+        in_channels=128, feat_channels=64, num_stacked_convs=2, mask_stride=4
+    )
     model["test_cfg"]["score_thr"] = settings.score_threshold
 
 

@@ -68,7 +68,10 @@ def test_a_task_is_a_name_or_a_block() -> None:
 
 @pytest.mark.parametrize(
     ("task", "says"),
-    [("painting", r"benchmarks\.coco\.task.*'instance'"), ({"name": "depth", "unseen": ["dog"]}, r"task\.depth\.unseen")],
+    [
+        ("painting", r"benchmarks\.coco\.task.*'instance'"),
+        ({"name": "depth", "unseen": ["dog"]}, r"task\.depth\.unseen"),
+    ],
 )
 def test_an_unknown_task_or_one_with_settings_of_another_is_named(tmp_path: Path, task: object, says: str) -> None:
     file = edited(tmp_path, lambda content: content["benchmarks"]["coco"].update(task=task))

@@ -220,7 +220,9 @@ def test_leaks_are_found_by_name(native: Callable, tmp_path: Path) -> None:
 
 def test_miniworld_is_rendered_once_and_ingested(tmp_path: Path) -> None:
     root, out = tmp_path / "raw" / "coco", tmp_path / "out"
-    source = config.DataSource(format="coco", root=root, miniworld=config.Miniworld(num_train=12, num_val=4, image_size=64))
+    source = config.DataSource(
+        format="coco", root=root, miniworld=config.Miniworld(num_train=12, num_val=4, image_size=64)
+    )
     settings = config.Ingest(num_real=4, num_dev=3, num_oracle=5)
     metrics = ingest(source, settings, config.InstanceAnnotation(), (0,), out)
     assert metrics["few_shot_0_images"] == 4 and metrics["test_images"] == 4

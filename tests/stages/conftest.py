@@ -37,6 +37,7 @@ TINY = {
     },
 }
 
+
 @pytest.fixture
 def tiny() -> dict[str, Any]:
     """The tiny settings of a benchmark, all but task and source."""
