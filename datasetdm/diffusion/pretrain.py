@@ -4,9 +4,7 @@ Renders images with captions, trains the autoencoder, then U-Net and text encode
 stage goes on from its last checkpoint. Labels take no part.
 """
 
-import argparse
 import sys
-from pathlib import Path
 
 import torch
 
@@ -14,9 +12,8 @@ from datasetdm.diffusion.autoencoder import train_autoencoder
 from datasetdm.diffusion.denoiser import Denoiser, Progress, train_denoiser
 from datasetdm.diffusion.export import export_pipeline
 from datasetdm.diffusion.pool import load_pool
-from datasetdm.diffusion.recipe import Recipe, load_recipe
+from datasetdm.diffusion.recipe import Recipe, run_recipe
 from datasetdm.diffusion.tokenizer import build_tokenizer
-from datasetdm.errors import DatasetDMError
 from datasetdm.miniworld.captions import vocabulary
 
 
@@ -41,19 +38,5 @@ def pretrain(recipe: Recipe) -> None:
     train_denoiser(recipe, pool, vae, tokenizer, export)
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--config", type=Path, required=True, help="params/pretrain_cpu.yaml or params/pretrain_gpu.yaml"
-    )
-    try:
-        pretrain(load_recipe(parser.parse_args().config))
-    except DatasetDMError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_recipe(pretrain, __doc__.split("\n\n")[0]))

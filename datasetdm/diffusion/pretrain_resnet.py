@@ -6,11 +6,9 @@ A ResNet-18 learns which categories the captions of an image name. It stands in 
 downstream models usually start, as they cannot be shipped.
 """
 
-import argparse
 import re
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +17,9 @@ from safetensors.torch import save_file
 
 from datasetdm.diffusion import progress
 from datasetdm.diffusion.pool import ImagePool, load_pool
-from datasetdm.diffusion.recipe import Recipe, load_recipe
+from datasetdm.diffusion.recipe import Recipe, run_recipe
 from datasetdm.diffusion.resnet import ResNet18
 from datasetdm.diffusion.words import word_forms
-from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing
 from datasetdm.miniworld.catalog import THINGS
 
@@ -136,19 +133,5 @@ Made by `python -m datasetdm.diffusion.pretrain_resnet`.
 """
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--config", type=Path, required=True, help="params/pretrain_cpu.yaml or params/pretrain_gpu.yaml"
-    )
-    try:
-        pretrain_resnet(load_recipe(parser.parse_args().config))
-    except DatasetDMError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_recipe(pretrain_resnet, __doc__.split("\n\n")[0]))

@@ -1,5 +1,8 @@
 """The settings of the embedded backbone's pretraining: one YAML file, read and validated here."""
 
+import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -109,6 +112,20 @@ class Recipe(Section):
     export_every: PositiveInt = Field(default=2000, description="U-Net steps between exports of the pipeline")
     tagger: Tagger
     remarks: str = Field(default="", description="What was seen in drawn images; goes into the model card")
+
+
+def run_recipe(run: Callable[[Recipe], None], description: str) -> int:
+    """The command line of a pretraining: `--config` names the file; returns the exit code."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--config", type=Path, required=True, help="params/pretrain_cpu.yaml or params/pretrain_gpu.yaml"
+    )
+    try:
+        run(load_recipe(parser.parse_args().config))
+    except DatasetDMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datasetdm.formats.coco_keypoints import KEYPOINTS
 from datasetdm.miniworld.background import Backdrop, paint_background
 from datasetdm.miniworld.catalog import THING_BY_NAME, THING_INDEX
 from datasetdm.miniworld.drawing import DRAWINGS
 from datasetdm.miniworld.drawing.brush import GLOWING, PART_BITS, Brush
-from datasetdm.miniworld.drawing.person import KEYPOINTS, Joint, body_parts, limb_of
+from datasetdm.miniworld.drawing.person import Joint, body_parts, limb_of
 from datasetdm.miniworld.layout import Scene, SceneObject
 
 _CANVAS = 256

@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from datasetdm import config
 from datasetdm.decoder.open_vocabulary import Vocabulary
+from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category, Prediction, Sample
 
 Guess = Callable[[tuple[int, int], Any], Any]
@@ -27,6 +28,35 @@ class Evaluator(Protocol):
 
     def compute(self) -> dict[str, float]:
         """The metrics over all images taken in; names as in `Task.primary_metric`."""
+
+
+class Categorised(Protocol):
+    """A loaded set that knows its categories."""
+
+    @property
+    def annotation_file(self) -> Path:
+        """Where it came from."""
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """In label order."""
+
+
+S = TypeVar("S", bound=Categorised)
+
+
+def with_categories(split: S, categories: Sequence[Category]) -> S:
+    """The split itself, whose categories have to be those of the benchmark.
+
+    Raises:
+        DatasetDMError: they are others, or have other names or ids.
+    """
+    if tuple(split.categories) != tuple(categories):
+        raise DatasetDMError(
+            f"{split.annotation_file} has other categories than this benchmark ({len(split.categories)} against "
+            f"{len(categories)}, or other names or ids): make it again from the same data set."
+        )
+    return split
 
 
 @dataclass(frozen=True, kw_only=True)

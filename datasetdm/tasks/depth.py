@@ -17,7 +17,7 @@ from datasetdm.evaluation.depth import DepthEvaluator, RowPrior, counted_mask
 from datasetdm.formats.depth_png import depth_codec
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.structures import Category, DepthMap, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Guess, Task
+from datasetdm.tasks.base import Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.drawing import enlarge
 
 FLAT = 1e-3  # a map whose farthest and nearest pixel differ by less than this share has seen nothing
@@ -60,13 +60,7 @@ class DepthTask(Task):
 
     def load(self, folder: Path, subset: str) -> MapSplit:
         """The samples of `<folder>/annotations/<subset>.json` with images in `images/` and depth in `maps/`."""
-        split = load_maps(folder, subset, self._codec)
-        if split.categories != self.categories:
-            raise DatasetDMError(
-                f"{split.annotation_file} has other categories than this benchmark ({len(split.categories)} against "
-                f"{len(self.categories)}, or other names or ids): make it again from the same data set."
-            )
-        return split
+        return with_categories(load_maps(folder, subset, self._codec), self.categories)
 
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """Write 16-bit PNG, in millimetres or, where `max_depth` is above 65.535 m, in metres x 256, with their list.

@@ -12,11 +12,10 @@ from torch.nn import functional as F
 
 from datasetdm import config
 from datasetdm.decoder.set_loss import SetLoss
-from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.coco import CocoMaskEvaluator
 from datasetdm.formats.coco import CocoSplit, load_coco, save_coco
 from datasetdm.structures import Category, Instances, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.tasks.base import Acceptance, Task, with_categories
 from datasetdm.tasks.drawing import draw_masks
 
 LOWEST_SCORE = 0.05  # what is less likely is no object to anyone and is not kept
@@ -38,14 +37,7 @@ class InstanceTask(Task):
 
     def load(self, folder: Path, subset: str) -> CocoSplit:
         """The samples of `<folder>/annotations/<subset>.json` with images in `<folder>/images/`."""
-        file = folder / "annotations" / f"{subset}.json"
-        split = load_coco(file, folder / "images")
-        if split.categories != self.categories:
-            raise DatasetDMError(
-                f"{file} has other categories than this benchmark ({len(split.categories)} against "
-                f"{len(self.categories)}, or other names or ids): make it again from the same data set."
-            )
-        return split
+        return with_categories(load_coco(folder / "annotations" / f"{subset}.json", folder / "images"), self.categories)
 
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """Write COCO JSON with run-length encoded masks, and the images that are not there yet."""

@@ -21,7 +21,7 @@ from datasetdm.formats.coco_keypoints import (
     save_coco_keypoints,
 )
 from datasetdm.structures import Category, Instances, Persons, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Guess, Task
+from datasetdm.tasks.base import Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.tasks.pose_drawing import draw_persons
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
@@ -71,14 +71,8 @@ class PoseTask(Task):
 
     def load(self, folder: Path, subset: str) -> CocoKeypointSplit:
         """The samples of `<folder>/annotations/<subset>.json` with images in `<folder>/images/`."""
-        file = folder / "annotations" / f"{subset}.json"
-        split = load_coco_keypoints(file, folder / "images")
-        if split.categories != self.categories:
-            raise DatasetDMError(
-                f"{file} has another category than this benchmark ({split.categories[0].name} against "
-                f"{self.categories[0].name}, or another id): make it again from the same data set."
-            )
-        return split
+        split = load_coco_keypoints(folder / "annotations" / f"{subset}.json", folder / "images")
+        return with_categories(split, self.categories)
 
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """Write COCO JSON with keypoints and run-length encoded masks, and the images that are not there yet."""

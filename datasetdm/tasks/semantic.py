@@ -18,7 +18,7 @@ from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.formats.semantic_png import BACKGROUND, SEMANTIC_PNG
 from datasetdm.structures import IGNORE, Category, Prediction, Sample, SemanticMap
-from datasetdm.tasks.base import Acceptance, Guess, Task
+from datasetdm.tasks.base import Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.drawing import draw_labels
 from datasetdm.tasks.instance import rule_out
 
@@ -97,13 +97,7 @@ class SemanticTask(Task):
 
     def load(self, folder: Path, subset: str) -> MapSplit:
         """The samples of `<folder>/annotations/<subset>.json`; images in `images/`, maps in `maps/`."""
-        split = load_maps(folder, subset, self._codec)
-        if split.categories != self.categories:
-            raise DatasetDMError(
-                f"{split.annotation_file} has other categories than this benchmark ({len(split.categories)} against "
-                f"{len(self.categories)}, or other names or ids): make it again from the same data set."
-            )
-        return split
+        return with_categories(load_maps(folder, subset, self._codec), self.categories)
 
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """Write 8-bit index PNGs (255 = ignore), and the images that are not there yet; certainty is not kept."""

@@ -12,19 +12,6 @@ from datasetdm.miniworld.palette import Colour, mix, shade
 
 Point = tuple[float, float]
 
-#: COCO's order.
-KEYPOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)  # fmt: skip
-
-#: COCO's limbs, pairs of one-based positions in `KEYPOINTS`.
-SKELETON = (
-    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
-    (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
-)  # fmt: skip
-
 #: Limbs, which tell what shows a joint.
 TORSO, HEAD = 1, 2
 ARM = {"left": 3, "right": 4}
