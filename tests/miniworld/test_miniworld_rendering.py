@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.coco_keypoints import KEYPOINTS
 from datasetdm.miniworld import (
     STUFF,
     STUFF_INDEX,
@@ -17,6 +18,7 @@ from datasetdm.miniworld import (
     sample_scene,
 )
 from datasetdm.miniworld.drawing import DRAWINGS
+from datasetdm.miniworld.drawing.person import person_view
 from datasetdm.miniworld.layout import MAX_DEPTH
 from datasetdm.miniworld.scene import MIN_VISIBLE_AREA
 
@@ -154,8 +156,6 @@ def test_keypoints_carry_correct_flags(world: list[tuple[Scene, Render]]) -> Non
 
 def test_left_and_right_agree_with_the_view() -> None:
     """Who faces us has the left shoulder on our right, who turns the back on our left."""
-    from datasetdm.miniworld.drawing.person import KEYPOINTS, person_view
-
     left, right = KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")
     views = set()
     for k in range(400):

@@ -415,7 +415,7 @@ def test_files_come_back(tmp_path: Path) -> None:
 def test_damage_is_found(tmp_path: Path) -> None:
     image = np.zeros((*SIZE, 3), dtype=np.uint8)
     TASK.save(tmp_path, "train", [Sample(name="a.png", image=image, caption="", target=COUPLE)])
-    with pytest.raises(DatasetDMError, match="another category"):
+    with pytest.raises(DatasetDMError, match="other categories"):
         PoseTask([Category(id=7, name="dog")]).load(tmp_path, "train")
     file = tmp_path / "annotations" / "train.json"
     content = json.loads(file.read_text())
