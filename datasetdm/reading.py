@@ -128,8 +128,7 @@ def named_words(features: DiffusionFeatures) -> list[list[int]]:
         raise DatasetDMError(
             "decoder.category_from_prompt needs a backbone with cross-attention: set it to false in params.yaml."
         )
-    present = torch.stack([values.flatten(2).any(dim=2) for values in features.attention.values()]).any(dim=0)
-    return [row.nonzero().flatten().tolist() for row in present.cpu()]
+    return [row.nonzero().flatten().tolist() for row in features.mentioned()]
 
 
 def save_decoder(

@@ -236,6 +236,11 @@ class DiffusionFeatures:
     maps: dict[int, torch.Tensor]
     attention: dict[int, torch.Tensor]
 
+    def mentioned(self) -> torch.Tensor:
+        """Which words each image's prompt holds, bool, B x W on the CPU: those with any attention anywhere."""
+        held = [values.flatten(2).any(dim=2) for values in self.attention.values()]
+        return torch.stack(held).any(dim=0).cpu()
+
     def apply(self, function: Any) -> "DiffusionFeatures":
         """The same structure with `function` applied to every tensor."""
         return DiffusionFeatures(

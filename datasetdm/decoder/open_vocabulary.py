@@ -130,12 +130,11 @@ class OpenVocabularyDecoder(PDecoder):
         self.embeddings = embeddings.detach().to(self.embeddings.device, torch.float32).clone()
 
     def _named(self, features: DiffusionFeatures) -> torch.Tensor:
-        """Which words have attention anywhere in an image, bool B x words: those that its prompt holds."""
+        """Which words the prompts hold, bool B x words; none where the backbone has no attention."""
+        if features.attention:
+            return features.mentioned()
         images = len(next(iter(features.maps.values())))
-        if not features.attention:
-            return torch.zeros(images, int(self._labels.max()) + 1, dtype=torch.bool)
-        held = [values.flatten(2).any(dim=2) for values in features.attention.values()]
-        return torch.stack(held).any(dim=0).cpu()
+        return torch.zeros(images, int(self._labels.max()) + 1, dtype=torch.bool)
 
     def _some(self, named: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image and entry of the vocabulary of each question of a training step: named classes first, then others."""

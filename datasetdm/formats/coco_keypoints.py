@@ -16,6 +16,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.formats.coco import CocoSplit, save_coco
 from datasetdm.formats.coco_records import INCOMPLETE, Records, Rejection, read_captions, read_records
 from datasetdm.formats.files import read_json, replacing
+from datasetdm.formats.native import find_coco
 from datasetdm.structures import Category, Instances, Persons, Sample
 
 #: COCO's order.
@@ -36,11 +37,6 @@ FLIP_PAIRS = tuple(
     (position, KEYPOINTS.index(name.replace("left", "right")))
     for position, name in enumerate(KEYPOINTS)
     if name.startswith("left")
-)
-
-KEYPOINT_DOWNLOAD = (
-    "Get {year}.zip and annotations_trainval2017.zip from https://cocodataset.org/#download and unpack both into one "
-    "folder, or set `source.root` in params.yaml to where they lie."
 )
 
 
@@ -168,15 +164,8 @@ def open_native_coco_keypoints(root: Path, split: Literal["train", "val"]) -> Co
     Raises:
         DatasetDMError: what is missing, with how many of how many images, and where to get it.
     """
-    year = f"{split}2017"
-    remedy = KEYPOINT_DOWNLOAD.format(year=year)
-    images_dir = root / year
-    annotation_file = root / "annotations" / f"person_keypoints_{year}.json"
-    captions_file = root / "annotations" / f"captions_{year}.json"
-    for path in (root, images_dir, annotation_file):
-        if not path.exists():
-            raise DatasetDMError(f"The data set is incomplete: {path} is missing. {remedy}")
-    data = load_coco_keypoints(annotation_file, images_dir, captions_file if captions_file.exists() else None)
+    annotation_file, images_dir, captions_file, remedy = find_coco(root, split, "person_keypoints")
+    data = load_coco_keypoints(annotation_file, images_dir, captions_file)
     data.objects.check_complete(remedy)
     return data
 

@@ -22,14 +22,25 @@ def open_native_coco(root: Path, split: Literal["train", "val"]) -> CocoSplit:
     Raises:
         DatasetDMError: what is missing, with how many of how many images, and where to get it.
     """
+    annotation_file, images_dir, captions_file, remedy = find_coco(root, split, "instances")
+    data = load_coco(annotation_file, images_dir, captions_file)
+    data.check_complete(remedy)
+    return data
+
+
+def find_coco(
+    root: Path, split: Literal["train", "val"], kind: Literal["instances", "person_keypoints"]
+) -> tuple[Path, Path, Path | None, str]:
+    """Annotation file, image folder and captions (where they are there) of a split, and what to do if it lacks images.
+
+    Raises:
+        DatasetDMError: what is missing, and where to get it.
+    """
     year = f"{split}2017"
     remedy = COCO_DOWNLOAD.format(year=year)
-    images_dir = root / year
-    annotation_file = root / "annotations" / f"instances_{year}.json"
-    captions_file = root / "annotations" / f"captions_{year}.json"
+    images_dir, annotations = root / year, root / "annotations"
+    annotation_file, captions_file = annotations / f"{kind}_{year}.json", annotations / f"captions_{year}.json"
     for path in (root, images_dir, annotation_file):
         if not path.exists():
             raise DatasetDMError(f"The data set is incomplete: {path} is missing. {remedy}")
-    data = load_coco(annotation_file, images_dir, captions_file if captions_file.exists() else None)
-    data.check_complete(remedy)
-    return data
+    return annotation_file, images_dir, captions_file if captions_file.exists() else None, remedy

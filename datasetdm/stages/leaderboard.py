@@ -4,7 +4,6 @@ A view of what `compare` has published, made anew in a second; no stage of DVC, 
 """
 
 import json
-from pathlib import Path
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
@@ -34,8 +33,3 @@ def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
     write_text(folder / "leaderboard.md", table)
     write_text(folder / "leaderboard.html", render_leaderboard(content))
     return StageResult(metrics={"benchmarks": float(len(comparisons))}, tables={"Leaderboard": table})
-
-
-def leaderboard_file(*, study: bool = False) -> Path:
-    """The Markdown table that `make_leaderboard` writes."""
-    return reports_folder(study=study) / "leaderboard.md"
