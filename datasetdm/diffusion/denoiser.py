@@ -13,9 +13,10 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from datasetdm.diffusion import progress
+from datasetdm.diffusion.alignment import Aligner, TargetCache
 from datasetdm.diffusion.autoencoder import to_tensor
 from datasetdm.diffusion.pool import ImagePool, halved
-from datasetdm.diffusion.recipe import Phase, Recipe
+from datasetdm.diffusion.recipe import Recipe
 
 STAGE = 2
 
@@ -53,14 +54,19 @@ def train_denoiser(
     torch.manual_seed(recipe.seed)
     model = build_denoiser(recipe, tokenizer).to(recipe.device)
     average = copy.deepcopy(model).requires_grad_(False)
+    aligner, aligned = None, recipe.alignment
+    if aligned:
+        aligner = Aligner(model.unet).to(recipe.device)
+        alignment_targets = TargetCache(pool, aligned.resnet, recipe.device)
+    trained = nn.ModuleList([model, aligner] if aligner else [model])
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
+        trained.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
     )
     path = recipe.work / "denoiser.pt"
     done = Progress(0, 0, 0.0)
     state = progress.load_checkpoint(path)
     if state:
-        model.load_state_dict(state["model"])
+        trained.load_state_dict(state["trained"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         done = Progress(state["step"], state["samples"], state["seconds"])
@@ -82,27 +88,34 @@ def train_denoiser(
             )
             progress.set_learning_rate(optimizer, rate)
             generator = progress.step_generator(recipe.seed, STAGE, step)
-            latents, captions = draw_batch(cache, input_ids, empty, phase, recipe.empty_captions, generator)
+            index, captions = draw_batch(input_ids, empty, phase.batch_size, recipe.empty_captions, generator)
+            latents, captions = cache[index], captions.to(recipe.device)
             with torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.autocast):
-                loss = denoising_loss(model, scheduler, latents, captions.to(recipe.device), recipe.snr_clip, generator)
+                losses = {
+                    f"loss_{phase.image_size}": denoising_loss(
+                        model, scheduler, latents, captions, recipe.snr_clip, generator
+                    )
+                }
+                if aligner and aligned:
+                    losses["alignment"] = aligned.weight * aligner(alignment_targets[index])
             optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.stack(list(losses.values())).sum().backward()
+            nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
             optimizer.step()
             update_average(average, model, min(recipe.ema_decay, (1 + step) / (10 + step)))
-            log.add(step, rate, {f"loss_{phase.image_size}": loss})
+            log.add(step, rate, losses)
             done = Progress(step + 1, done.samples + phase.batch_size, done.seconds + time.monotonic() - began)
             if done.step % recipe.checkpoint_every == 0:
-                _save(path, model, average, optimizer, done)
+                _save(path, trained, average, optimizer, done)
             if done.step % recipe.export_every == 0:
                 export(average, done)
         first = last
-    _save(path, model, average, optimizer, done)
+    _save(path, trained, average, optimizer, done)
     export(average, done)
 
 
-def _save(path: Path, model: Denoiser, average: Denoiser, optimizer: torch.optim.Optimizer, done: Progress) -> None:
-    tensors = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+def _save(path: Path, trained: nn.Module, average: Denoiser, optimizer: torch.optim.Optimizer, done: Progress) -> None:
+    tensors = {"trained": trained.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
     progress.save_checkpoint(path, {**tensors, "step": done.step, "samples": done.samples, "seconds": done.seconds})
 
 
@@ -194,20 +207,14 @@ def tokenize_captions(tokenizer: PreTrainedTokenizerFast, captions: list[list[st
 
 
 def draw_batch(
-    cache: LatentCache,
-    input_ids: torch.Tensor,
-    empty: torch.Tensor,
-    phase: Phase,
-    empty_captions: float,
-    generator: torch.Generator,
+    input_ids: torch.Tensor, empty: torch.Tensor, count: int, empty_captions: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents B x C x h x w of random images, each with one of its captions (B x L) or the empty one."""
-    count = phase.batch_size
-    index = torch.randint(len(cache), (count,), generator=generator)
+    """Positions (int64, `count`) of random images, and for each one of its captions (`count` x L) or the empty one."""
+    index = torch.randint(len(input_ids), (count,), generator=generator)
     choice = torch.randint(input_ids.shape[1], (count,), generator=generator)
     captions = input_ids[index, choice]
     dropped = torch.rand(count, generator=generator) < empty_captions
-    return cache[index], torch.where(dropped[:, None], empty, captions)
+    return index, torch.where(dropped[:, None], empty, captions)
 
 
 def denoising_loss(

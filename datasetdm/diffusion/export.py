@@ -41,6 +41,7 @@ def model_card(recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, done: Prog
     total = sum(phase.steps for phase in recipe.phases)
     phases = "; ".join(f"{p.steps} steps of {p.batch_size} at {p.image_size} px" for p in recipe.phases)
     hardware = f"`{recipe.device}`" + (f", {recipe.threads} threads" if recipe.threads else "")
+    aligned = f"`{recipe.alignment.resnet.name}`, weight {recipe.alignment.weight}" if recipe.alignment else "none"
     limits = (
         f"Limits: images of {recipe.images.size} px; a vocabulary of {words} words and signs, others are read as "
         "unknown. Training of less than some million samples leaves much room for improvement: "
@@ -74,6 +75,7 @@ benchmarks' distributions, and none of the styles that are held out for dev and 
 | samples seen | {done.samples} |
 | seconds | {done.seconds:.0f} on {hardware} |
 | objective | v-prediction, zero terminal SNR, min-SNR clip {recipe.snr_clip} |
+| representation alignment (REPA) | {aligned} |
 | empty captions | {recipe.empty_captions:.0%} |
 | optimiser | AdamW, weights averaged with {recipe.ema_decay} |
 

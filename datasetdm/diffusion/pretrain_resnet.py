@@ -18,14 +18,12 @@ from safetensors.torch import save_file
 from datasetdm.diffusion import progress
 from datasetdm.diffusion.pool import ImagePool, load_pool
 from datasetdm.diffusion.recipe import Recipe, run_recipe
-from datasetdm.diffusion.resnet import ResNet18
+from datasetdm.diffusion.resnet import ResNet18, normalise
 from datasetdm.diffusion.words import word_forms
 from datasetdm.formats.files import replacing
 from datasetdm.miniworld.catalog import THINGS
 
 STAGE = 3
-#: ImageNet's, in 0..255: what detectors normalise with by default.
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def pretrain_resnet(recipe: Recipe) -> None:
@@ -89,12 +87,6 @@ def train_resnet(recipe: Recipe, pool: ImagePool, tags: torch.Tensor) -> None:
             tensors = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             progress.save_checkpoint(path, {**tensors, "step": done, "seconds": seconds})
             export_resnet(recipe, model, done, seconds)
-
-
-def normalise(images: np.ndarray) -> torch.Tensor:
-    """uint8 B x S x S x 3 RGB to float B x 3 x S x S, ImageNet's mean and deviation taken off."""
-    values = torch.from_numpy(images).float()
-    return ((values - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2).contiguous()
 
 
 def export_resnet(recipe: Recipe, model: ResNet18, steps: int, seconds: float) -> None:

@@ -60,12 +60,23 @@ class TextEncoder(Section):
 
 
 class UNet(Section):
-    """UNet2DConditionModel with cross-attention at every level but the first."""
+    """UNet2DConditionModel with self- and cross-attention at every level but the first."""
 
     block_out_channels: tuple[int, ...]
     layers_per_block: PositiveInt = 1
     head_dim: PositiveInt = 32
     norm_num_groups: PositiveInt = 8
+
+
+class Alignment(Section):
+    """Representation alignment (REPA, arXiv 2410.06940): the U-Net's deep features learn to predict a frozen ResNet's.
+
+    It is the ResNet that `pretrain_resnet` trained on the same images and captions. A small model finds its objects
+    several times sooner that way, and its features become the more readable for the P-Decoder.
+    """
+
+    resnet: Path = Field(description="Folder that `pretrain_resnet` exported")
+    weight: PositiveFloat = 0.5
 
 
 class Phase(Section):
@@ -95,7 +106,7 @@ class Recipe(Section):
     name: str
     seed: int = 0
     device: str = "cpu"
-    autocast: bool = Field(default=False, description="bfloat16 matrix products; pays on a GPU, not on most CPUs")
+    autocast: bool = Field(default=False, description="bfloat16 products; pays on a GPU and on CPUs with AVX512-BF16")
     threads: PositiveInt | None = Field(default=None, description="CPU threads; None leaves it to torch")
     work: Path = Field(description="Folder of the rendered images, checkpoints and log.csv; may be deleted afterwards")
     export: Path
@@ -103,6 +114,7 @@ class Recipe(Section):
     autoencoder: Autoencoder
     text_encoder: TextEncoder
     unet: UNet
+    alignment: Alignment | None = None
     phases: tuple[Phase, ...] = Field(min_length=1)
     empty_captions: Fraction = 0.1
     snr_clip: PositiveFloat = 5.0

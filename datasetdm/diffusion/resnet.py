@@ -1,7 +1,17 @@
 """ResNet-18 (He et al., arXiv 1512.03385) with the parameter names of torchvision, which mmdet's `ResNet` shares."""
 
+import numpy as np
 import torch
 from torch import nn
+
+#: ImageNet's, in 0..255: what detectors normalise with by default.
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def normalise(images: np.ndarray) -> torch.Tensor:
+    """uint8 B x S x S x 3 RGB to float B x 3 x S x S, ImageNet's mean and deviation taken off."""
+    values = torch.from_numpy(images).float()
+    return ((values - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2).contiguous()
 
 
 class BasicBlock(nn.Module):
@@ -45,9 +55,16 @@ class ResNet18(nn.Module):
             if isinstance(module, BasicBlock):
                 nn.init.zeros_(module.bn2.weight)
 
+    def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps of the four stages, at a 4th to a 32nd of the side of normalised images B x 3 x h x w."""
+        x = self.maxpool(self.bn1(self.conv1(images)).relu())
+        maps = []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            maps.append(x)
+        return maps
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, B x num_classes, of normalised images B x 3 x h x w."""
-        x = self.maxpool(self.bn1(self.conv1(images)).relu())
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        logits: torch.Tensor = self.fc(x.mean((2, 3)))
+        logits: torch.Tensor = self.fc(self.stages(images)[-1].mean((2, 3)))
         return logits

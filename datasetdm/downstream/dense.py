@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, set_seed
 
 from datasetdm import config
-from datasetdm.diffusion.pretrain_resnet import MEAN, normalise
+from datasetdm.diffusion.resnet import MEAN, normalise
 from datasetdm.downstream import Labelled, evaluate
 from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, resized
 from datasetdm.downstream.dense_models import MODELS, READOUTS, Readout, SegmentationNetwork, build_network

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageEnhance
 from torch.utils.data import Dataset
 
-from datasetdm.diffusion.pretrain_resnet import MEAN, normalise
+from datasetdm.diffusion.resnet import MEAN, normalise
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.dense_models import Readout
 from datasetdm.downstream.mixture import MixtureSampler

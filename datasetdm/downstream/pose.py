@@ -13,7 +13,7 @@ from torch import nn
 from transformers import VitPoseConfig, VitPoseForPoseEstimation, set_seed
 
 from datasetdm import config
-from datasetdm.diffusion.pretrain_resnet import normalise
+from datasetdm.diffusion.resnet import normalise
 from datasetdm.downstream import Labelled, evaluate
 from datasetdm.downstream.pose_data import PersonCrops, crop, crop_matrix
 from datasetdm.downstream.pose_models import crop_size, heatmap_size, load_backbone, model_config

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasetdm.diffusion.pretrain_resnet import MEAN, normalise
+from datasetdm.diffusion.resnet import MEAN, normalise
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError

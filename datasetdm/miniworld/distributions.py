@@ -164,11 +164,11 @@ _SKEW = 1.5
 _WEB = Distribution(
     name="web",
     categories=tuple(HABITS),
-    media=(("photo", 0.84), ("drawing", 0.08), ("painting", 0.08)),
+    media=(("photo", 0.9), ("drawing", 0.05), ("painting", 0.05)),
     focal=(0.8, 1.6),
-    side=(0.36, 0.36),
-    groups=(0.45, 0.38, 0.17),
-    repeats=(0.68, 0.19, 0.09, 0.04),
+    side=(0.42, 0.36),
+    groups=(0.62, 0.3, 0.08),
+    repeats=(0.76, 0.16, 0.06, 0.02),
     empty=0.02,
     low=1.0,
     colour_jitter=0.16,
@@ -176,7 +176,7 @@ _WEB = Distribution(
     contrast=(0.85, 1.12),
     lights=(("day", 0.64), ("dusk", 0.2), ("night", 0.16)),
     weathers=(("clear", 0.7), ("rain", 0.1), ("fog", 0.1), ("snow", 0.1)),
-    omission=0.25,
+    omission=0.1,
 )
 
 _COCO = Distribution(

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 
 from datasetdm import config
 from datasetdm.diffusion import load_backbone, progress
+from datasetdm.diffusion.alignment import TARGET_CHANNELS, Aligner, TargetCache, load_resnet
 from datasetdm.diffusion.autoencoder import build_autoencoder, to_tensor, train_autoencoder
 from datasetdm.diffusion.denoiser import LatentCache, build_denoiser, build_scheduler, denoising_loss
 from datasetdm.diffusion.pool import ImagePool, halved, load_pool
 from datasetdm.diffusion.pretrain import pretrain
 from datasetdm.diffusion.pretrain_resnet import caption_tags, train_resnet
-from datasetdm.diffusion.recipe import Recipe, load_recipe
-from datasetdm.diffusion.resnet import ResNet18
+from datasetdm.diffusion.recipe import Alignment, Recipe, load_recipe
+from datasetdm.diffusion.resnet import ResNet18, normalise
 from datasetdm.diffusion.tokenizer import build_tokenizer
 from datasetdm.errors import DatasetDMError
 
@@ -107,6 +108,52 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
     whole, parts = weights_of(recipe.export), weights_of(again.export)
     for name, value in whole.items():
         torch.testing.assert_close(value, parts[name], rtol=1e-2, atol=1e-3)
+
+
+def test_an_aligned_training_resumes_and_exports_the_pipeline_alone(recipe: Recipe, small_shards: None) -> None:
+    images = recipe.images
+    pool = load_pool(recipe.work / "images", num_images=8, size=images.size, seed=images.seed, workers=1)
+    train_resnet(recipe, pool, caption_tags(pool.captions, ["dog", "car"]))
+    aligned = recipe.model_copy(update={"alignment": Alignment(resnet=recipe.tagger.export)})
+    pretrain(aligned.model_copy(update={"phases": recipe.phases[:1]}))
+    pretrain(aligned)
+    plain = recipe.model_copy(update={"work": recipe.work / "plain", "export": recipe.work / "plain_export"})
+    pretrain(plain)
+    with_it, without = weights_of(aligned.export), weights_of(plain.export)
+    assert with_it.keys() == without.keys()
+    assert not all(torch.equal(with_it[name], without[name]) for name in with_it)
+    assert "`resnet`, weight 0.5" in (aligned.export / "README.md").read_text()
+
+
+def test_the_aligner_learns_what_the_resnet_sees(recipe: Recipe, pool: ImagePool) -> None:
+    train_resnet(recipe, pool, caption_tags(pool.captions, ["dog", "car"]))
+    targets = TargetCache(pool, recipe.tagger.export, "cpu")
+    index = torch.tensor([3, 1, 3])
+    seen = load_resnet(recipe.tagger.export).stages(normalise(pool.images[0][[3, 1, 3]]))[2]
+    assert seen.shape == (3, TARGET_CHANNELS, 2, 2)
+    for _ in range(2):
+        torch.testing.assert_close(targets[index], seen, rtol=1e-2, atol=1e-2)
+    model = build_denoiser(recipe, build_tokenizer(["dog"], 16))
+    aligner = Aligner(model.unet)
+    ids = torch.zeros(3, 16, dtype=torch.long)
+    latents = torch.randn(3, 4, 8, 8)
+
+    def loss() -> torch.Tensor:
+        model(latents, torch.tensor([10, 500, 900]), ids)
+        return aligner(targets[index])
+
+    optimizer = torch.optim.Adam([*model.parameters(), *aligner.parameters()], lr=3e-3)
+    start = loss().item()
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss().item() < 0.8 * start
+
+
+def test_a_missing_resnet_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetDMError, match="pretrain_resnet"):
+        load_resnet(tmp_path)
 
 
 def test_rendered_shards_are_kept_and_seeded(tmp_path: Path, small_shards: None) -> None:
