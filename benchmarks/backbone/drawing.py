@@ -1,0 +1,58 @@
+"""Drawn images, cached in shards: a shard is found again by the model, the sampler, the prompts and the seed."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.backbone.command import say
+from datasetdm import config
+from datasetdm.diffusion import Backbone
+from datasetdm.stages.units import digest, make_unit
+from datasetdm.synthesis import Order, draw
+from datasetdm.views import batches, derived_seed
+
+SHARD_SIZE = 100
+
+
+def draw_images(
+    backbone: Backbone, prompts: Sequence[str], settings: config.Synthesis, *, seed: int, cache: Path
+) -> np.ndarray:
+    """One image per prompt, uint8 N x S x S x 3.
+
+    An image depends on its prompt, its position and the seed, so that a longer list only adds to a shorter one.
+
+    Args:
+        backbone: the model.
+        prompts: N texts.
+        settings: the sampler.
+        seed: of the noise.
+        cache: where the shards are kept, in `drawn/`.
+    """
+    shards = []
+    for orders in batches(_orders(prompts, seed), SHARD_SIZE):
+        folder = cache / "drawn" / _shard_name(backbone, orders, settings)
+        make_unit(folder, partial(_draw_shard, backbone, orders, settings))
+        shards.append(np.load(folder / "images.npy"))
+        say(f"{orders[-1].index + 1} of {len(prompts)} images drawn in {settings.num_inference_steps} steps")
+    return np.concatenate(shards)
+
+
+def _orders(prompts: Sequence[str], seed: int) -> list[Order]:
+    return [
+        Order(index=number, prompt_id=number, prompt=prompt, seed=derived_seed(seed, number))
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def _shard_name(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> str:
+    sampler = (settings.num_inference_steps, settings.guidance_scale, settings.scheduler)
+    return digest(backbone.fingerprint, sampler, [(order.prompt, order.seed) for order in orders])
+
+
+def _draw_shard(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis, folder: Path) -> None:
+    images = [
+        backbone.decode(draw(backbone, batch, settings)).numpy() for batch in batches(orders, settings.batch_size)
+    ]
+    np.save(folder / "images.npy", np.concatenate(images))
