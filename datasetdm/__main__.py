@@ -9,7 +9,16 @@ from dotenv import load_dotenv
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError
 
-STAGE_NAMES = ("ingest", "train_decoder", "write_prompts", "synthesize", "augment", "train_downstream", "compare")
+STAGE_NAMES = (
+    "ingest",
+    "train_decoder",
+    "write_prompts",
+    "synthesize",
+    "annotate",
+    "augment",
+    "train_downstream",
+    "compare",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     run = _add(commands, "run", _run_chain, help="run the whole chain")
     run.add_argument("--until", choices=STAGE_NAMES, default=STAGE_NAMES[-1], help="the last stage to run")
     _add(commands, "show", _show, help="print the results table")
+    diagnosis = _add(commands, "diagnose", _diagnose, help="whether more synthetic images are worth making, or what is")
+    diagnosis.add_argument(
+        "--minutes-per-label", type=float, default=10.0, help="a person's time for one labelled image (default: 10)"
+    )
     board = commands.add_parser("leaderboard", help="all benchmarks that were compared, in one table")
     _add_study(board)
     board.set_defaults(command=_leaderboard)
@@ -75,6 +88,14 @@ def _show(options: argparse.Namespace) -> None:
     if not table.exists():
         raise missing(context, table, "compare")
     print(table.read_text(), end="")
+
+
+def _diagnose(options: argparse.Namespace) -> None:
+    load_params(study=options.study).benchmark(options.benchmark)
+    from datasetdm.stages import open_context
+    from datasetdm.stages.diagnose import diagnose
+
+    print(diagnose(open_context(options.benchmark, study=options.study), minutes_per_label=options.minutes_per_label))
 
 
 def _leaderboard(options: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from pydantic import (
 from datasetdm.errors import DatasetDMError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Arm = Literal["real", "synthetic", "both", "oracle"]
+Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
 
 
 class Section(BaseModel):
@@ -109,7 +109,12 @@ class Ingest(Section):
 
     num_real: PositiveInt
     num_dev: PositiveInt
-    num_oracle: int = Field(default=0, ge=0, description="Further labelled training images, for the oracle arm only")
+    num_oracle: int = Field(
+        default=0,
+        ge=0,
+        description="Further training images, with their labels for the arm `oracle`, without for `pseudo` and "
+        "`self_training`",
+    )
     num_test: PositiveInt | None = Field(default=None, description="None: the whole validation set")
     tail_images: PositiveInt | None = Field(
         default=None, description="Few-shot images of each category in `task.tail`; None: as many as of the others"
@@ -194,11 +199,19 @@ class Downstream(Section):
     model: str = Field(description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models")
     pretrained: str | None = Field(default=None, description="Folder with the backbone's weights; None: from scratch")
     arms: tuple[Arm, ...] = ("real", "synthetic", "both", "oracle")
+    p_decoder: bool = Field(
+        default=False, description="Report the P-Decoder itself on the test images, beside the arms"
+    )
     image_size: PositiveInt
     iterations: PositiveInt
     batch_size: PositiveInt = 8
     learning_rate: float = Field(gt=0)
-    real_weight: Fraction = Field(default=0.5, description="Share of real images in a batch of the arm `both`")
+    real_weight: Fraction = Field(
+        default=0.5, description="Share of real images in a batch of `both`, `real_augmented` and `self_training`"
+    )
+    self_training_threshold: Fraction = Field(
+        default=0.5, description="What the teacher of `self_training` is less certain of is no label; choose it on dev"
+    )
     score_threshold: Fraction = Field(default=0.05, description="Detections below it are not written")
 
 
@@ -221,9 +234,13 @@ class Benchmark(Section):
         return {"name": task} if isinstance(task, str) else task
 
     @model_validator(mode="after")
-    def _oracle_needs_images(self) -> "Benchmark":
-        if "oracle" in self.downstream.arms and self.ingest.num_oracle == 0:
-            raise ValueError("downstream.arms has 'oracle' but ingest.num_oracle is 0")
+    def _arms_have_what_they_need(self) -> "Benchmark":
+        arms = self.downstream.arms
+        for arm in ("oracle", "pseudo", "self_training"):
+            if arm in arms and self.ingest.num_oracle == 0:
+                raise ValueError(f"downstream.arms has '{arm}' but ingest.num_oracle is 0")
+        if "self_training" in arms and "real" not in arms:
+            raise ValueError("downstream.arms has 'self_training' but not 'real', whose model is its teacher")
         return self
 
 

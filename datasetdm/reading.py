@@ -154,12 +154,16 @@ def describe_decoder(task: Task, settings: config.Decoder, backbone: Backbone, s
     }
 
 
-def load_decoder(folder: Path | str, backbone: Backbone | None = None) -> tuple[PDecoder, Task, config.Decoder]:
+def load_decoder(
+    folder: Path | str, backbone: Backbone | None = None, *, prompted: bool = True
+) -> tuple[PDecoder, Task, config.Decoder]:
     """A trained decoder in evaluation mode, on the backbone's device, with its task and settings.
 
     Args:
         folder: as `train_decoder` left it.
         backbone: where given, it has to be the one that the decoder was trained on.
+        prompted: whether it will be given prompts that say what is in an image. If not, no class is ruled out by them,
+            whatever `category_from_prompt` says.
 
     Raises:
         DatasetDMError: missing or damaged files, or another backbone.
@@ -175,6 +179,8 @@ def load_decoder(folder: Path | str, backbone: Backbone | None = None) -> tuple[
     categories = [Category(**record) for record in description["categories"]]
     task = build_task(config.task_settings(description["task"]), categories)
     settings = config.Decoder.model_validate(description["settings"])
+    if not prompted:
+        settings = settings.model_copy(update={"category_from_prompt": False})
     levels = [FeatureLevel(**record) for record in description["feature_info"]]
     try:
         weights = load_file(folder / WEIGHTS_FILE)
@@ -242,10 +248,13 @@ class DecoderModel:
     @classmethod
     def load(cls, folder: Path | str, backbone: Backbone) -> Self:
         """The decoder in `folder` on its backbone; errors as in `load_decoder`."""
-        return cls(backbone, *load_decoder(folder, backbone))
+        return cls(backbone, *load_decoder(folder, backbone, prompted=False))
 
-    def predict(self, images: np.ndarray | Sequence[np.ndarray]) -> list[Any]:
-        """Annotations (the task's target type) of uint8 images, N x H x W x 3 or a list of any sizes."""
+    def predict(self, images: np.ndarray | Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+        """Annotations (the task's target type) of uint8 images, N x H x W x 3 or a list of any sizes.
+
+        Hints, which downstream models may be given, are not used.
+        """
         prompts = [""] * len(images)
         found = predict_images(self.backbone, self.decoder, self.task, list(images), prompts, self.settings)
         return [prediction.target for prediction in found]

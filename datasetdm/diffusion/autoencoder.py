@@ -16,8 +16,7 @@ STAGE = 1
 def train_autoencoder(recipe: Recipe, pool: ImagePool) -> AutoencoderTiny:
     """Train, or resume, the autoencoder, first whole and then the decoder alone.
 
-    Its latents have about mean 0 and, over all channels together, deviation 1; the second course leaves them as they
-    are.
+    Its latents have about mean 0 and deviation 1; the second course leaves them as they are.
     """
     settings = recipe.autoencoder
     torch.manual_seed(recipe.seed)
@@ -114,15 +113,12 @@ def autoencoder_losses(
 ) -> dict[str, torch.Tensor]:
     """L1, L1 of the image gradients (edges stay sharp) and the distance of the latents from mean 0, deviation 1.
 
-    The deviation is that of all channels together. Were each held to 1, those of fine detail would be as loud as those
-    of colour and shape, and the U-Net would spend itself on what can hardly be predicted.
-
     The decoder sees latents with a little noise, as those that are drawn later are not perfect either. With `halve`
     they are averaged 2 x 2 and compared with the halved image: that makes them commute with scaling, so that a U-Net
     trained on small images carries over to large ones (EQ-VAE, arXiv 2502.09509).
     """
     latents = vae.encode(images).latents
-    moments = latents.mean((0, 2, 3)).square().mean() + (latents.std() - 1).square()
+    moments = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
     latents = latents + noise * torch.randn(latents.shape, generator=generator).to(latents)
     if halve:
         latents, images = F.avg_pool2d(latents, 2), F.avg_pool2d(images, 2)

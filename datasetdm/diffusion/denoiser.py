@@ -17,6 +17,7 @@ from datasetdm.diffusion.alignment import Aligner, TargetCache
 from datasetdm.diffusion.autoencoder import to_tensor
 from datasetdm.diffusion.pool import ImagePool, halved
 from datasetdm.diffusion.recipe import Recipe
+from datasetdm.errors import DatasetDMError
 
 STAGE = 2
 
@@ -52,7 +53,7 @@ def train_denoiser(
 ) -> None:
     """Train, or resume, through all phases; `export` gets the averaged weights every so many steps and at the end."""
     torch.manual_seed(recipe.seed)
-    model = build_denoiser(recipe, tokenizer).to(recipe.device)
+    model = (load_denoiser(recipe.start) if recipe.start else build_denoiser(recipe, tokenizer)).to(recipe.device)
     average = copy.deepcopy(model).requires_grad_(False)
     aligner, aligned = None, recipe.alignment
     if aligned:
@@ -151,6 +152,20 @@ def build_denoiser(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Denois
         norm_num_groups=recipe.unet.norm_num_groups,
     )
     return Denoiser(unet, text_encoder)
+
+
+def load_denoiser(folder: Path) -> Denoiser:
+    """U-Net and text encoder of an exported pipeline, to train them further; optimiser and averages begin anew.
+
+    Raises:
+        DatasetDMError: there is none.
+    """
+    if not (folder / "unet").exists():
+        raise DatasetDMError(f"{folder} holds no exported pipeline: `start:` of the pretraining recipe names one.")
+    return Denoiser(
+        UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32),
+        CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32),
+    )
 
 
 def build_scheduler() -> DDIMScheduler:

@@ -72,7 +72,7 @@ benchmarks' distributions, and none of the styles that are held out for dev and 
 |---|---|
 | autoencoder | {pixels.steps} steps of {pixels.pixels} pixels, {pixels.decoder_steps} more of the decoder alone |
 | U-Net and text encoder | {done.step} steps of {total} planned ({phases}) |
-| samples seen | {done.samples} |
+| samples seen | {done.samples}{f", from the weights in `{recipe.start}`" if recipe.start else ""} |
 | seconds | {done.seconds:.0f} on {hardware} |
 | objective | v-prediction, zero terminal SNR, min-SNR clip {recipe.snr_clip} |
 | representation alignment (REPA) | {aligned} |

@@ -115,6 +115,10 @@ class Recipe(Section):
     text_encoder: TextEncoder
     unet: UNet
     alignment: Alignment | None = None
+    start: Path | None = Field(
+        default=None,
+        description="Exported pipeline whose U-Net and text encoder are trained further; None: from scratch",
+    )
     phases: tuple[Phase, ...] = Field(min_length=1)
     empty_captions: Fraction = 0.1
     snr_clip: PositiveFloat = 5.0

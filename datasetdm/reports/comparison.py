@@ -24,6 +24,10 @@ class Metric:
         """The value as people read it."""
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
+    def signed(self, value: float) -> str:
+        """A difference of two values as people read it, with its sign."""
+        return f"{100 * value:+.1f}" if self.percent else f"{value:+.3f}"
+
     def scaled(self, value: float) -> float:
         """The value on the axis of a plot."""
         return 100 * value if self.percent else value
@@ -133,7 +137,7 @@ def plot(metrics: Mapping[str, Any], name: str, file: Path) -> None:
         )
         seeds = [metric.scaled(value) for value in values["seeds"].values()]
         axes.scatter([position] * len(seeds), seeds, color="black", s=10, zorder=3)
-    axes.set_xticks(range(len(arms)), arms)
+    axes.set_xticks(range(len(arms)), [arm.replace("_", "\n") for arm in arms])
     axes.set_ylabel(f"{metric.axis} on test")
     axes.set_title(f"{metrics['benchmark']}: {metrics['num_real']} real, {metrics['num_synthetic']} synthetic images")
     axes.spines[["top", "right"]].set_visible(False)

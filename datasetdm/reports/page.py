@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from datasetdm.reports.comparison import METRICS, figure_text, shown_metrics
+from datasetdm.reports.contrasts import contrast_lines
 
 
 def render_page(
@@ -29,6 +30,7 @@ def render_page(
         titles={name: METRICS[name].title for name in names},
         text=figure_text,
         baseline=lambda name: METRICS[name].text(metrics["baseline"][name]) if name in metrics["baseline"] else "-",
+        contrasts=contrast_lines(metrics),
         plot=_inline(plot),
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,

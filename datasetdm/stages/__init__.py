@@ -1,6 +1,7 @@
 """The chain: one verb per stage, called alike by the command line, DVC and Dagster."""
 
 from datasetdm.stages import (
+    annotate,
     augment,
     compare,
     ingest,
@@ -14,7 +15,7 @@ from datasetdm.stages.stage import Check, Stage, finish_stage, run_stage
 
 STAGES: dict[str, Stage] = {
     module.STAGE.name: module.STAGE
-    for module in (ingest, train_decoder, write_prompts, synthesize, augment, train_downstream, compare)
+    for module in (ingest, train_decoder, write_prompts, synthesize, annotate, augment, train_downstream, compare)
 }
 
 __all__ = ["STAGES", "Check", "Context", "Stage", "finish_stage", "open_context", "run_stage"]

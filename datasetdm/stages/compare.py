@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from datasetdm.downstream import DOWNSTREAM, evaluate
+from datasetdm.downstream import DOWNSTREAM, Predictor, evaluate
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import write_image, write_json, write_text
+from datasetdm.reading import DecoderModel
 from datasetdm.reports.comparison import METRICS, plot, summarize, table
+from datasetdm.reports.contrasts import contrast_lines, contrasts
 from datasetdm.reports.page import render_page
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.stages import train_downstream
@@ -26,17 +28,23 @@ from datasetdm.tasks.base import Guess
 
 NUM_SHOWN = 12
 
+# A row of the comparison, though no arm: nothing is trained. The P-Decoder reads the test images themselves, told
+# nothing but their pixels, as the models of the arms; the true captions might have been written from the test labels.
+P_DECODER = "p_decoder"
+
 
 def plan(context: Context) -> list[str]:
     """The models that are not evaluated yet, as `<arm>/<seed>`."""
-    return [key for key in train_downstream.keys(context) if not _unit(context, key).exists()]
+    return [key for key in _keys(context) if not _unit(context, key).exists()]
 
 
 def run_unit(context: Context, key: str) -> None:
     """Evaluate one model on the test set."""
 
     def work(folder: Path) -> None:
-        write_json(folder / "metrics.json", _evaluate(context, context.paths.downstream / key))
+        task = context.task()
+        figures = evaluate(_model(context, key), task, task.load(context.paths.real, "test"))
+        write_json(folder / "metrics.json", figures)
 
     make_unit(_unit(context, key), work)
 
@@ -46,7 +54,7 @@ def finish(context: Context) -> StageResult:
     metrics = _metrics(context)
     with publish_checked(context, STAGE, context.paths.reports) as folder:
         write_json(folder / "metrics.json", metrics)
-        write_text(folder / "table.md", table(metrics))
+        write_text(folder / "table.md", _text(metrics))
         _write_csv(metrics, folder / "arms.csv")
         plot(metrics, context.task().primary_metric, folder / "arms.png")
         galleries = _galleries(context, folder)
@@ -64,6 +72,22 @@ def finish(context: Context) -> StageResult:
     return result
 
 
+def _text(metrics: dict[str, Any]) -> str:
+    """The table, and below it the differences that matter."""
+    lines = "".join(f"- {line}\n" for line in contrast_lines(metrics))
+    return table(metrics) + (f"\n{lines}" if lines else "")
+
+
+def _keys(context: Context) -> list[str]:
+    """All rows and seeds: the arms, and the P-Decoder itself where it is asked for."""
+    decoders = [f"{P_DECODER}/{seed}" for seed in context.seeds] if context.settings.downstream.p_decoder else []
+    return [*train_downstream.keys(context), *decoders]
+
+
+def _rows(context: Context) -> list[str]:
+    return list(dict.fromkeys(key.split("/")[0] for key in _keys(context)))
+
+
 def _result(context: Context, metrics: dict[str, Any]) -> StageResult:
     return StageResult(
         metrics={
@@ -73,22 +97,31 @@ def _result(context: Context, metrics: dict[str, Any]) -> StageResult:
             if name in METRICS
         },
         pictures=[str(context.paths.reports / "arms.png"), str(context.paths.reports / "galleries" / "synthetic.png")],
-        tables={"Arms on test": table(metrics)},
+        tables={"Arms on test": _text(metrics)},
     )
 
 
+def _model_folder(context: Context, key: str) -> Path:
+    """Where the model of a row and seed is published."""
+    row, seed = key.split("/")
+    downstream, decoder = context.paths.downstream / key, context.paths.decoders / seed
+    folder, stage = (decoder, "train_decoder") if row == P_DECODER else (downstream, "train_downstream")
+    if not folder.exists():
+        raise missing(context, folder, stage)
+    return folder
+
+
 def _unit(context: Context, key: str) -> Path:
-    model, test = context.paths.downstream / key, context.paths.real / "annotations" / "test.json"
-    if not model.exists():
-        raise missing(context, model, "train_downstream")
+    model, test = _model_folder(context, key), context.paths.real / "annotations" / "test.json"
     fingerprint = digest(model / "model.safetensors", model / "config.json", test, context.settings.task)
     return context.paths.work("compare") / fingerprint
 
 
-def _evaluate(context: Context, folder: Path) -> dict[str, float]:
-    task = context.task()
-    model = DOWNSTREAM[task.name].load(folder, device=context.params.backbone.device)
-    return evaluate(model, task, task.load(context.paths.real, "test"))
+def _model(context: Context, key: str) -> Predictor:
+    folder = _model_folder(context, key)
+    if key.startswith(f"{P_DECODER}/"):
+        return DecoderModel.load(folder, context.backbone())
+    return DOWNSTREAM[context.settings.task.name].load(folder, device=context.params.backbone.device)
 
 
 @dataclass(frozen=True)
@@ -111,12 +144,12 @@ def _baseline(context: Context) -> dict[str, float]:
 
 
 def _metrics(context: Context) -> dict[str, Any]:
-    per_seed: dict[str, dict[int, dict[str, float]]] = {arm: {} for arm in context.settings.downstream.arms}
-    for key in train_downstream.keys(context):
+    per_seed: dict[str, dict[int, dict[str, float]]] = {row: {} for row in _rows(context)}
+    for key in _keys(context):
         arm, seed = key.split("/")
         per_seed[arm][int(seed)] = json.loads((_unit(context, key) / "metrics.json").read_text())
     manifest = pd.read_parquet(context.paths.synthetic / "manifest.parquet")
-    settings = context.settings
+    settings, arms = context.settings, summarize(per_seed)
     return {
         "benchmark": context.benchmark,
         "task": settings.task.name,
@@ -127,9 +160,23 @@ def _metrics(context: Context) -> dict[str, Any]:
         "num_generated": int(manifest["image"].nunique()),
         "num_spliced": settings.augmentation.num_images,
         "num_oracle": settings.ingest.num_oracle,
-        "arms": summarize(per_seed),
+        **_num_labelled(context),
+        "arms": arms,
+        "contrasts": contrasts(arms, context.task().headline),
         "baseline": _baseline(context),
     }
+
+
+def _num_labelled(context: Context) -> dict[str, int]:
+    """How many unlabelled images have got labels by the P-Decoder and by the teacher, the mean over seeds."""
+    task, paths, arms = context.task(), context.paths, context.settings.downstream.arms
+    found = {}
+    if "pseudo" in arms:
+        found["num_pseudo"] = [len(task.load(paths.pseudo, f"seed_{seed}")) for seed in context.seeds]
+    if "self_training" in arms:
+        files = [paths.downstream / "self_training" / str(seed) / "labels.json" for seed in context.seeds]
+        found["num_taught"] = [json.loads(file.read_text())["images"] for file in files]
+    return {name: round(sum(counts) / len(counts)) for name, counts in found.items()}
 
 
 def _write_csv(metrics: dict[str, Any], file: Path) -> None:
@@ -154,6 +201,9 @@ def _galleries(context: Context, folder: Path) -> list[tuple[str, Path]]:
         ("spliced.png", "Spliced images", context.paths.augmented, subset),
         ("real.png", "The real labelled images (some)", context.paths.real, f"few_shot_{context.seeds[0]}"),
     ]
+    if "pseudo" in context.settings.downstream.arms:
+        title = "Real images without labels (arm pseudo), with the annotations that the P-Decoder read off them"
+        sets.append(("pseudo.png", title, context.paths.pseudo, subset))
     galleries = []
     for name, title, source, annotations in sets:
         samples = task.load(source, annotations)
@@ -175,14 +225,43 @@ def _facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
         "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "
         f"{metrics['num_spliced']} more spliced out of these",
         "Oracle": f"{metrics['num_oracle']} further training images with their true labels",
+        **_facts_of_controls(context, metrics),
         "Seeds": ", ".join(map(str, context.seeds)) + " (labelled subset and initialisation)",
         "Choices": "made on dev; the test labels are read by this comparison alone",
     }
 
 
+def _facts_of_controls(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
+    """What the further controls are, those that are asked for."""
+    settings = context.settings.downstream
+    images = "the oracle's images without their labels"
+    facts = {}
+    if "real_augmented" in settings.arms:
+        spliced = metrics["num_spliced"]
+        facts["real_augmented"] = f"the labelled images, and {spliced} spliced out of them as the synthetic ones are"
+    if "self_training" in settings.arms:
+        facts["self_training"] = (
+            f"the labelled images, and {images}: what the model of `real` finds in {metrics['num_taught']} of them, "
+            f"with a certainty of {settings.self_training_threshold:g} or more; spliced and mixed as in `both`"
+        )
+    if "pseudo" in settings.arms:
+        facts["pseudo"] = (
+            f"{images}: what the P-Decoder reads off {metrics['num_pseudo']} of them with their captions as prompts; "
+            f"accepted, spliced and trained on as the synthetic ones. Captions written from labels, where the data set "
+            f"has none: {_captions_from_labels(context)}"
+        )
+    if settings.p_decoder:
+        facts[P_DECODER] = "no training: the P-Decoder on the test images, told nothing but their pixels"
+    return facts
+
+
+def _captions_from_labels(context: Context) -> int:
+    return int(json.loads((context.paths.real / "ingest.json").read_text())["oracle"]["captions_written_here"])
+
+
 def _check_arms(context: Context, folder: Path) -> dict[str, int]:
     metrics = json.loads((folder / "metrics.json").read_text())
-    absent = set(context.settings.downstream.arms) - set(metrics["arms"])
+    absent = set(_rows(context)) - set(metrics["arms"])
     if absent:
         raise DatasetDMError(
             f"{folder / 'metrics.json'} lacks the arms {', '.join(sorted(absent))}: run "
@@ -195,8 +274,9 @@ STAGE = Stage(
     name="compare",
     asset="comparison",
     description="All arms and seeds on the test set: table, plot, gallery, page.",
-    upstream=("ingest", "synthesize", "augment", "train_downstream"),
-    parameters=("task", "seeds", "downstream.arms"),
+    upstream=("ingest", "train_decoder", "synthesize", "annotate", "augment", "train_downstream"),
+    parameters=("task", "seeds", "downstream.arms", "downstream.p_decoder"),
+    uses_backbone=True,
     plan=plan,
     run_unit=run_unit,
     finish=finish,

@@ -40,8 +40,13 @@ class Paths:
         return self.data / "synthetic" / self.benchmark
 
     @property
+    def pseudo(self) -> Path:
+        """Real images with the annotations that the P-Decoders read off them; empty where no arm needs them."""
+        return self.data / "pseudo" / self.benchmark
+
+    @property
     def augmented(self) -> Path:
-        """Spliced images and their annotations per seed."""
+        """Spliced images and their annotations, per seed and per set that they are spliced out of."""
         return self.data / "augmented" / self.benchmark
 
     @property
@@ -53,6 +58,11 @@ class Paths:
     def reports(self) -> Path:
         """`metrics.json`, table, plots, page."""
         return self.data / "reports" / self.benchmark
+
+    @property
+    def diagnosis(self) -> Path:
+        """What `diagnose` says; a JSON of the same name lies beside it."""
+        return self.data / "diagnosis" / f"{self.benchmark}.md"
 
     def work(self, stage: str) -> Path:
         """Finished units of a stage, untracked: `<fingerprint>/` each."""

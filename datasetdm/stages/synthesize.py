@@ -61,6 +61,11 @@ def finish(context: Context) -> StageResult:
     return result
 
 
+def seconds_spent(context: Context) -> float:
+    """How long it took to draw and annotate the images of all shards."""
+    return sum(unit_seconds(unit) for _, _, unit in _shards(context))
+
+
 def _record(context: Context, result: StageResult, seconds: float) -> None:
     paths, name = context.paths, context.benchmark
     inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders, f"prompts_{name}": paths.prompts}

@@ -68,6 +68,11 @@ def finish(context: Context) -> StageResult:
     return StageResult(metrics=metrics)
 
 
+def seconds_spent(context: Context) -> float:
+    """How long the decoders of all seeds took to train."""
+    return sum(unit_seconds(_unit(context, seed)) for seed in context.seeds)
+
+
 def _record(context: Context, seed: int) -> dict[str, float]:
     """Tell MLflow of one decoder; returns its dev figures."""
     folder = context.paths.decoders / str(seed)

@@ -5,19 +5,29 @@ A unit is named by the data of its own arm, so `real` is not trained again becau
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import write_json
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, log_curves, record
+from datasetdm.stages.self_training import SPLICED, TAUGHT, labels_unit, make_labels
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import digest, make_unit, unit_seconds
 from datasetdm.structures import StageResult
 
-# Trained on labels that nobody has in earnest: measured, but never offered for use in the model registry.
-CONTROLS = frozenset({"oracle"})
+# Trained to be compared with: measured, but never offered for use in the model registry.
+CONTROLS = frozenset({"oracle", "real_augmented", "self_training", "pseudo"})
+
+# Which other arms there are, what they mix and what their labels are is no property of a single training; what it is
+# trained on is looked at instead.
+_NOT_OF_A_TRAINING = {"arms", "p_decoder", "real_weight", "self_training_threshold", "pretrained"}
+
+Groups = list[tuple[float, list[tuple[Path, str, str]]]]
 
 
 def plan(context: Context) -> list[str]:
@@ -31,22 +41,50 @@ def keys(context: Context) -> list[str]:
 
 
 def run_unit(context: Context, key: str) -> None:
-    """Train one arm with one seed."""
-    settings = context.settings
-    real = context.paths.real
+    """Train one arm with one seed; for `self_training` its teacher first, unless it is there."""
+    arm, seed = key.split("/")
+    if arm == "self_training":
+        run_unit(context, f"real/{seed}")
+        make_labels(context, seed, _unit(context, f"real/{seed}"))
 
     def work(folder: Path) -> None:
-        DOWNSTREAM[settings.task.name].train(
-            settings.downstream,
-            task=context.task(),
-            datasets=_datasets(context, key),
-            dev=Labelled(folder=real, subset="dev"),
-            seed=int(key.split("/")[1]),
-            out=folder,
-            device=context.params.backbone.device,
-        )
+        train(context, _datasets(context, key), int(seed), folder)
+        if arm == "self_training":
+            write_json(folder / "labels.json", {"images": len(context.task().load(_labels(context, seed), TAUGHT))})
 
     make_unit(_unit(context, key), work)
+
+
+def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Path) -> None:
+    """Train the benchmark's model on these sets and write it to `folder`, with its dev figures in `metrics.json`."""
+    settings = context.settings
+    DOWNSTREAM[settings.task.name].train(
+        settings.downstream,
+        task=context.task(),
+        datasets=datasets,
+        dev=Labelled(folder=context.paths.real, subset="dev"),
+        seed=seed,
+        out=folder,
+        device=context.params.backbone.device,
+    )
+
+
+def fingerprint(context: Context, *data: Any) -> str:
+    """The name of a training: all that it depends on beside `data`, what it is trained on and with which seed.
+
+    Raises:
+        DatasetDMError: the weights that it starts from are missing.
+    """
+    settings = context.settings.downstream
+    own = settings.model_dump(exclude=_NOT_OF_A_TRAINING)
+    pretrained = Path(settings.pretrained) if settings.pretrained else None
+    if pretrained is not None and not pretrained.exists():
+        raise DatasetDMError(
+            f"{pretrained} is missing: downstream.pretrained in params.yaml names the folder with the "
+            f"detector's backbone weights; put it there, or set it to null to start from random weights."
+        )
+    dev = context.paths.real / "annotations" / "dev.json"
+    return digest(own, context.settings.task, pretrained or "", dev, *data)
 
 
 def finish(context: Context) -> StageResult:
@@ -67,8 +105,8 @@ def _record(context: Context, key: str) -> dict[str, float]:
     arm, seed = key.split("/")
     folder, paths = context.paths.downstream / key, context.paths
     figures = finite(json.loads((folder / "metrics.json").read_text()))
-    known = {paths.real: "real", paths.synthetic: "synthetic", paths.augmented: "augmented"}
-    used = {part.folder for part in _datasets(context, key)}
+    known = {paths.real: "real", paths.synthetic: "synthetic", paths.pseudo: "pseudo", paths.augmented: "augmented"}
+    used = {source for _, sources in _groups(context, key) for source, _, _ in sources}
     inputs = {f"{name}_{context.benchmark}": path for path, name in known.items() if path in used}
     seconds = unit_seconds(_unit(context, key))
     with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, arm=arm, seed=seed) as run:
@@ -85,18 +123,37 @@ def _record(context: Context, key: str) -> dict[str, float]:
 
 def _datasets(context: Context, key: str) -> list[Labelled]:
     """The annotated images that an arm is trained on, with their share of a batch."""
+    return [part for share, sources in _groups(context, key) for part in _weighted(context, share, sources)]
+
+
+def _groups(context: Context, key: str) -> Groups:
+    """What an arm is trained on: shares of a batch, each with its sources (folder, subset, stage that makes it).
+
+    `real_augmented` and `self_training` have as many plain real images in a batch as `both`; the other half is spliced
+    out of these, or labelled by the teacher. `pseudo` is to real images what `synthetic` is to drawn ones.
+    """
     arm, seed = key.split("/")
-    paths, settings = context.paths, context.settings.downstream
+    paths, real_weight = context.paths, context.settings.downstream.real_weight
     real = [(paths.real, f"few_shot_{seed}", "ingest")]
     made = [(paths.synthetic, f"seed_{seed}", "synthesize"), (paths.augmented, f"seed_{seed}", "augment")]
-    oracle = [(paths.real, "oracle", "ingest")]
-    groups = {
+    if arm == "self_training":
+        labels = _labels(context, seed)
+        made = [(labels, TAUGHT, "train_downstream"), (labels, SPLICED, "train_downstream")]
+    groups: dict[str, Groups] = {
         "real": [(1.0, real)],
         "synthetic": [(1.0, made)],
-        "both": [(settings.real_weight, real), (1.0 - settings.real_weight, made)],
-        "oracle": [(1.0, oracle)],
-    }[arm]
-    return [part for share, sources in groups for part in _weighted(context, share, sources)]
+        "both": [(real_weight, real), (1.0 - real_weight, made)],
+        "oracle": [(1.0, [(paths.real, "oracle", "ingest")])],
+        "real_augmented": [(real_weight, real), (1.0 - real_weight, [(paths.augmented, f"real_{seed}", "augment")])],
+        "self_training": [(real_weight, real), (1.0 - real_weight, made)],
+        "pseudo": [(1.0, [(paths.pseudo, f"seed_{seed}", "annotate"), (paths.augmented, f"pseudo_{seed}", "augment")])],
+    }
+    return groups[arm]
+
+
+def _labels(context: Context, seed: str) -> Path:
+    """Where the teacher's labels lie, or will lie."""
+    return labels_unit(context, seed, _unit(context, f"real/{seed}"))
 
 
 def _weighted(context: Context, share: float, sources: list[tuple[Path, str, str]]) -> list[Labelled]:
@@ -115,20 +172,19 @@ def _weighted(context: Context, share: float, sources: list[tuple[Path, str, str
 
 
 def _unit(context: Context, key: str) -> Path:
-    settings = context.settings.downstream
-    # Which other arms there are, and what `both` mixes, is no property of a single training.
-    own = settings.model_dump(exclude={"arms", "real_weight", "pretrained"})
-    datasets = [(part.annotation_file, part.weight) for part in _datasets(context, key)]
-    pretrained = Path(settings.pretrained) if settings.pretrained else None
-    if pretrained is not None and not pretrained.exists():
-        raise DatasetDMError(
-            f"{pretrained} is missing: downstream.pretrained in params.yaml names the folder with the "
-            f"detector's backbone weights; put it there, or set it to null to start from random weights."
-        )
-    parts = [part for file, weight in datasets for part in (file, round(weight, 6))]
-    dev = context.paths.real / "annotations" / "dev.json"
-    fingerprint = digest(own, context.settings.task, key, pretrained or "", dev, *parts)
-    return context.paths.work("train_downstream") / fingerprint
+    return context.paths.work("train_downstream") / fingerprint(context, key, *_data(context, key))
+
+
+def _data(context: Context, key: str) -> list[Any]:
+    """What the data of a training are known by: annotation files, each with its weight.
+
+    For `self_training`, whose labels are made when it is trained, the name of their unit stands for them.
+    """
+    arm, seed = key.split("/")
+    if arm == "self_training":
+        weight = round(context.settings.downstream.real_weight, 6)
+        return [*_data(context, f"real/{seed}"), weight, _labels(context, seed).name]
+    return [part for source in _datasets(context, key) for part in (source.annotation_file, round(source.weight, 6))]
 
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:
@@ -141,7 +197,7 @@ STAGE = Stage(
     name="train_downstream",
     asset="downstream",
     description="An ordinary model of the task, trained on real, synthetic, both and the controls.",
-    upstream=("ingest", "synthesize", "augment"),
+    upstream=("ingest", "synthesize", "annotate", "augment"),
     parameters=("task", "seeds", "downstream"),
     plan=plan,
     run_unit=run_unit,

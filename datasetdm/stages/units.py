@@ -7,6 +7,8 @@ same time; a lock per unit keeps them apart, and the system frees it when its ho
 
 import hashlib
 import json
+import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,22 @@ def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
             work(temporary)
         # Beside the unit, not in it: outputs hold nothing that changes from run to run.
         folder.with_suffix(".seconds").write_text(f"{time.perf_counter() - start:.3f}")
+
+
+def publish_unit(unit: Path, folder: Path) -> None:
+    """Put the files of a unit into a folder, beside those of other units, as links."""
+    shutil.copytree(unit, folder, copy_function=link, dirs_exist_ok=True)
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """Let a file appear in a second place, as a hard link where the disk allows it; what is there already stays."""
+    if Path(target).exists():
+        return
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
 
 
 def unit_seconds(folder: Path) -> float:

@@ -87,6 +87,7 @@ class Task(ABC):
     higher_is_better: ClassVar[bool] = True
     uses_queries: ClassVar[bool]  # switches on the P-Decoder's query transformer
     dense_channels: ClassVar[int] = 0  # channels of the P-Decoder's dense head; 0 switches it off
+    takes_hints: ClassVar[bool] = False  # whether `hint` tells the downstream model something
 
     def __init__(self, categories: Sequence[Category], settings: Any = None):
         self.categories = tuple(categories)
@@ -187,6 +188,15 @@ class Task(ABC):
     @abstractmethod
     def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
         """The filters of the synthetic set; they look at nothing but the prediction."""
+
+    def trusted(self, found: Any, threshold: float, settings: config.Synthesis) -> Acceptance:
+        """What a downstream model has found in an unlabelled image, as a label for another model to learn.
+
+        The filters are those of `accept`, with `threshold` in the place of `score_threshold`. Tasks whose models say
+        how certain they are of each part of an annotation leave out the parts below it.
+        """
+        stricter = settings.model_copy(update={"score_threshold": threshold})
+        return self.accept(Prediction(target=found, score=1.0), stricter)
 
     @abstractmethod
     def evaluator(self, size: tuple[int, int]) -> Evaluator:

@@ -49,6 +49,7 @@ class PoseTask(Task):
     primary_metric: ClassVar[str] = "keypoint_ap"
     uses_queries: ClassVar[bool] = True
     dense_channels: ClassVar[int] = len(KEYPOINTS)
+    takes_hints: ClassVar[bool] = True
 
     def __init__(self, categories: Sequence[Category], settings: config.PoseAnnotation | None = None):
         super().__init__(categories, settings or config.PoseAnnotation())
@@ -179,19 +180,32 @@ class PoseTask(Task):
         found: Persons = prediction.target
         kept = self._objects.accept(Prediction(target=_numbered(found), score=prediction.score), settings)
         persons = found.select(kept.target.labels)
-        confident = persons.keypoints[..., 2] >= KEYPOINT_SCORE
-        confident &= confident.sum(axis=1, keepdims=True) >= MIN_KEYPOINTS
-        keypoints = np.where(confident[..., None], persons.keypoints, 0)
-        keypoints[confident, 2] = 2
+        keypoints = _labels_of(persons.keypoints, persons.keypoints[..., 2] >= KEYPOINT_SCORE)
         rejected = kept.rejected
-        if rejected is None and not confident.any():
+        if rejected is None and not keypoints.any():
             rejected = "no person with enough keypoints"
         return Acceptance(
             target=replace(
                 persons, keypoints=keypoints, masks=kept.target.masks, boxes=boxes_of_masks(kept.target.masks)
             ),
             rejected=rejected,
-            scores={**kept.scores, "num_keypoints": float(confident.sum())},
+            scores={**kept.scores, "num_keypoints": float((keypoints[..., 2] > 0).sum())},
+        )
+
+    def trusted(self, found: Persons, threshold: float, settings: config.Synthesis) -> Acceptance:
+        """See `Task.trusted`; keypoints below `threshold` or outside the image become unlabelled.
+
+        A top-down model is told where the persons are and draws no mask: their boxes stand for it. Persons with fewer
+        than `MIN_KEYPOINTS` are left out, and an image without any other is rejected.
+        """
+        size = found.masks.shape[1:]
+        sure = (found.keypoints[..., 2] >= threshold) & inside(found.keypoints, size)
+        persons = replace(found, keypoints=_labels_of(found.keypoints, sure), masks=_masks_of_boxes(found.boxes, size))
+        kept = persons.select(_labelled(persons) & persons.masks.any(axis=(1, 2)))
+        return Acceptance(
+            target=kept,
+            rejected=None if len(kept) else "no person with enough keypoints",
+            scores={"num_objects": float(len(kept)), "num_keypoints": float((kept.keypoints[..., 2] > 0).sum())},
         )
 
     def evaluator(self, size: tuple[int, int]) -> CocoKeypointEvaluator:
@@ -227,6 +241,22 @@ def boxes_of_masks(masks: np.ndarray) -> np.ndarray:
     """Tight boxes (float32, N x 4: x, y, width, height) of masks of at least a pixel each (bool, N x H x W)."""
     boxes = [cv2.boundingRect(mask.astype(np.uint8)) for mask in masks]
     return np.array(boxes, dtype=np.float32).reshape(len(masks), 4)
+
+
+def _masks_of_boxes(boxes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """The pixels (bool, N x H x W) of an image of (height, width) whose centres lie in each box."""
+    left, top, width, height = boxes.T[..., None, None]
+    rows, columns = np.arange(size[0])[:, None] + 0.5, np.arange(size[1])[None] + 0.5
+    return (columns > left) & (columns < left + width) & (rows > top) & (rows < top + height)
+
+
+def _labels_of(keypoints: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Predicted keypoints (N x 17 x 3) as an annotation: those that are `sure` (bool, N x 17) visible, the others
+    unlabelled; all of a person with fewer than `MIN_KEYPOINTS` of them."""
+    sure = sure & (sure.sum(axis=1, keepdims=True) >= MIN_KEYPOINTS)
+    labels = np.where(sure[..., None], keypoints, 0)
+    labels[sure, 2] = 2
+    return labels
 
 
 def _labelled(persons: Persons) -> np.ndarray:

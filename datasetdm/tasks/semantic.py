@@ -226,6 +226,11 @@ class SemanticTask(Task):
             },
         )
 
+    def trusted(self, found: SemanticMap, threshold: float, settings: config.Synthesis) -> Acceptance:
+        """See `Task.trusted`; pixels less certain than `threshold` become `IGNORE`."""
+        sure = np.where(found.certainty < threshold, IGNORE, found.labels).astype(np.uint8)
+        return super().trusted(replace(found, labels=sure), threshold, settings)
+
     def evaluator(self, size: tuple[int, int]) -> SemanticEvaluator:
         """Mean IoU, with figures of their own for unseen and tail categories."""
         return SemanticEvaluator([category.name for category in self.categories], self.unseen, self.tail)

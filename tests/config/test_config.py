@@ -101,3 +101,28 @@ def test_missing_file_is_told(tmp_path: Path) -> None:
 def test_unknown_benchmark_lists_the_known() -> None:
     with pytest.raises(DatasetDMError, match=r"no benchmark 'cocoa'.*coco"):
         load_params(ROOT / "params.yaml").benchmark("cocoa")
+
+
+@pytest.mark.parametrize(
+    ("arms", "num_oracle", "says"),
+    [
+        (["real", "pseudo"], 0, "has 'pseudo' but ingest.num_oracle is 0"),
+        (["real", "self_training"], 0, "has 'self_training' but ingest.num_oracle is 0"),
+        (["synthetic", "self_training"], 10, "has 'self_training' but not 'real', whose model is its teacher"),
+    ],
+)
+def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str], num_oracle: int, says: str) -> None:
+    def edit(content: dict) -> None:
+        content["benchmarks"]["coco"]["downstream"]["arms"] = arms
+        content["benchmarks"]["coco"]["ingest"]["num_oracle"] = num_oracle
+
+    with pytest.raises(DatasetDMError, match=says):
+        load_params(edited(tmp_path, edit))
+
+
+def test_the_demo_has_four_arms_and_the_study_all_controls() -> None:
+    demo, study = load_params(ROOT / "params.yaml"), load_params(ROOT / "params.yaml", study=True)
+    for name in demo.benchmarks:
+        small, large = demo.benchmark(name).downstream, study.benchmark(name).downstream
+        assert small.arms == ("real", "synthetic", "both", "oracle") and not small.p_decoder
+        assert set(large.arms) == {*small.arms, "real_augmented", "self_training", "pseudo"} and large.p_decoder

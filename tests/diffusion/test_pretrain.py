@@ -13,7 +13,7 @@ from datasetdm import config
 from datasetdm.diffusion import load_backbone, progress
 from datasetdm.diffusion.alignment import TARGET_CHANNELS, Aligner, TargetCache, load_resnet
 from datasetdm.diffusion.autoencoder import build_autoencoder, to_tensor, train_autoencoder
-from datasetdm.diffusion.denoiser import LatentCache, build_denoiser, build_scheduler, denoising_loss
+from datasetdm.diffusion.denoiser import LatentCache, build_denoiser, build_scheduler, denoising_loss, load_denoiser
 from datasetdm.diffusion.pool import ImagePool, halved, load_pool
 from datasetdm.diffusion.pretrain import pretrain
 from datasetdm.diffusion.pretrain_resnet import caption_tags, train_resnet
@@ -123,6 +123,18 @@ def test_an_aligned_training_resumes_and_exports_the_pipeline_alone(recipe: Reci
     assert with_it.keys() == without.keys()
     assert not all(torch.equal(with_it[name], without[name]) for name in with_it)
     assert "`resnet`, weight 0.5" in (aligned.export / "README.md").read_text()
+
+
+def test_a_training_starts_from_exported_weights(recipe: Recipe, small_shards: None) -> None:
+    pretrain(recipe)
+    untrained = {"work": recipe.work / "more", "export": recipe.work / "more_export", "start": recipe.export}
+    still = recipe.phases[1].model_copy(update={"steps": 1, "learning_rate": 1e-12})
+    pretrain(recipe.model_copy(update={**untrained, "phases": (still,)}))
+    before, after = weights_of(recipe.export), weights_of(recipe.work / "more_export")
+    for name, value in before.items():
+        torch.testing.assert_close(value, after[name], rtol=1e-2, atol=1e-4)
+    with pytest.raises(DatasetDMError, match="start"):
+        load_denoiser(recipe.work)
 
 
 def test_the_aligner_learns_what_the_resnet_sees(recipe: Recipe, pool: ImagePool) -> None:

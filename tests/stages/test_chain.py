@@ -57,8 +57,14 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     assert main(["show", "coco"]) == 0
     assert "| oracle |" in capsys.readouterr().out
 
+    assert main(["diagnose", "coco", "--minutes-per-label", "6"]) == 0
+    verdict = json.loads((folder / "data/diagnosis/coco.json").read_text())
+    assert verdict["weak_link"] in verdict["links"] and len(verdict["figures"]) == 7
+    assert "6 minutes of annotation" in (folder / "data/diagnosis/coco.md").read_text()
+
     before = snapshot(folder)
     assert main(["run", "coco"]) == 0
+    assert main(["diagnose", "coco"]) == 0
     assert snapshot(folder) == before  # nothing is made twice
 
     # More images: the finished shards stay, and `real` is not trained again.
@@ -165,20 +171,23 @@ def test_benchmarks_with_the_same_prompts_share_the_drawn_images(project, edit):
 @pytest.mark.slow
 @pytest.mark.parametrize("benchmark", ["voc_long_tail", "nyu", "coco_pose", "lvis"])
 def test_chain_of_every_task(project, edit, tiny, benchmark, capsys):
-    """The shipped benchmark with tiny numbers, down to the leaderboard."""
+    """The shipped benchmark with tiny numbers and the arms of the study, down to the leaderboard."""
     project(MINIWORLD)
-    shipped = yaml.safe_load((ROOT / "params.yaml").read_text())["benchmarks"][benchmark]
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    shipped, study = content["benchmarks"][benchmark], content["study"]["downstream"]
     ingest = {**shipped["ingest"], "num_real": 12, "num_dev": 4, "num_oracle": 4}
     if "tail_images" in ingest:
         ingest["tail_images"] = 1
     source = {**shipped["source"], "miniworld": {**shipped["source"]["miniworld"], "num_train": 80, "num_val": 6}}
     model = {key: shipped["downstream"][key] for key in ("model", "learning_rate")}
-    downstream = {**tiny["downstream"], **model}
+    # After two iterations the teacher is certain of nothing.
+    downstream = {**tiny["downstream"], **model, **study, "iterations": 2, "self_training_threshold": 0.0}
     block = {**shipped, **tiny, "source": source, "ingest": ingest, "downstream": downstream}
     edit("benchmarks", {benchmark: {**block, "prompts": {**shipped["prompts"], "num_prompts": 4}}})
     assert main(["run", benchmark]) == 0
     metrics = json.loads(Path(f"data/reports/{benchmark}/metrics.json").read_text())
-    assert list(metrics["arms"]) == ["real", "synthetic", "both", "oracle"]
+    assert list(metrics["arms"]) == [*study["arms"], "p_decoder"]
+    assert set(metrics["contrasts"]) == set(metrics["headline"]) and metrics["num_pseudo"] > 0
     assert all(metrics["headline"][0] in arm for arm in metrics["arms"].values())
     capsys.readouterr()
     assert main(["leaderboard"]) == 0

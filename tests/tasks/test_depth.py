@@ -240,6 +240,15 @@ def prediction_of(depth: np.ndarray) -> Prediction:
     return Prediction(target=DepthMap(depth=depth, valid_mask=np.ones(depth.shape, dtype=bool)), score=1.0)
 
 
+def test_a_teachers_depth_is_a_label_whatever_the_threshold() -> None:
+    depth = np.linspace(1, 5, 48, dtype=np.float32).reshape(6, 8)
+    found = DepthMap(depth=depth, valid_mask=np.ones((6, 8), dtype=bool))
+    settings = config.Synthesis(num_images=1)
+    assert TASK.trusted(found, 1.0, settings).rejected is None
+    flat = DepthMap(depth=np.ones_like(depth), valid_mask=found.valid_mask)
+    assert TASK.trusted(flat, 0.0, settings).rejected == "depth is the same everywhere"
+
+
 def test_acceptance() -> None:
     accepted = TASK.accept(prediction_of(ramp().depth), SYNTHESIS)
     assert accepted.rejected is None

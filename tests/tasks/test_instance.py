@@ -251,6 +251,13 @@ def test_filters_and_their_reasons() -> None:
     assert len(TASK.accept(predicted((0.9, 0.8, 0.7)), synthesis(max_instances=2)).target) == 2
 
 
+def test_only_objects_that_a_teacher_is_certain_of_are_labels() -> None:
+    found = predicted((0.9, 0.4)).target
+    assert len(TASK.trusted(found, 0.5, synthesis(score_threshold=0.0)).target) == 1
+    assert len(TASK.trusted(found, 0.3, synthesis(score_threshold=1.0)).target) == 2
+    assert TASK.trusted(found, 0.95, synthesis(score_threshold=0.0)).rejected is not None
+
+
 def test_accepted_objects_share_no_pixel_and_the_likelier_has_it() -> None:
     masks = np.zeros((2, *SIZE), dtype=bool)
     masks[0, 2:12, 2:12], masks[1, 8:20, 8:20] = True, True

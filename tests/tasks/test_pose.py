@@ -361,6 +361,19 @@ def test_filters_and_their_reasons() -> None:
     assert TASK.accept(nothing, synthesis()).rejected is not None
 
 
+def test_only_keypoints_that_a_teacher_is_certain_of_are_labels() -> None:
+    found = replace(COUPLE, keypoints=COUPLE.keypoints.copy(), masks=np.zeros_like(COUPLE.masks))  # no mask is drawn
+    found.keypoints[..., 2] = 0.6
+    found.keypoints[0, 0, 2] = 0.4
+    found.keypoints[0, 1, 0] = -3  # outside the image
+    found.keypoints[1, MIN_KEYPOINTS - 1 :, 2] = 0.1
+    trusted = TASK.trusted(found, 0.5, synthesis())
+    assert trusted.rejected is None and len(trusted.target) == 1
+    assert trusted.target.keypoints[0, :3, 2].tolist() == [0, 0, 2]
+    np.testing.assert_array_equal(trusted.target.masks, COUPLE.masks[:1])  # the persons are rectangles
+    assert TASK.trusted(found, 0.7, synthesis()).rejected == "no person with enough keypoints"
+
+
 def test_accepted_masks_share_no_pixel_and_boxes_follow() -> None:
     overlapping = people((4, 6, 16, 36), (12, 6, 30, 36))
     overlapping.keypoints[..., 2] = 0.9

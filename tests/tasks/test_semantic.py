@@ -328,6 +328,15 @@ def test_uncertain_pixels_and_small_categories_are_ignored() -> None:
     assert (TASK.accept(predicted(0.9), synthesis(min_area=1.0)).target.labels[scene().labels == 0] == 0).all()
 
 
+def test_only_pixels_that_a_teacher_is_certain_of_are_labels() -> None:
+    found = predicted(0.9, box=0.3).target
+    sure = TASK.trusted(found, 0.5, synthesis(score_threshold=1.0))  # the threshold of the synthetic set is another
+    assert sure.rejected is None
+    np.testing.assert_array_equal(sure.target.labels, np.where(scene().labels == 1, IGNORE, scene().labels))
+    assert TASK.trusted(found, 0.2, synthesis()).target.labels.tolist() == scene().labels.tolist()
+    assert TASK.trusted(found, 0.95, synthesis()).rejected is not None
+
+
 def test_evaluator_knows_the_groups_of_the_settings() -> None:
     evaluator = task_with(unseen=("disc",), tail=("box",)).evaluator(SIZE)
     evaluator.add(scene(), scene())

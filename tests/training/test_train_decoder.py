@@ -142,8 +142,18 @@ def test_features_that_are_no_numbers_are_a_clear_error(backbone, task, samples,
 def test_categories_follow_the_prompt_when_asked_to(backbone, task, samples, settings, tmp_path):
     bound = settings.model_copy(update={"category_from_prompt": True})
     train_decoder(backbone, task, samples, [], bound, seed=0, out=tmp_path, progress=quiet)
-    model = DecoderModel.load(tmp_path, backbone)
+    model = DecoderModel(backbone, *load_decoder(tmp_path, backbone))
     assert all(len(target) == 0 for target in model.predict([sample.image for sample in samples]))
+
+
+def test_a_model_without_prompts_rules_nothing_out(backbone, task, samples, settings, tmp_path):
+    images = [sample.image for sample in samples]
+    found = []
+    for bound in (False, True):
+        own = settings.model_copy(update={"category_from_prompt": bound})
+        train_decoder(backbone, task, samples, [], own, seed=0, out=tmp_path / str(bound), progress=quiet)
+        found.append(DecoderModel.load(tmp_path / str(bound), backbone).predict(images))
+    assert [len(target) for target in found[0]] == [len(target) for target in found[1]] != [0] * len(images)
 
 
 def test_several_noise_draws_read_steadier(backbone, task, samples, settings):

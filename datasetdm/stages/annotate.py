@@ -1,0 +1,127 @@
+"""Stage `annotate`: real images that have no labels, annotated by the P-Decoder; a unit is one seed's decoder.
+
+The arm `pseudo` is trained on them: where `synthetic` is better, drawing images was worth it, and not only reading
+annotations off the diffusion model. So everything but the images is the same: decoder, acceptance, splicing (by
+`augment`), training. The captions are the prompts, as in the evaluation of the decoder; where a data set has none,
+`ingest` wrote them from the labels, as the synthetic images' prompts name what they show.
+
+A benchmark without an arm that needs them gets an empty folder.
+"""
+
+from pathlib import Path
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.pseudo_labels import read_labels
+from datasetdm.reading import decoder_fingerprint, load_decoder
+from datasetdm.stages.checks import publish_checked
+from datasetdm.stages.context import Context, missing
+from datasetdm.stages.record import record
+from datasetdm.stages.stage import Check, Stage
+from datasetdm.stages.units import digest, make_unit, publish_unit, unit_seconds
+from datasetdm.stages.unlabelled import labelling, save_labelled, unlabelled_images
+from datasetdm.structures import StageResult
+
+
+def subsets(context: Context) -> dict[str, int]:
+    """Annotation file -> seed of the decoder; none where no arm needs them.
+
+    Beside `pseudo` that is `self_training` where its teacher has to be told something of an image, such as the boxes
+    of the persons: what the P-Decoder has found, as nobody has the truth.
+    """
+    arms = context.settings.downstream.arms
+    needed = "pseudo" in arms or ("self_training" in arms and context.task().takes_hints)
+    return {f"seed_{seed}": seed for seed in context.seeds} if needed else {}
+
+
+def plan(context: Context) -> list[str]:
+    """The annotation files that are missing."""
+    return [subset for subset in subsets(context) if not _unit(context, subset).exists()]
+
+
+def run_unit(context: Context, key: str) -> None:
+    """Annotate all images with the decoder of one seed."""
+
+    def work(folder: Path) -> None:
+        task, backbone = context.task(), context.backbone()
+        decoder, _, reading = load_decoder(_decoder(context, key), backbone)
+        images = unlabelled_images(context)
+        samples = read_labels(backbone, decoder, task, reading, images, context.settings.synthesis)
+        save_labelled(task, folder, key, samples, context.paths.real / "images")
+
+    make_unit(_unit(context, key), work)
+
+
+def made(context: Context, key: str) -> Path:
+    """The folder of one seed's annotations and their images, made now if it is missing."""
+    run_unit(context, key)
+    return _unit(context, key)
+
+
+def finish(context: Context) -> StageResult:
+    """Publish the annotations of all seeds, with their images."""
+    units = [_unit(context, subset) for subset in subsets(context)]
+    with publish_checked(context, STAGE, context.paths.pseudo) as folder:
+        for unit in units:
+            publish_unit(unit, folder)
+    if not units:
+        return StageResult()
+    metrics = _metrics(context)
+    name, paths = context.benchmark, context.paths
+    inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders}
+    with record(context, STAGE, inputs=inputs, output=paths.pseudo, seconds=sum(map(unit_seconds, units))) as run:
+        run.log_metrics(metrics)
+    return StageResult(metrics=metrics)
+
+
+def _metrics(context: Context) -> dict[str, float]:
+    task, asked = context.task(), len(unlabelled_images(context))
+    metrics: dict[str, float] = {}
+    for subset in subsets(context):
+        accepted = len(task.load(context.paths.pseudo, subset))
+        metrics |= {f"{subset}/images": float(accepted), f"{subset}/accepted_fraction": accepted / asked}
+    return metrics
+
+
+def _decoder(context: Context, subset: str) -> Path:
+    folder = context.paths.decoders / str(subsets(context)[subset])
+    if not folder.exists():
+        raise missing(context, folder, "train_decoder")
+    return folder
+
+
+def _unit(context: Context, subset: str) -> Path:
+    fingerprint = digest(subset, decoder_fingerprint(_decoder(context, subset)), *labelling(context))
+    return context.paths.work("annotate") / fingerprint
+
+
+def _check(context: Context, folder: Path) -> dict[str, int]:
+    task = context.task()
+    counts = {subset: task.check(folder, subset)["images"] for subset in subsets(context)}
+    if not all(counts.values()):
+        empty = [subset for subset, count in counts.items() if count == 0]
+        raise DatasetDMError(
+            f"No unlabelled image of {context.benchmark} was accepted for {', '.join(empty)}: lower "
+            f"synthesis.score_threshold or synthesis.min_area in params.yaml, or train the decoder for longer."
+        )
+    return counts
+
+
+STAGE = Stage(
+    name="annotate",
+    asset="pseudo",
+    description="Real images without labels, annotated by the P-Decoder; empty where no arm is trained on them.",
+    upstream=("ingest", "train_decoder"),
+    parameters=("task", "seeds", "synthesis", "downstream.arms"),
+    uses_backbone=True,
+    plan=plan,
+    run_unit=run_unit,
+    finish=finish,
+    output=lambda context: context.paths.pseudo,
+    checks=(
+        Check(
+            name="annotations_valid",
+            description="Annotations load, ids are unique, masks lie inside their images, no set is empty.",
+            run=_check,
+        ),
+    ),
+)

@@ -1,0 +1,130 @@
+"""`diagnose`: a look at a small synthetic set before a large one is made. No stage of the chain: nothing builds on it.
+
+Seven short trainings of the downstream model on the first seed's data, judged on dev; each is a unit. The sets that
+are compared link by link (`true`, `pseudo`, `synthetic`) have the same number of images, none of them spliced.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from datasetdm import config
+from datasetdm.downstream import Labelled
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import write_json, write_text
+from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
+from datasetdm.stages import annotate, synthesize, train_decoder
+from datasetdm.stages.context import Context, missing
+from datasetdm.stages.train_downstream import fingerprint, train
+from datasetdm.stages.units import digest, make_unit
+from datasetdm.structures import Sample
+
+
+def diagnose(context: Context, *, minutes_per_label: float) -> str:
+    """Train, judge and conclude; the text, which is also written to `<data>/diagnosis/<benchmark>.md` beside its JSON.
+
+    Raises:
+        DatasetDMError: there is no synthetic set yet, or no further real image to compare with.
+    """
+    if not context.settings.ingest.num_oracle:
+        raise DatasetDMError(
+            f"diagnose compares drawn images with real ones: set benchmarks.{context.benchmark}.ingest.num_oracle in "
+            "params.yaml to about the number of synthetic images, and run `ingest` again."
+        )
+    sets = _sets(context)
+    metric = context.task().primary_metric
+    figures = {training: _train(context, training, parts)[metric] for training, parts in _mixtures(sets).items()}
+    effort = Effort(
+        num_real=len(_samples(context, sets["real"])),
+        num_synthetic=len(_samples(context, _synthetic(context))),
+        minutes_per_label=minutes_per_label,
+        compute_seconds=synthesize.seconds_spent(context) + train_decoder.seconds_spent(context),
+    )
+    verdict = conclude(metric, figures, effort)
+    text = diagnosis_text(context.benchmark, verdict, effort)
+    file = context.paths.diagnosis
+    write_json(file.with_suffix(".json"), verdict)
+    write_text(file, text)
+    return text
+
+
+def _sets(context: Context) -> dict[str, Labelled]:
+    """The annotated sets; those of the links cut to the same number of images, halves of `real` and `synthetic`."""
+    real, synthetic = Labelled(folder=context.paths.real, subset=_few_shot(context)), _synthetic(context)
+    true, pseudo = Labelled(folder=context.paths.real, subset="oracle"), _pseudo(context)
+    count = min(len(_samples(context, part)) for part in (true, pseudo, synthetic))
+    return {
+        "real": real,
+        "real_half": _first(context, real, len(_samples(context, real)) // 2),
+        "synthetic": _first(context, synthetic, count),
+        "synthetic_half": _first(context, synthetic, count // 2),
+        "pseudo": _first(context, pseudo, count),
+        "true": _first(context, true, count),
+    }
+
+
+def _mixtures(sets: dict[str, Labelled]) -> dict[str, list[Labelled]]:
+    """Training -> what it is made on; `both` in equal shares."""
+    alone = {name: [part] for name, part in sets.items()}
+    halves = [dataclasses.replace(sets[name], weight=0.5) for name in ("real", "synthetic")]
+    return {"real": alone.pop("real"), "both": halves, **alone}
+
+
+def _few_shot(context: Context) -> str:
+    return f"few_shot_{context.seeds[0]}"
+
+
+def _synthetic(context: Context) -> Labelled:
+    part = Labelled(folder=context.paths.synthetic, subset=f"seed_{context.seeds[0]}")
+    if not part.annotation_file.exists():
+        raise missing(context, part.annotation_file, "synthesize")
+    return part
+
+
+def _pseudo(context: Context) -> Labelled:
+    """The further real images as the P-Decoder annotates them: the unit of `annotate`, whether an arm asks for it."""
+    settings = context.settings
+    arms: tuple[config.Arm, ...] = ("pseudo",)
+    asking = settings.model_copy(update={"downstream": settings.downstream.model_copy(update={"arms": arms})})
+    benchmarks = {**context.params.benchmarks, context.benchmark: asking}
+    asked = dataclasses.replace(context, params=context.params.model_copy(update={"benchmarks": benchmarks}))
+    subset = f"seed_{context.seeds[0]}"
+    return Labelled(folder=annotate.made(asked, subset), subset=subset)
+
+
+def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
+    return context.task().load(part.folder, part.subset)
+
+
+def _first(context: Context, part: Labelled, count: int) -> Labelled:
+    """The first `count` images of a set, as a set of its own."""
+    if count == 0:
+        raise DatasetDMError(
+            f"{part.annotation_file} holds too few images to compare anything: raise synthesis.num_images or lower "
+            "synthesis.score_threshold in params.yaml."
+        )
+    unit = context.paths.work("diagnose") / digest(part.annotation_file, count, context.settings.task)
+
+    def work(folder: Path) -> None:
+        (folder / "images").mkdir()
+        context.task().save(folder, part.subset, islice(_samples(context, part), count))
+
+    make_unit(unit, work)
+    return Labelled(folder=unit, subset=part.subset)
+
+
+def _train(context: Context, training: str, parts: list[Labelled]) -> dict[str, float]:
+    """Dev figures of the downstream model trained on these sets with the first seed."""
+    seed = context.seeds[0]
+    data = [value for part in parts for value in (part.annotation_file, part.weight)]
+    unit = context.paths.work("diagnose") / fingerprint(context, seed, *data)
+
+    def work(folder: Path) -> None:
+        print(f"diagnose {context.benchmark}: {training}", flush=True)
+        train(context, parts, seed, folder)
+
+    make_unit(unit, work)
+    figures: dict[str, float] = json.loads((unit / "metrics.json").read_text())
+    return figures
