@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasetdm.diffusion.pretrain_resnet import MEAN
+from datasetdm.diffusion.resnet import MEAN
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, random_view, resized
 from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
