@@ -19,6 +19,7 @@ from datasetdm.stages import annotate, synthesize, train_decoder
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.train_downstream import fingerprint, train
 from datasetdm.stages.units import digest, make_unit
+from datasetdm.stages.unlabelled import save_labelled
 from datasetdm.structures import Sample
 
 
@@ -108,8 +109,7 @@ def _first(context: Context, part: Labelled, count: int) -> Labelled:
     unit = context.paths.work("diagnose") / digest(part.annotation_file, count, context.settings.task)
 
     def work(folder: Path) -> None:
-        (folder / "images").mkdir()
-        context.task().save(folder, part.subset, islice(_samples(context, part), count))
+        save_labelled(context.task(), folder, part.subset, islice(_samples(context, part), count), part.images_dir)
 
     make_unit(unit, work)
     return Labelled(folder=unit, subset=part.subset)
