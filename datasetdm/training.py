@@ -227,12 +227,16 @@ def _judge(
 def _final_metrics(
     backbone: Backbone, decoder: PDecoder, task: Task, dev: Sequence[Sample], settings: config.Decoder
 ) -> dict[str, float]:
-    """Dev metrics with three kinds of prompt; how far the last two fall behind shows what is read off the text."""
+    """Dev metrics with three kinds of prompt; how far the last two fall behind shows what is read off the text.
+
+    Those two name no category, so they rule none out, whatever `category_from_prompt` says.
+    """
     if not len(dev):
         return {}
     metrics = evaluate(backbone, decoder, task, dev, settings)
+    unprompted = settings.model_copy(update={"category_from_prompt": False})
     for kind, prompt in (("generic", GENERIC_PROMPT), ("empty", "")):
-        score = evaluate(backbone, decoder, task, dev, settings, prompt)[task.primary_metric]
+        score = evaluate(backbone, decoder, task, dev, unprompted, prompt)[task.primary_metric]
         metrics[f"{task.primary_metric}_{kind}_prompt"] = score
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 

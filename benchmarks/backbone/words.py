@@ -1,31 +1,13 @@
 """Light, weather and place of a scene, where its caption says them."""
 
 from datasetdm.miniworld import Scene
+from datasetdm.miniworld.captions import LIGHTS, PLACES, WEATHERS
 
 #: Aspect -> value -> phrases for it in captions. Light and weather may go unsaid (by day and under a clear sky they
 #: mostly do), and what is unsaid is not asked for.
 PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
-    "light": {
-        "day": ("during the day", "in daylight", "in the afternoon"),
-        "dusk": ("at dusk", "at sunset", "in the evening"),
-        "night": ("at night", "in the dark"),
-    },
-    "weather": {
-        "clear": ("under a clear sky",),
-        "rain": ("in the rain", "on a rainy day", "while it rains"),
-        "fog": ("in the fog", "on a foggy day", "in thick fog"),
-        "snow": ("while it snows", "in falling snow"),
-    },
-    "place": {
-        "grass": ("on the grass", "in a field", "on a meadow", "in a park"),
-        "road": ("on a road", "on the street", "by the road"),
-        "sand": ("on the sand", "on the ground"),
-        "beach": ("on the beach", "on the sand by the water", "by the sea"),
-        "lake": ("by a lake", "on the grass by the water"),
-        "snow": ("in the snow", "on snow", "in a winter field"),
-        "room": ("in a room", "on the floor of a room", "inside a room", "indoors"),
-        "table": ("on a table", "on a wooden table", "on the table"),
-    },
+    aspect: {value: tuple(filter(None, phrases)) for value, phrases in table.items()}
+    for aspect, table in (("light", LIGHTS), ("weather", WEATHERS), ("place", PLACES))
 }
 
 
@@ -49,4 +31,4 @@ def _place(scene: Scene) -> str:
         return "road"
     if background.beyond == "water":
         return "beach" if background.ground == "sand" else "lake"
-    return "room" if background.ground == "floor" else background.ground
+    return background.ground

@@ -18,7 +18,7 @@ from datasetdm.miniworld.palette import COLOURS
 
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
-_PLACES: dict[str, tuple[str, ...]] = {
+PLACES: dict[str, tuple[str, ...]] = {
     "grass": ("on the grass", "in a field", "on a meadow", "in a park"),
     "road": ("on a road", "on the street", "by the road"),
     "sand": ("on the sand", "on the ground"),
@@ -29,12 +29,12 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "table": ("on a table", "on a wooden table", "on the table"),
 }
 _FAR = ("in front of mountains", "with mountains behind")
-_LIGHTS: dict[str, tuple[str, ...]] = {
+LIGHTS: dict[str, tuple[str, ...]] = {
     "day": ("", "", "during the day", "in daylight", "in the afternoon"),
     "dusk": ("at dusk", "at sunset", "in the evening"),
     "night": ("at night", "in the dark", "late at night"),
 }
-_WEATHERS: dict[str, tuple[str, ...]] = {
+WEATHERS: dict[str, tuple[str, ...]] = {
     "clear": ("", "", "", "under a clear sky"),
     "rain": ("in the rain", "on a rainy day", "while it rains"),
     "fog": ("in the fog", "on a foggy day", "in thick fog"),
@@ -78,8 +78,8 @@ def write_caption(scene: Scene, rng: np.random.Generator) -> str:
         things=_join([_noun_phrase(group, rng, omission) for group in groups]) or _pick(rng, _NOTHING),
         verb="are" if groups and len(groups[0]) > 1 else "is",
         place=_place(scene, rng),
-        light=_pick(rng, _LIGHTS[scene.light]),
-        weather="" if indoor else _pick(rng, _WEATHERS[scene.weather]),
+        light=_pick(rng, LIGHTS[scene.light]),
+        weather="" if indoor else _pick(rng, WEATHERS[scene.weather]),
     )
     return re.sub(r" +", " ", text).replace(" ,", ",").strip(" ,")
 
@@ -87,7 +87,7 @@ def write_caption(scene: Scene, rng: np.random.Generator) -> str:
 def vocabulary() -> list[str]:
     """Every word a caption can contain, sorted."""
     texts = [*COLOURS, *NUMBERS.values(), *_NOTHING, *_PATTERNS, *_SHIRT, *_SHIRTS, *_MANY, *_FAR, *_VIEWS.values()]
-    texts += [text for table in (_PLACES, _LIGHTS, _WEATHERS, _MEDIA) for options in table.values() for text in options]
+    texts += [text for table in (PLACES, LIGHTS, WEATHERS, _MEDIA) for options in table.values() for text in options]
     texts += [name for category in THINGS for name in (category.name, category.plural)]
     texts += ["a", "an", "and", "are", "is"]
     return sorted({word for text in texts for word in re.findall(r"[a-z]+", re.sub(r"\{\w*\}", " ", text))})
@@ -139,7 +139,7 @@ def _place(scene: Scene, rng: np.random.Generator) -> str:
         key = "road"
     elif place.beyond == "water":
         key = "beach" if place.ground == "sand" else "lake"
-    where = "" if rng.random() < 0.08 else _pick(rng, _PLACES[key])
+    where = "" if rng.random() < 0.08 else _pick(rng, PLACES[key])
     far = _pick(rng, _FAR) if place.mountains and rng.random() < 0.3 else ""
     return f"{where} {far}"
 
