@@ -9,6 +9,7 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from datasetdm import config
 from datasetdm.diffusion import Backbone
 from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, choose_device, digest_of, find_weights
+from datasetdm.errors import DatasetDMError
 from datasetdm.structures import DiffusionFeatures, FeatureLevel, Generated
 
 
@@ -45,7 +46,9 @@ class Pixels(Backbone):
         words: Sequence[str] | None = None,
     ) -> Generated:
         """Pixels draw nothing."""
-        raise NotImplementedError("pixels are read, they draw nothing")
+        raise DatasetDMError(
+            "The stand-in for pixels is read, it draws nothing: name a diffusion model with --backbone."
+        )
 
     def extract(
         self,

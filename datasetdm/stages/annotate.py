@@ -10,10 +10,9 @@ A benchmark without an arm that needs them gets an empty folder.
 
 from pathlib import Path
 
-from datasetdm.errors import DatasetDMError
 from datasetdm.pseudo_labels import read_labels
 from datasetdm.reading import decoder_fingerprint, load_decoder
-from datasetdm.stages.checks import publish_checked
+from datasetdm.stages.checks import check_accepted, publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
@@ -95,15 +94,7 @@ def _unit(context: Context, subset: str) -> Path:
 
 
 def _check(context: Context, folder: Path) -> dict[str, int]:
-    task = context.task()
-    counts = {subset: task.check(folder, subset)["images"] for subset in subsets(context)}
-    if not all(counts.values()):
-        empty = [subset for subset, count in counts.items() if count == 0]
-        raise DatasetDMError(
-            f"No unlabelled image of {context.benchmark} was accepted for {', '.join(empty)}: lower "
-            f"synthesis.score_threshold or synthesis.min_area in params.yaml, or train the decoder for longer."
-        )
-    return counts
+    return check_accepted(context, folder, subsets(context), "unlabelled")
 
 
 STAGE = Stage(

@@ -14,7 +14,7 @@ from datasetdm.formats.files import write_image
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reading import decoder_fingerprint, load_decoder
 from datasetdm.reports.pictures import contact_sheet
-from datasetdm.stages.checks import publish_checked
+from datasetdm.stages.checks import check_accepted, publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
@@ -171,15 +171,7 @@ def _result(context: Context, manifest: pd.DataFrame, shards: list[Path]) -> Sta
 
 
 def _check(context: Context, folder: Path) -> dict[str, int]:
-    task = context.task()
-    counts = {subset: task.check(folder, subset)["images"] for subset in subsets(context)}
-    if not all(counts.values()):
-        empty = [subset for subset, count in counts.items() if count == 0]
-        raise DatasetDMError(
-            f"No synthetic image of {context.benchmark} was accepted for {', '.join(empty)}: lower "
-            f"synthesis.score_threshold or synthesis.min_area in params.yaml, or train the decoder for longer."
-        )
-    return counts
+    return check_accepted(context, folder, subsets(context), "synthetic")
 
 
 def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
