@@ -177,6 +177,9 @@ class Synthesis(Section):
     )
     extraction: Literal["renoised", "last_step"] = "renoised"
     score_threshold: Fraction = 0.4
+    require_prompted: bool = Field(
+        default=False, description="Images in which not every category of the prompt was found are rejected"
+    )
     min_area: Fraction = Field(default=0.001, description="Smallest mask kept, as a share of the image")
     max_instances: PositiveInt = 20
     batch_size: PositiveInt = 8

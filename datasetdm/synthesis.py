@@ -14,7 +14,7 @@ import torch
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.reading import read, read_features
+from datasetdm.reading import named_words, read, read_features
 from datasetdm.structures import DiffusionFeatures, Generated, Sample
 from datasetdm.tasks.base import Acceptance, Task
 from datasetdm.views import batches
@@ -152,8 +152,9 @@ def _annotate(
                 generators=[_generator(order, 1) for order in batch],
             )
         predictions = read(backbone, labeller.decoder, task, features[reading], labeller.settings)
-        for found, prediction in zip(acceptances, predictions, strict=True):
-            found[labeller.name] = task.accept(prediction, settings)
+        asked = named_words(features[reading]) if settings.require_prompted else [[]] * len(batch)
+        for found, prediction, named in zip(acceptances, predictions, asked, strict=True):
+            found[labeller.name] = task.accept(prediction, settings, named)
     for order, image, found in zip(batch, images, acceptances, strict=True):
         yield Labelled(image=image, order=order, acceptances=found)
 

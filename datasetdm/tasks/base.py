@@ -17,6 +17,8 @@ from datasetdm.decoder.open_vocabulary import Vocabulary
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category, Prediction, Sample
 
+NOT_FOUND = "not all that the prompt names was found"
+
 Guess = Callable[[tuple[int, int], Any], Any]
 
 
@@ -159,6 +161,15 @@ class Task(ABC):
     def merge(self, targets: Sequence[Any]) -> Any:
         """One annotation out of several of the same image size that do not overlap (tiles of a splice)."""
 
+    def pasted(self, target: Any, source: Any, rng: np.random.Generator) -> tuple[np.ndarray, Any] | None:
+        """Some objects of `source` laid over an image of the same size (simple copy-paste, arXiv 2012.07177).
+
+        Returns:
+            Where they lie (bool, H x W) and the annotation of the whole; None where there is nothing to paste, as in
+            annotations that do not tell one object from another.
+        """
+        return None
+
     # --- learning
 
     @abstractmethod
@@ -186,8 +197,15 @@ class Task(ABC):
     # --- judging
 
     @abstractmethod
-    def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
-        """The filters of the synthetic set; they look at nothing but the prediction."""
+    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+        """The filters of the synthetic set; they look at nothing but the prediction and the prompt.
+
+        Args:
+            prediction: what the P-Decoder sees.
+            settings: thresholds.
+            asked: labels of the categories that the prompt names; with `require_prompted` each of them has to be
+                there, where the annotation has categories.
+        """
 
     def trusted(self, found: Any, threshold: float, settings: config.Synthesis) -> Acceptance:
         """What a downstream model has found in an unlabelled image, as a label for another model to learn.

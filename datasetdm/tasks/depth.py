@@ -148,7 +148,7 @@ class DepthTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
+    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
         """Any map that is finite and not flat; `median_depth` and `depth_range` (metres) go to the manifest."""
         depth = prediction.target.depth[prediction.target.valid_mask]
         if not (depth.size and np.isfinite(depth).all()):

@@ -15,10 +15,11 @@ from datasetdm.decoder.set_loss import SetLoss
 from datasetdm.evaluation.coco import CocoMaskEvaluator
 from datasetdm.formats.coco import CocoSplit, load_coco, save_coco
 from datasetdm.structures import Category, Instances, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Task, with_categories
+from datasetdm.tasks.base import NOT_FOUND, Acceptance, Task, with_categories
 from datasetdm.tasks.drawing import draw_masks
 
 LOWEST_SCORE = 0.05  # what is less likely is no object to anyone and is not kept
+VISIBLE_SHARE = 0.1  # of an object that has to be left when others are pasted over it
 DUPLICATE_IOU = 0.7  # two queries that agree this much mean the same object, whatever they call it
 
 
@@ -78,6 +79,21 @@ class InstanceTask(Task):
             not_exhaustive=not_exhaustive,
         )
 
+    def pasted(
+        self, target: Instances, source: Instances, rng: np.random.Generator
+    ) -> tuple[np.ndarray, Instances] | None:
+        """See `Task.pasted`; objects of which less than a tenth is left to see are gone."""
+        objects = source.select(np.flatnonzero(~source.crowd))
+        if not len(objects):
+            return None
+        chosen = rng.random(len(objects)) < 0.5
+        chosen[rng.integers(len(objects))] = True
+        objects = objects.select(np.flatnonzero(chosen))
+        region = objects.masks.any(axis=0)
+        left = replace(target, masks=target.masks & ~region)
+        seen = left.masks.sum(axis=(1, 2)) > VISIBLE_SHARE * target.masks.sum(axis=(1, 2))
+        return region, self.merge([left.select(np.flatnonzero(seen)), objects])
+
     # --- learning
 
     def encode(self, target: Instances, size: tuple[int, int]) -> dict[str, torch.Tensor]:
@@ -113,8 +129,8 @@ class InstanceTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
-        """Objects above `score_threshold` and `min_area`, `max_instances` at the most, made disjoint.
+    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+        """See `Task.accept`: objects above `score_threshold` and `min_area`, `max_instances` at the most, disjoint.
 
         An annotation holds the visible pixels of each object: where two claim a pixel, the likelier has it.
         """
@@ -128,6 +144,8 @@ class InstanceTask(Task):
             rejected = "no object above the score threshold"
         elif not len(kept):
             rejected = "no object above the minimum area"
+        elif settings.require_prompted and not {*asked} <= {*kept.labels.tolist()}:
+            rejected = NOT_FOUND
         return Acceptance(
             target=kept,
             rejected=rejected,

@@ -171,7 +171,7 @@ class PoseTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
+    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
         """Persons above `score_threshold` and `min_area`, `max_instances` at the most, with masks made disjoint.
 
         Peaks above `KEYPOINT_SCORE` become visible keypoints (2), the others unlabelled (0). Persons with fewer

@@ -18,7 +18,7 @@ from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.formats.semantic_png import BACKGROUND, SEMANTIC_PNG
 from datasetdm.structures import IGNORE, Category, Prediction, Sample, SemanticMap
-from datasetdm.tasks.base import Acceptance, Guess, Task, with_categories
+from datasetdm.tasks.base import NOT_FOUND, Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.drawing import draw_labels
 from datasetdm.tasks.instance import rule_out
 
@@ -198,8 +198,8 @@ class SemanticTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis) -> Acceptance:
-        """Pixels below `min_certainty` and categories below `min_area` become `IGNORE`.
+    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+        """See `Task.accept`; pixels below `min_certainty` and categories below `min_area` become `IGNORE`.
 
         Rejected is an image of whose categories, the background aside, none is left, or whose score (mean certainty
         before anything was left out) is below `score_threshold`.
@@ -215,6 +215,8 @@ class SemanticTask(Task):
             rejected = "nothing but background or ignored pixels"
         elif prediction.score < settings.score_threshold:
             rejected = "mean certainty below the score threshold"
+        elif settings.require_prompted and not {*asked} <= {*np.unique(kept.labels).tolist()}:
+            rejected = NOT_FOUND
         return Acceptance(
             target=kept,
             rejected=rejected,

@@ -12,6 +12,7 @@ from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category, Instances, Prediction, Sample
 from datasetdm.tasks import TASKS, build_task
+from datasetdm.tasks.base import NOT_FOUND
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.views import resize_matrix
 
@@ -224,6 +225,31 @@ def test_no_object_at_all() -> None:
     assert prediction.score == 0
 
 
+def test_pasted_objects_hide_what_lies_below() -> None:
+    masks = np.zeros((3, *SIZE), dtype=bool)
+    masks[0, 2:12, 2:12], masks[1, 14:20, 14:20], masks[2, 2:12, 3:12] = True, True, True
+    below, above = Instances.of(masks[:2], [0, 1]), Instances.of(masks[2:], [2])
+    region, joint = TASK.pasted(below, above, np.random.default_rng(0))
+    np.testing.assert_array_equal(region, masks[2])
+    assert joint.labels.tolist() == [1, 2]  # a tenth of the first is left to see
+    np.testing.assert_array_equal(joint.masks, masks[1:])
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_of_pasted_objects_at_least_one_is_whole(seed: int) -> None:
+    source = random_instances(seed)
+    result = TASK.pasted(random_instances(seed + 1), source, np.random.default_rng(seed))
+    whole = [mask for mask, crowd in zip(source.masks, source.crowd, strict=True) if not crowd]
+    if result is None:
+        assert not whole
+        return
+    region, joint = result
+    assert any((mask <= region).all() for mask in whole)
+    assert not (region & ~np.any(whole, axis=0)).any()
+    assert joint.masks.any(axis=(1, 2)).all()
+
+
 # --- judging
 
 
@@ -249,6 +275,14 @@ def test_filters_and_their_reasons() -> None:
     nothing = TASK.accept(Prediction(target=Instances.empty(*SIZE), score=0), synthesis())
     assert nothing.rejected is not None
     assert len(TASK.accept(predicted((0.9, 0.8, 0.7)), synthesis(max_instances=2)).target) == 2
+
+
+def test_what_the_prompt_names_has_to_be_found() -> None:
+    sure, choosy = predicted((0.9, 0.8, 0.3)), synthesis(score_threshold=0.5, require_prompted=True)
+    found, missed = sorted({*sure.target.labels[:2].tolist()}), int(sure.target.labels[2])
+    assert TASK.accept(sure, choosy, found).rejected is None
+    assert TASK.accept(sure, choosy, [missed]).rejected == NOT_FOUND
+    assert TASK.accept(sure, synthesis(score_threshold=0.5), [missed]).rejected is None
 
 
 def test_only_objects_that_a_teacher_is_certain_of_are_labels() -> None:

@@ -14,6 +14,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.decoder.set_loss import SetLoss
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import IGNORE, Category, DiffusionFeatures, FeatureLevel, Prediction, Sample, SemanticMap
+from datasetdm.tasks.base import NOT_FOUND
 from datasetdm.tasks.drawing import palette
 from datasetdm.tasks.semantic import SemanticTask
 from datasetdm.views import resize_matrix
@@ -315,6 +316,12 @@ def test_filters_and_their_reasons() -> None:
     nothing = TASK.accept(Prediction(target=background, score=0.0), synthesis(score_threshold=0))
     assert nothing.rejected == "nothing but background or ignored pixels"
     assert nothing.scores["num_categories"] == nothing.scores["covered_area"] == 0
+
+
+def test_what_the_prompt_names_has_to_be_found() -> None:
+    choosy = synthesis(require_prompted=True)
+    assert TASK.accept(predicted(0.9), choosy, [1]).rejected is None
+    assert TASK.accept(predicted(0.9), choosy, [len(TASK.categories) + 1]).rejected == NOT_FOUND
 
 
 def test_uncertain_pixels_and_small_categories_are_ignored() -> None:

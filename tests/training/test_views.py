@@ -7,7 +7,7 @@ import torch
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Instances, Sample
-from datasetdm.views import cache_views, draw_views, random_view, splice_two, squeeze, to_square, vary_prompt
+from datasetdm.views import cache_views, draw_views, mix, random_view, splice_two, squeeze, to_square, vary_prompt
 
 WORDS = ("dog", "person", "fire hydrant", "bus")
 NO_NOISE = config.PromptNoise(empty=0, generic=0, drop_word=0, wrong_word=0)
@@ -47,6 +47,19 @@ def test_splices_are_labelled_exactly(task, samples):
         view = splice_two(task, first, second, rng)
         assert agreement(view) > 0.95
         assert not (view.target.masks.sum(axis=0) > 1).any()
+
+
+def test_pasted_objects_are_labelled_exactly(task, samples):
+    """Whole objects lie on top; what they hide is not annotated any more."""
+    rng = np.random.default_rng(0)
+    pasted = 0
+    for first, second in itertools.permutations(samples, 2):
+        view = mix(task, first, second, rng)
+        assert agreement(view) > 0.95
+        assert not (view.target.masks.sum(axis=0) > 1).any()
+        kept = {mask.tobytes() for mask in view.target.masks}
+        pasted += any(mask.tobytes() in kept for mask in second.target.masks)
+    assert pasted > 0
 
 
 def test_images_of_any_shape_are_squeezed_as_a_whole(task):
