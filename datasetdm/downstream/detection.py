@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save_file
 from datasetdm import config
 from datasetdm.downstream import EVALUATION_BATCH, Labelled, evaluate
 from datasetdm.downstream.detection_data import train_loader
-from datasetdm.downstream.models import build_model, load_backbone, model_config
+from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
+from datasetdm.downstream.precision import has_bfloat16
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Instances
 from datasetdm.tasks.base import Task
@@ -156,7 +157,7 @@ def train(
     curve = LossCurve(settings.iterations, where)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as workspace:
-        _run(model, loader, curve, settings, seed, Path(workspace) / "runner")
+        _run(model, loader, curve, settings, where, seed, Path(workspace) / "runner")
         detector = Detector(
             model, image_size=settings.image_size, score_threshold=settings.score_threshold, device=where
         )
@@ -230,7 +231,13 @@ class LossCurve(Hook):
 
 
 def _run(
-    model: BaseDetector, loader: Any, curve: LossCurve, settings: config.Downstream, seed: int, work_dir: Path
+    model: BaseDetector,
+    loader: Any,
+    curve: LossCurve,
+    settings: config.Downstream,
+    device: torch.device,
+    seed: int,
+    work_dir: Path,
 ) -> None:
     """The training itself: AdamW, a twentieth of the iterations to warm up, then a cosine down to zero."""
     warmup = max(2, settings.iterations // 20)  # mmengine's LinearLR does not arrive within one iteration
@@ -244,7 +251,7 @@ def _run(
             "val_interval": settings.iterations,
         },
         optim_wrapper={
-            "type": "OptimWrapper",
+            **_precision(settings, device),
             "optimizer": {"type": "AdamW", "lr": settings.learning_rate, "weight_decay": 0.05},
             "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
             "clip_grad": {"max_norm": 5.0},
@@ -268,6 +275,13 @@ def _run(
         experiment_name=work_dir.parent.name,
     )
     runner.train()
+
+
+def _precision(settings: config.Downstream, device: torch.device) -> dict[str, str]:
+    """The optimiser wrapper that sets the precision of the products."""
+    if settings.autocast and MODELS[settings.model].autocast and has_bfloat16(device):
+        return {"type": "Bfloat16OptimWrapper", "device_type": device.type}
+    return {"type": "OptimWrapper"}
 
 
 def _device(name: str) -> torch.device:

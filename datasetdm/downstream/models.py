@@ -29,10 +29,12 @@ class ModelSpec:
     Attributes:
         packaged: name of the configuration as mmdet ships it.
         adapt: changes the model part of it in place; takes (model, number of classes, settings).
+        autocast: whether it can be trained in bfloat16, which mmcv's own operators (RoIAlign and others) do not know.
     """
 
     packaged: str
     adapt: Callable[[ModelConfig, int, config.Downstream], None]
+    autocast: bool = False
 
 
 def _adapt_mask_rcnn(model: ModelConfig, num_classes: int, settings: config.Downstream) -> None:
@@ -106,7 +108,7 @@ def _adapt_swin_b(model: ModelConfig, num_classes: int, settings: config.Downstr
 MODELS: dict[str, ModelSpec] = {
     "mask-rcnn_r18": ModelSpec("mask_rcnn/mask-rcnn_r18_fpn_8xb8-amp-lsj-200e_coco", _adapt_light_mask_rcnn),
     "mask-rcnn_r50": ModelSpec("mask_rcnn/mask-rcnn_r50_fpn_1x_coco", _adapt_mask_rcnn),
-    "solov2_r18": ModelSpec("solov2/solov2-light_r18_fpn_ms-3x_coco", _adapt_solov2),
+    "solov2_r18": ModelSpec("solov2/solov2-light_r18_fpn_ms-3x_coco", _adapt_solov2, autocast=True),
     "condinst_r18": ModelSpec("condinst/condinst_r50_fpn_ms-poly-90k_coco_instance", _adapt_condinst),
     "mask2former_r50": ModelSpec("mask2former/mask2former_r50_8xb2-lsj-50e_coco", _adapt_mask2former),
     "mask2former_swin-b": ModelSpec("mask2former/mask2former_swin-s-p4-w7-224_8xb2-lsj-50e_coco", _adapt_swin_b),
