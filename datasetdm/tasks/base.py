@@ -165,8 +165,7 @@ class Task(ABC):
         """Some objects of `source` laid over an image of the same size (simple copy-paste, arXiv 2012.07177).
 
         Returns:
-            Where they lie (bool, H x W) and the annotation of the whole; None where there is nothing to paste, as in
-            annotations that do not tell one object from another.
+            Where they lie (bool, H x W) and the annotation of the whole; None where there is nothing to paste.
         """
         return None
 

@@ -20,6 +20,7 @@ from datasetdm.tasks.drawing import draw_masks
 
 LOWEST_SCORE = 0.05  # what is less likely is no object to anyone and is not kept
 VISIBLE_SHARE = 0.1  # of an object that has to be left when others are pasted over it
+UNCLAIMED_SHARE = 0.8  # of an object that likelier ones leave to it, or it is taken for a part of them (as Mask2Former)
 DUPLICATE_IOU = 0.7  # two queries that agree this much mean the same object, whatever they call it
 
 
@@ -89,7 +90,7 @@ class InstanceTask(Task):
         chosen = rng.random(len(objects)) < 0.5
         chosen[rng.integers(len(objects))] = True
         objects = objects.select(np.flatnonzero(chosen))
-        region = objects.masks.any(axis=0)
+        region = np.asarray(objects.masks.any(axis=0))
         left = replace(target, masks=target.masks & ~region)
         seen = left.masks.sum(axis=(1, 2)) > VISIBLE_SHARE * target.masks.sum(axis=(1, 2))
         return region, self.merge([left.select(np.flatnonzero(seen)), objects])
@@ -209,9 +210,19 @@ def _distinct(masks: np.ndarray) -> np.ndarray:
 
 
 def _disjoint(found: Instances) -> Instances:
-    """The same objects (best first), every pixel left to the first that has it."""
-    taken = np.cumsum(found.masks, axis=0) > 1
-    return replace(found, masks=found.masks & ~taken)
+    """The objects (best first) made disjoint: a pixel belongs to the first that has it.
+
+    One that would lose much to likelier ones is dropped, as it most often is another view of the same object.
+    """
+    free = np.ones(found.masks.shape[1:], dtype=bool)
+    kept, masks = [], []
+    for index, mask in enumerate(found.masks):
+        left = mask & free
+        if left.sum() >= max(1, UNCLAIMED_SHARE * mask.sum()):
+            kept.append(index)
+            masks.append(left)
+            free &= ~mask
+    return replace(found.select(np.array(kept, dtype=np.int64)), masks=np.array(masks).reshape(-1, *free.shape))
 
 
 def _judged_together(targets: Sequence[Instances]) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:

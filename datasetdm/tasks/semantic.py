@@ -130,6 +130,19 @@ class SemanticTask(Task):
             labels[new], certainty[new] = target.labels[new], target.certainty[new]
         return SemanticMap(labels=labels, certainty=certainty)
 
+    def pasted(
+        self, target: SemanticMap, source: SemanticMap, rng: np.random.Generator
+    ) -> tuple[np.ndarray, SemanticMap] | None:
+        """See `Task.pasted`; for want of objects, all of some categories (ClassMix, arXiv 2007.07936)."""
+        there = np.unique(source.labels[self._foreground(source.labels)])
+        if not len(there):
+            return None
+        chosen = rng.random(len(there)) < 0.5
+        chosen[rng.integers(len(there))] = True
+        region = np.isin(source.labels, there[chosen])
+        labels = np.where(region, source.labels, target.labels)
+        return region, SemanticMap(labels=labels, certainty=np.where(region, source.certainty, target.certainty))
+
     # --- learning
 
     def encode(self, target: SemanticMap, size: tuple[int, int]) -> dict[str, torch.Tensor]:

@@ -302,6 +302,13 @@ def test_accepted_objects_share_no_pixel_and_the_likelier_has_it() -> None:
     np.testing.assert_array_equal(accepted.masks[1], masks[1] & ~masks[0])
 
 
+def test_a_second_view_of_an_accepted_object_is_dropped() -> None:
+    masks = np.zeros((3, *SIZE), dtype=bool)
+    masks[0, 2:12, 2:12], masks[1, 2:12, 2:16], masks[2, 14:20, 2:8] = True, True, True
+    prediction = Prediction(target=Instances.of(masks, [0, 0, 0], np.array([0.9, 0.8, 0.7])), score=0.8)
+    np.testing.assert_array_equal(TASK.accept(prediction, synthesis()).target.masks, masks[[0, 2]])
+
+
 def test_drawing_shows_every_object_and_leaves_the_image_alone() -> None:
     image = np.full((*SIZE, 3), 90, dtype=np.uint8)
     target = apart()

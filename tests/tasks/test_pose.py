@@ -375,12 +375,12 @@ def test_only_keypoints_that_a_teacher_is_certain_of_are_labels() -> None:
 
 
 def test_accepted_masks_share_no_pixel_and_boxes_follow() -> None:
-    overlapping = people((4, 6, 16, 36), (12, 6, 30, 36))
+    overlapping = people((4, 6, 16, 36), (18, 6, 30, 36))
     overlapping.keypoints[..., 2] = 0.9
     target = replace(overlapping, scores=np.array([0.9, 0.8], dtype=np.float32))
     accepted = TASK.accept(Prediction(target=target, score=0.8), synthesis()).target
     assert not accepted.masks.all(axis=0).any()
-    assert accepted.boxes.tolist() == [[4, 6, 16, 36], [20, 6, 22, 36]]
+    assert accepted.boxes.tolist() == [[4, 6, 16, 36], [20, 6, 28, 36]]
 
 
 def test_the_hint_is_the_boxes_of_persons_to_be_judged() -> None:

@@ -136,6 +136,22 @@ def test_merging_takes_the_first_that_knows(first: SemanticMap, second: Semantic
     assert_same(TASK.merge([first]), first)
 
 
+@given(MAPS, MAPS, st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_pasted_categories_are_whole_and_all_else_stays(below: SemanticMap, above: SemanticMap, seed: int) -> None:
+    result = TASK.pasted(below, above, np.random.default_rng(seed))
+    foreground = {*np.unique(above.labels).tolist()} - {0, IGNORE}
+    if result is None:
+        assert not foreground
+        return
+    region, joint = result
+    pasted = {*np.unique(above.labels[region]).tolist()}
+    assert pasted and pasted <= foreground
+    np.testing.assert_array_equal(region, np.isin(above.labels, [*pasted]))
+    np.testing.assert_array_equal(joint.labels, np.where(region, above.labels, below.labels))
+    np.testing.assert_array_equal(joint.certainty, np.where(region, above.certainty, below.certainty))
+
+
 # --- learning
 
 
