@@ -23,8 +23,8 @@ from datasetdm.structures import DiffusionFeatures, Sample
 from datasetdm.tasks.base import Task
 
 SCALES = (0.7, 1.4)  # how far a view zooms out and in
-MIX_SHARE = 0.6  # of the views show parts of two images
-SPLICE_SHARE = 0.4  # of those show them side by side, where objects could be pasted as well
+MIX_SHARE = 0.6  # of the views show parts of two images, where the task can paste
+SPLICE_SHARE = 0.4  # of those show them side by side
 COLOUR_JITTER = 0.25  # largest relative change of brightness, contrast and saturation
 GENERIC_PROMPT = "a photo"
 EXTRACTION_BATCH = 8
@@ -119,8 +119,9 @@ def draw_views(task: Task, samples: Sequence[Sample], settings: config.Decoder, 
                 if len(samples) > 1 and rng.random() < MIX_SHARE:
                     partner = (position + int(rng.integers(1, len(samples)))) % len(samples)
                     other = random_view(task, to_square(task, samples[partner], side), rng)
-                    view = mix(task, view, other, rng)
-                    prompt = "; ".join(filter(None, (prompt, other.caption)))
+                    if mixed := mix(task, view, other, rng):
+                        view = mixed
+                        prompt = "; ".join(filter(None, (prompt, other.caption)))
             yield View(
                 image=view.image,
                 prompt=vary_prompt(prompt, names, settings.prompt_noise, rng),
@@ -176,11 +177,13 @@ def random_view(task: Task, sample: Sample, rng: np.random.Generator) -> Sample:
     return _changed(sample, _tint(image, rng), task.merge(parts))
 
 
-def mix(task: Task, first: Sample, second: Sample, rng: np.random.Generator) -> Sample:
-    """Two square samples as one: objects of the second on top of the first, or both side by side."""
-    pasted = None if rng.random() < SPLICE_SHARE else task.pasted(first.target, second.target, rng)
-    if pasted is None:
+def mix(task: Task, first: Sample, second: Sample, rng: np.random.Generator) -> Sample | None:
+    """Two square samples side by side, or objects of the second on top of the first; None without any."""
+    if rng.random() < SPLICE_SHARE:
         return splice_two(task, first, second, rng)
+    pasted = task.pasted(first.target, second.target, rng)
+    if pasted is None:
+        return None
     region, target = pasted
     return _changed(first, np.where(region[..., None], second.image, first.image), target)
 

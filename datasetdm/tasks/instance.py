@@ -222,7 +222,7 @@ def _disjoint(found: Instances) -> Instances:
             kept.append(index)
             masks.append(left)
             free &= ~mask
-    return replace(found.select(np.array(kept, dtype=np.int64)), masks=np.array(masks).reshape(-1, *free.shape))
+    return replace(found.select(np.array(kept, dtype=np.int64)), masks=np.array(masks, bool).reshape(-1, *free.shape))
 
 
 def _judged_together(targets: Sequence[Instances]) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:

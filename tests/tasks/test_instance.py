@@ -307,6 +307,7 @@ def test_a_second_view_of_an_accepted_object_is_dropped() -> None:
     masks[0, 2:12, 2:12], masks[1, 2:12, 2:16], masks[2, 14:20, 2:8] = True, True, True
     prediction = Prediction(target=Instances.of(masks, [0, 0, 0], np.array([0.9, 0.8, 0.7])), score=0.8)
     np.testing.assert_array_equal(TASK.accept(prediction, synthesis()).target.masks, masks[[0, 2]])
+    assert TASK.accept(Prediction(target=Instances.empty(*SIZE), score=0.0), synthesis()).target.masks.dtype == bool
 
 
 def test_drawing_shows_every_object_and_leaves_the_image_alone() -> None:

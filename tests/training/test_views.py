@@ -55,6 +55,9 @@ def test_pasted_objects_are_labelled_exactly(task, samples):
     pasted = 0
     for first, second in itertools.permutations(samples, 2):
         view = mix(task, first, second, rng)
+        if view is None:
+            assert not len(second.target)
+            continue
         assert agreement(view) > 0.95
         assert not (view.target.masks.sum(axis=0) > 1).any()
         kept = {mask.tobytes() for mask in view.target.masks}
