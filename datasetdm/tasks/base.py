@@ -22,6 +22,13 @@ NOT_FOUND = "not all that the prompt names was found"
 Guess = Callable[[tuple[int, int], Any], Any]
 
 
+def some_of(count: int, rng: np.random.Generator) -> np.ndarray:
+    """About half of `count` things, and at least one: bool, `count`."""
+    chosen = rng.random(count) < 0.5
+    chosen[rng.integers(count)] = True
+    return chosen
+
+
 class Evaluator(Protocol):
     """The field's own metric, fed one image at a time."""
 

@@ -15,7 +15,7 @@ from datasetdm.decoder.set_loss import SetLoss
 from datasetdm.evaluation.coco import CocoMaskEvaluator
 from datasetdm.formats.coco import CocoSplit, load_coco, save_coco
 from datasetdm.structures import Category, Instances, Prediction, Sample
-from datasetdm.tasks.base import NOT_FOUND, Acceptance, Task, with_categories
+from datasetdm.tasks.base import NOT_FOUND, Acceptance, Task, some_of, with_categories
 from datasetdm.tasks.drawing import draw_masks
 
 LOWEST_SCORE = 0.05  # what is less likely is no object to anyone and is not kept
@@ -87,9 +87,7 @@ class InstanceTask(Task):
         objects = source.select(np.flatnonzero(~source.crowd))
         if not len(objects):
             return None
-        chosen = rng.random(len(objects)) < 0.5
-        chosen[rng.integers(len(objects))] = True
-        objects = objects.select(np.flatnonzero(chosen))
+        objects = objects.select(some_of(len(objects), rng))
         region = np.asarray(objects.masks.any(axis=0))
         left = replace(target, masks=target.masks & ~region)
         seen = left.masks.sum(axis=(1, 2)) > VISIBLE_SHARE * target.masks.sum(axis=(1, 2))

@@ -18,7 +18,7 @@ from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.formats.semantic_png import BACKGROUND, SEMANTIC_PNG
 from datasetdm.structures import IGNORE, Category, Prediction, Sample, SemanticMap
-from datasetdm.tasks.base import NOT_FOUND, Acceptance, Guess, Task, with_categories
+from datasetdm.tasks.base import NOT_FOUND, Acceptance, Guess, Task, some_of, with_categories
 from datasetdm.tasks.drawing import draw_labels
 from datasetdm.tasks.instance import rule_out
 
@@ -137,9 +137,7 @@ class SemanticTask(Task):
         there = np.unique(source.labels[self._foreground(source.labels)])
         if not len(there):
             return None
-        chosen = rng.random(len(there)) < 0.5
-        chosen[rng.integers(len(there))] = True
-        region = np.isin(source.labels, there[chosen])
+        region = np.isin(source.labels, there[some_of(len(there), rng)])
         labels = np.where(region, source.labels, target.labels)
         return region, SemanticMap(labels=labels, certainty=np.where(region, source.certainty, target.certainty))
 
