@@ -60,7 +60,7 @@ downloaded; it knows nothing of the real world.
 
 **Pretrained on images and captions only, never on labels**: {recipe.images.num_images} rendered `web` images (seed
 {recipe.images.seed}) with several captions each. No mask, box, depth or keypoint was used, no image of the
-benchmarks' distributions, and none of the styles that are held out for dev and test.
+benchmarks' distributions, and none of the styles that are held out for test.
 
 | part | size |
 |---|---|
