@@ -18,13 +18,15 @@ from pydantic import (
 from datasetdm.errors import DatasetDMError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0)]
+Timestep = Annotated[int, Field(ge=0, lt=1000)]
 Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
 
 
 class Section(BaseModel):
     """A frozen block of `params.yaml`; an unknown key is an error, so that a typing mistake is found."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Backbone(Section):
@@ -46,13 +48,16 @@ class Miniworld(Section):
     num_train: PositiveInt
     num_val: PositiveInt
     image_size: PositiveInt = 128
-    seed: int = 0
+    seed: Seed = 0
 
 
 class InstanceAnnotation(Section):
     """A mask and a category for every object."""
 
     name: Literal["instance"] = "instance"
+    outlines: Literal["decoder", "grabcut"] = Field(
+        default="decoder", description="grabcut: the P-Decoder's masks are moved to the edges of the picture"
+    )
 
 
 class SemanticAnnotation(Section):
@@ -86,10 +91,24 @@ TaskSettings = Annotated[
 ]
 
 
+Format = Literal["coco", "coco_pose", "lvis", "voc", "cityscapes", "deepfashion", "nyu", "kitti", "virtual_kitti"]
+TASKS: dict[Format, str] = {  # what each layout holds annotations for
+    "coco": "instance",
+    "lvis": "instance",
+    "coco_pose": "pose",
+    "voc": "semantic",
+    "cityscapes": "semantic",
+    "deepfashion": "semantic",
+    "nyu": "depth",
+    "kitti": "depth",
+    "virtual_kitti": "depth",
+}
+
+
 class Source(Section):
     """Where the real data lie, in their native layout."""
 
-    format: Literal["coco", "coco_pose", "lvis", "voc", "cityscapes", "deepfashion", "nyu", "kitti", "virtual_kitti"]
+    format: Format
     root: Path
     miniworld: Miniworld | None = Field(
         default=None, description="Render this into `root` first; None: `root` is yours"
@@ -139,10 +158,10 @@ class Decoder(Section):
     num_heads: PositiveInt = 8
     feedforward_dim: PositiveInt = 512
     views_per_image: PositiveInt = Field(default=32, description="Cached augmented views of each labelled image")
-    train_timesteps: tuple[int, int] = Field(
+    train_timesteps: tuple[Timestep, Timestep] = Field(
         default=(1, 200), description="Noise levels of the cached views, inclusive"
     )
-    timestep: int = Field(default=50, description="Noise level at which features are read after training")
+    timestep: Timestep = Field(default=50, description="Noise level at which features are read after training")
     noise_draws: PositiveInt = Field(default=1, description="Features averaged over so many noise draws when reading")
     prompt_noise: PromptNoise = PromptNoise()
     category_from_prompt: bool = Field(default=False, description="Classes absent from the prompt are ruled out")
@@ -151,6 +170,13 @@ class Decoder(Section):
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     evaluate_every: PositiveInt = 500
+
+    @field_validator("train_timesteps")
+    @classmethod
+    def _from_low_to_high(cls, timesteps: tuple[int, int]) -> tuple[int, int]:
+        if timesteps[0] > timesteps[1]:
+            raise ValueError("the first has to be the lower one")
+        return timesteps
 
 
 class Prompts(Section):
@@ -163,14 +189,14 @@ class Prompts(Section):
         default=(), description="What is named; none: the data set's categories. For those that nobody can draw"
     )
     scenes: tuple[str, ...] = Field(default=(), description="Keys of prompts.scenes.SCENES; none: wherever a thing is")
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Synthesis(Section):
     """The synthetic set."""
 
     num_images: PositiveInt = Field(description="Images drawn (accepted or not); prompts are used in turn")
-    num_inference_steps: PositiveInt = 15
+    num_inference_steps: int = Field(default=15, ge=1, le=1000)
     guidance_scale: float = Field(default=2.5, ge=1.0)
     scheduler: Literal["dpmsolver++", "ddim", "pndm", "model"] = Field(
         default="dpmsolver++", description="model: the folder's own"
@@ -184,7 +210,7 @@ class Synthesis(Section):
     max_instances: PositiveInt = 20
     batch_size: PositiveInt = 8
     shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Augmentation(Section):
@@ -193,7 +219,7 @@ class Augmentation(Section):
     num_images: int = Field(ge=0)
     proportions: dict[str, float] = Field(description="Grid 'rows x columns' -> weight, the paper's thousands")
     max_size: PositiveInt = Field(description="Longest side of a spliced image; larger grids shrink their tiles")
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Downstream(Section):
@@ -201,7 +227,7 @@ class Downstream(Section):
 
     model: str = Field(description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models")
     pretrained: str | None = Field(default=None, description="Folder with the backbone's weights; None: from scratch")
-    arms: tuple[Arm, ...] = ("real", "synthetic", "both", "oracle")
+    arms: tuple[Arm, ...] = Field(default=("real", "synthetic", "both", "oracle"), min_length=1)
     p_decoder: bool = Field(
         default=False, description="Report the P-Decoder itself on the test images, beside the arms"
     )
@@ -225,7 +251,7 @@ class Benchmark(Section):
     """One row of the results table."""
 
     task: TaskSettings = Field(description="`instance`, or a block with a `name` and what the task leaves open")
-    seeds: tuple[int, ...] = Field(min_length=1, description="Labelled subset and initialisation")
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="Labelled subset and initialisation")
     source: DataSource
     ingest: Ingest
     decoder: Decoder
@@ -238,6 +264,23 @@ class Benchmark(Section):
     @classmethod
     def _task_by_name(cls, task: Any) -> Any:
         return {"name": task} if isinstance(task, str) else task
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> "Benchmark":
+        for name, values in (("seeds", self.seeds), ("downstream.arms", self.downstream.arms)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} lists something twice")
+        return self
+
+    @model_validator(mode="after")
+    def _task_fits_source(self) -> "Benchmark":
+        for name, source in (("source", self.source), ("source.decoder", self.source.decoder)):
+            if source is not None and TASKS[source.format] != self.task.name:
+                raise ValueError(
+                    f"{name}.format '{source.format}' holds annotations for the task '{TASKS[source.format]}', not "
+                    f"for '{self.task.name}'"
+                )
+        return self
 
     @model_validator(mode="after")
     def _arms_have_what_they_need(self) -> "Benchmark":
@@ -259,7 +302,7 @@ class Params(Section):
     """The whole of `params.yaml`."""
 
     backbone: Backbone
-    benchmarks: dict[str, Benchmark]
+    benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Benchmark] = Field(min_length=1)
     study: dict[str, Any] = Field(default_factory=dict, description="Laid over every benchmark by `make study`")
 
     def benchmark(self, name: str) -> Benchmark:
@@ -283,9 +326,13 @@ def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Par
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DatasetDMError(f"{path} is missing: run this in the project's root folder.") from None
+    except OSError as error:
+        raise DatasetDMError(f"{path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise DatasetDMError(f"{path} is no text in UTF-8: save it as such.") from None
     except yaml.YAMLError as error:
         raise DatasetDMError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
@@ -300,8 +347,16 @@ def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Par
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
     overlay = content.get("study") or {}
-    benchmarks = {name: _merged(block, overlay) for name, block in (content.get("benchmarks") or {}).items()}
-    return {**content, "benchmarks": benchmarks}
+    benchmarks = content.get("benchmarks") or {}
+    return {**content, "benchmarks": {name: _enlarged(block, overlay) for name, block in benchmarks.items()}}
+
+
+def _enlarged(block: Any, overlay: Any) -> Any:
+    """The block of a benchmark at study size; how much is rendered says nothing to one that has data of its own."""
+    merged = _merged(block, overlay)
+    if isinstance(block, dict) and isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
+        merged["source"].pop("miniworld", None)
+    return merged
 
 
 def _merged(base: Any, overlay: Any) -> Any:

@@ -27,6 +27,7 @@ from datasetdm.views import batches, derived_seed, encode_images, resize_matrix,
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 READING_BATCH = 8
+RETRAIN = "Train the decoder again with the stage train_decoder (python -m datasetdm train_decoder ...)."
 
 
 @torch.no_grad()
@@ -58,33 +59,24 @@ def read_features(
     )
 
 
-@torch.no_grad()
-def predict(
-    backbone: Backbone,
+def read(
     decoder: PDecoder,
     task: Task,
-    latents: torch.Tensor,
-    prompts: Sequence[str],
+    features: DiffusionFeatures,
+    images: Sequence[np.ndarray],
     settings: config.Decoder,
-    generators: Sequence[torch.Generator],
 ) -> list[Prediction]:
-    """Annotations of images given as latents, `backbone.image_size` pixels square."""
-    features = read_features(backbone, latents, prompts, words=task.words, settings=settings, generators=generators)
-    return read(backbone, decoder, task, features, settings)
-
-
-def read(
-    backbone: Backbone, decoder: PDecoder, task: Task, features: DiffusionFeatures, settings: config.Decoder
-) -> list[Prediction]:
-    """What the decoder sees in features, `backbone.image_size` pixels square.
+    """What the decoder sees in the features of uint8 images of the backbone's size.
 
     With `settings.category_from_prompt` an image has no categories but those that its prompt names, which are
     those with any attention at all.
     """
     allowed = named_words(features) if settings.category_from_prompt else None
-    return task.decode(decoder(features), (backbone.image_size, backbone.image_size), allowed)
+    found = task.decode(decoder(features), images[0].shape[:2], allowed)
+    return [task.refine(prediction, image) for prediction, image in zip(found, images, strict=True)]
 
 
+@torch.no_grad()
 def predict_images(
     backbone: Backbone,
     decoder: PDecoder,
@@ -108,15 +100,15 @@ def predict_images(
     for batch in batches(zip(images, prompts, strict=True), READING_BATCH):
         squares = [squeeze(image, backbone.image_size) for image, _ in batch]
         numbers = range(len(predictions), len(predictions) + len(batch))
-        found = predict(
+        features = read_features(
             backbone,
-            decoder,
-            task,
             encode_images(backbone, squares),
             [prompt for _, prompt in batch],
-            settings,
-            [torch.Generator().manual_seed(derived_seed(seed, 2, number)) for number in numbers],
+            words=task.words,
+            settings=settings,
+            generators=[torch.Generator().manual_seed(derived_seed(seed, 2, number)) for number in numbers],
         )
+        found = read(decoder, task, features, squares, settings)
         for prediction, (image, _) in zip(found, batch, strict=True):
             predictions.append(_stretched(task, prediction, backbone.image_size, image.shape[:2]))
     return predictions
@@ -170,8 +162,7 @@ def load_decoder(
         DatasetDMError: missing or damaged files, or another backbone.
     """
     folder = Path(folder)
-    remedy = "Train the decoder (again): python -m datasetdm train_decoder <benchmark>."
-    description = read_json(folder / CONFIG_FILE, remedy=remedy)
+    description = read_json(folder / CONFIG_FILE, remedy=RETRAIN)
     if backbone is not None and description["backbone_fingerprint"] != backbone.fingerprint:
         raise DatasetDMError(
             f"{folder} was trained on another diffusion backbone ({description['backbone_fingerprint']}, now "
@@ -188,9 +179,9 @@ def load_decoder(
         decoder = build_decoder(task, levels, settings, weights.get("embeddings"))
         decoder.load_state_dict(weights)
     except FileNotFoundError:
-        raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {remedy}") from None
+        raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {RETRAIN}") from None
     except Exception as error:  # safetensors has no common base for what a damaged file can bring about
-        raise DatasetDMError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {remedy}") from None
+        raise DatasetDMError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {RETRAIN}") from None
     device = torch.device("cpu") if backbone is None else backbone.device
     return decoder.to(device).eval(), task, settings
 
@@ -226,10 +217,17 @@ def embed_vocabulary(task: Task, backbone: Backbone) -> torch.Tensor | None:
 
 
 def decoder_fingerprint(folder: Path | str) -> str:
-    """Digest of weights and configuration, 16 hexadecimal digits."""
+    """Digest of weights and configuration, 16 hexadecimal digits.
+
+    Raises:
+        DatasetDMError: one of the two is missing.
+    """
     digest = hashlib.sha256()
     for name in (CONFIG_FILE, WEIGHTS_FILE):
-        digest.update((Path(folder) / name).read_bytes())
+        file = Path(folder) / name
+        if not file.exists():
+            raise DatasetDMError(f"{file} is missing. {RETRAIN}")
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 

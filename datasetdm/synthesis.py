@@ -151,7 +151,7 @@ def _annotate(
                 settings=labeller.settings,
                 generators=[_generator(order, 1) for order in batch],
             )
-        predictions = read(backbone, labeller.decoder, task, features[reading], labeller.settings)
+        predictions = read(labeller.decoder, task, features[reading], list(images), labeller.settings)
         asked = named_words(features[reading]) if settings.require_prompted else [[]] * len(batch)
         for found, prediction, named in zip(acceptances, predictions, asked, strict=True):
             found[labeller.name] = task.accept(prediction, settings, named)

@@ -42,7 +42,7 @@ from benchmarks.backbone.worlds import coco_task, renderer_state, take_shots
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion import Backbone
-from datasetdm.reading import load_decoder, predict, read
+from datasetdm.reading import load_decoder, read, read_features
 from datasetdm.stages.units import digest, make_unit
 from datasetdm.structures import Prediction, Sample
 from datasetdm.tasks.base import Task
@@ -160,11 +160,12 @@ def read_both_ways(
             words=task.words,
         )
         assert drawn.features is not None
-        with torch.no_grad():
-            last = read(backbone, decoder, task, drawn.features, settings)
         noise = [_generator(arguments.seed, 1, number) for number, _ in batch]
-        renoised = predict(backbone, decoder, task, drawn.latents, prompts, settings, noise)
-        yield list(backbone.decode(drawn.latents).numpy()), {"re-noised": renoised, "last step": last}
+        noised = read_features(backbone, drawn.latents, prompts, words=task.words, settings=settings, generators=noise)
+        images = list(backbone.decode(drawn.latents).numpy())
+        with torch.no_grad():
+            readings = {"re-noised": noised, "last step": drawn.features}
+            yield images, {name: read(decoder, task, features, images, settings) for name, features in readings.items()}
 
 
 def train(
@@ -199,10 +200,14 @@ def _train(
 
 
 def decoder_settings(arguments: argparse.Namespace) -> config.Decoder:
-    """Those of the benchmark `coco`, with what the command line changes."""
+    """Those of the benchmark `coco`, with what the command line changes.
+
+    No class is ruled out by the prompt: pixels have no prompt, and the empty one names nothing.
+    """
     settings = config.load_params(arguments.params).benchmark("coco").decoder
     changes = {"iterations": arguments.iterations, "views_per_image": arguments.views}
-    return settings.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    changed = {name: value for name, value in changes.items() if value is not None}
+    return settings.model_copy(update={**changed, "category_from_prompt": False})
 
 
 def _metrics(folder: Path) -> dict[str, float]:

@@ -131,6 +131,10 @@ class Task(ABC):
         """What of a real annotation the decoder and the choices on dev may see; all of it, unless a task hides some."""
         return target
 
+    def labels_in(self, target: Any) -> tuple[int, ...] | None:
+        """The label of each object of an annotation, crowds aside; None where it does not tell objects apart."""
+        return None
+
     def hint(self, target: Any) -> Any:
         """What the downstream model is told of an image beside its pixels; nothing, unless the field's protocol
         gives something (top-down pose estimation: the persons' boxes)."""
@@ -199,6 +203,10 @@ class Task(ABC):
             size: size of the image.
             allowed: per image the labels that its prompt names; None rules no class out.
         """
+
+    def refine(self, prediction: Prediction, image: np.ndarray) -> Prediction:
+        """The prediction after a look at the picture itself (uint8, H x W x 3), where the task has a use for it."""
+        return prediction
 
     # --- judging
 

@@ -17,6 +17,7 @@ from datasetdm.formats.coco import CocoSplit, load_coco, save_coco
 from datasetdm.structures import Category, Instances, Prediction, Sample
 from datasetdm.tasks.base import NOT_FOUND, Acceptance, Task, some_of, with_categories
 from datasetdm.tasks.drawing import draw_masks
+from datasetdm.tasks.outlines import snap_to_edges
 
 LOWEST_SCORE = 0.05  # what is less likely is no object to anyone and is not kept
 VISIBLE_SHARE = 0.1  # of an object that has to be left when others are pasted over it
@@ -34,6 +35,10 @@ class InstanceTask(Task):
     def __init__(self, categories: Sequence[Category], settings: config.InstanceAnnotation | None = None):
         super().__init__(categories, settings or config.InstanceAnnotation())
         self._criterion = SetLoss()
+
+    def labels_in(self, target: Instances) -> tuple[int, ...]:
+        """See `Task.labels_in`."""
+        return tuple(target.labels[~target.crowd].tolist())
 
     # --- files
 
@@ -126,6 +131,22 @@ class InstanceTask(Task):
         probabilities = logits.softmax(dim=-1)[..., :-1]
         return [_read(*image, size) for image in zip(probabilities, masks, strict=True)]
 
+    def refine(self, prediction: Prediction, image: np.ndarray) -> Prediction:
+        """See `Task.refine`: with `outlines: grabcut` masks follow the picture's edges (`snap_to_edges`).
+
+        A score is multiplied with the IoU of the mask before and after, as an object whose outline the picture does
+        not bear out is less likely to be one.
+        """
+        found: Instances = prediction.target
+        if self.settings.outlines == "decoder" or not len(found):
+            return prediction
+        masks = np.stack([snap_to_edges(mask, image) for mask in found.masks])
+        agreement = (masks & found.masks).sum(axis=(1, 2)) / (masks | found.masks).sum(axis=(1, 2))
+        snapped = replace(found, masks=masks, scores=(found.scores * agreement).astype(np.float32))
+        snapped = snapped.select(np.argsort(-snapped.scores, kind="stable"))
+        snapped = snapped.select(_distinct(snapped.masks))
+        return Prediction(target=snapped, score=float(snapped.scores.mean()))
+
     # --- judging
 
     def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
@@ -158,7 +179,7 @@ class InstanceTask(Task):
 
     def evaluator(self, size: tuple[int, int]) -> CocoMaskEvaluator:
         """COCO's mask AP, or LVIS's where the annotation is federated."""
-        return CocoMaskEvaluator(self.categories, size)
+        return CocoMaskEvaluator(self.categories)
 
     def draw(self, image: np.ndarray, target: Instances) -> np.ndarray:
         """Coloured masks with category and score, on an enlarged picture where the image is small."""

@@ -1,0 +1,61 @@
+"""Outlines that follow the picture: a rough mask becomes the start of GrabCut.
+
+The P-Decoder's masks have a fraction of the picture's resolution, and a decoder trained on a few images knows better
+where a thing is than where it ends: its masks leak into neighbours and fall into pieces. Where they end, the colours of
+the picture say more. GrabCut (Rother et al. 2004, in OpenCV) models the colours inside and outside and cuts along
+edges; deep inside and far outside of the rough mask nothing is left to it.
+"""
+
+import cv2
+import numpy as np
+
+REACH = 0.5  # how far beyond the rough mask the object may go, in sides of a square of the mask's area
+CORE = 0.2  # how deep within the rough mask the object is certain, in the same measure
+LARGEST_REACH = 0.125  # of the image's side
+PLAUSIBLE = (0.4, 2.5)  # a cut that changes the area by more than this has lost the object
+
+
+def snap_to_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """The largest connected piece of a mask with its outline moved to the edges of the picture.
+
+    Args:
+        mask: bool, H x W, not empty.
+        image: uint8, H x W x 3.
+
+    Returns:
+        bool, H x W, one connected piece, not empty; the piece as it was where GrabCut loses the object.
+    """
+    piece = largest_piece(mask)
+    cut = _grab_cut(image, _start(piece))
+    least, most = (share * piece.sum() for share in PLAUSIBLE)
+    return largest_piece(cut) if least <= cut.sum() <= most else piece
+
+
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """The largest connected piece (8 neighbours) of a bool mask."""
+    count, pieces, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count <= 2:  # the outside and one piece
+        return mask
+    return np.asarray(pieces == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax())
+
+
+def _start(mask: np.ndarray) -> np.ndarray:
+    """What GrabCut is told of each pixel: object, background, or probably either."""
+    side = np.sqrt(mask.sum())
+    inside = mask.astype(np.uint8)
+    depth, distance = (cv2.distanceTransform(area, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for area in (inside, 1 - inside))
+    start = np.full(mask.shape, cv2.GC_BGD, np.uint8)
+    start[distance <= min(REACH * side, LARGEST_REACH * max(mask.shape))] = cv2.GC_PR_BGD
+    start[mask] = cv2.GC_PR_FGD
+    start[depth > min(CORE * side, depth.max() / 2)] = cv2.GC_FGD
+    return start
+
+
+def _grab_cut(image: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """bool, H x W; empty where there is no outside to tell the object from."""
+    if (start != cv2.GC_BGD).all():
+        return np.zeros(start.shape, dtype=bool)
+    cv2.setRNGSeed(0)  # of the first guess at the colours, so that the same picture gives the same outline
+    outside, inside = np.zeros((1, 65)), np.zeros((1, 65))  # models of the colours, which OpenCV fills
+    labels, _, _ = cv2.grabCut(image, start, (0, 0, 0, 0), outside, inside, 1, cv2.GC_INIT_WITH_MASK)
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
