@@ -1,6 +1,7 @@
 """The command line: `python -m datasetdm <stage> <benchmark>`, or `run` for the whole chain."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,14 +23,27 @@ STAGE_NAMES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 2 bad input, told in one paragraph)."""
+    """Run one command; returns the exit code (0 done, 2 bad input, told in one paragraph, 130 stopped)."""
     load_dotenv(".env")
     options = _parser().parse_args(arguments)
+    # A polite end lets temporary files be removed on the way out, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.command(options)
     except DatasetDMError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"error: {error.filename}: {error.strerror}. Is there space left on the disk, and may you write there?",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from what is finished", file=sys.stderr)
+        return 130
     return 0
 
 

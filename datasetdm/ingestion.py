@@ -5,6 +5,7 @@ and test are plain random draws, the same for all seeds, so that they look like 
 set of its own, chosen so that every category is as evenly represented as the images allow.
 """
 
+import filecmp
 import hashlib
 import shutil
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 
 from datasetdm import config, miniworld
 from datasetdm.errors import DatasetDMError
@@ -34,12 +36,14 @@ class _Subset:
     """A set of images: the split it comes from, the chosen ones, the seed of its captions.
 
     whole: whether the annotations are written as they are, or as `Task.shown` leaves them.
+    prefix: of the images' names, where two data sets may use the same.
     """
 
     split: Split
     indices: Sequence[int]
     seed: int
     whole: bool
+    prefix: str = ""
 
 
 def ingest(
@@ -193,7 +197,7 @@ def check_no_leak(folder: Path) -> dict[str, int]:
             for name in sorted(images[reader]):
                 if digests[name] in twin_of:
                     raise DatasetDMError(
-                        f"{folder}: {name} of the set '{reader}' is the same image as {twin_of[digests[name]]} of the "
+                        f"{name} of the set '{reader}' is the same image as {twin_of[digests[name]]} of the "
                         f"set '{held_out}', which must be held out. Remove one of the two from the source's "
                         "annotation file and ingest again."
                     )
@@ -210,18 +214,20 @@ def render_miniworld(root: Path, layout: str, settings: config.Miniworld) -> Non
     """
     arguments = settings.model_dump()
     wanted = {"layout": layout, "arguments": arguments, "renderer": _source_digest(Path(miniworld.__file__).parent)}
-    stamp = root / _STAMP
-    if stamp.exists():
-        if read_json(stamp, remedy=f"Remove the folder {root}; it is rendered anew.") == wanted:
-            return
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DatasetDMError(
-            f"{root} holds files that are not the miniworld's, and they are not overwritten. If they are your own data "
-            "set, remove `source.miniworld` in params.yaml; otherwise set `source.root` to another folder."
-        )
-    with replacing(root) as folder:
-        EXPORTS[layout](folder, **arguments)
-        write_json(folder / _STAMP, wanted)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f".{root.name}.lock")):  # several benchmarks may share one root
+        stamp = root / _STAMP
+        if stamp.exists():
+            if read_json(stamp, remedy=f"Remove the folder {root}; it is rendered anew.") == wanted:
+                return
+        elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise DatasetDMError(
+                f"{root} holds files that are not the miniworld's, and they are not overwritten. If they are your own "
+                "data set, remove `source.miniworld` in params.yaml; otherwise set `source.root` to another folder."
+            )
+        with replacing(root) as folder:
+            EXPORTS[layout](folder, **arguments)
+            write_json(folder / _STAMP, wanted)
 
 
 def _draw_subsets(
@@ -264,7 +270,9 @@ def _decoder_subsets(split: Split, settings: config.Ingest, task: Task, seeds: S
             "decoder has to be trained on those that it is to find."
         )
     return {
-        f"decoder_{seed}": _Subset(split, _few_shot(split, settings, task, seed, ()), seed, whole=False)
+        f"decoder_{seed}": _Subset(
+            split, _few_shot(split, settings, task, seed, ()), seed, whole=False, prefix="decoder_"
+        )
         for seed in seeds
     }
 
@@ -288,15 +296,15 @@ def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str
     def samples() -> Iterator[Sample]:
         for index in chosen.indices:
             try:
-                sample = _standard_sample(split, index, chosen.seed, task.subjects)
+                sample, labels = _standard_sample(chosen, index, task)
             except DatasetDMError as error:
                 unusable.append(str(error))
                 continue
             if not chosen.whole:
                 sample = replace(sample, target=task.shown(sample.target))
             _copy(split.path_of(index), out / "images" / sample.name)
-            objects.update(split.labels_of(index))
-            figures["images_without_objects"] += not split.labels_of(index)
+            objects.update(labels)
+            figures["images_without_objects"] += not labels
             figures["captions_written_here"] += not split.captions_of(index)
             rejected.extend(asdict(rejection) for rejection in split.rejections_of(index))
             yield sample
@@ -308,6 +316,11 @@ def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str
             )
 
     task.save(out, name, samples())
+    if task.words and not objects:
+        raise DatasetDMError(
+            f"{split.annotation_file} has no annotation that could be used for any of the {len(chosen.indices)} images "
+            f"of the set '{name}': is it the file with the labels?"
+        )
     return {
         "images": len(chosen.indices),
         "objects": objects.total(),
@@ -318,18 +331,23 @@ def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str
     }
 
 
-def _standard_sample(split: Split, index: int, seed: int, subjects: Sequence[Category]) -> Sample:
-    """The sample with a caption, a name that is unique among all sets, and an id above 0."""
+def _standard_sample(chosen: _Subset, index: int, task: Task) -> tuple[Sample, tuple[int, ...]]:
+    """The sample with a caption, a name that is unique among all sets, and an id above 0; the labels of its objects."""
+    split = chosen.split
     sample = split[index]
-    named = [split.categories[label] for label in dict.fromkeys(split.labels_of(index))]
-    captions = split.captions_of(index) or (_plain_caption([one for one in named if one in subjects]),)
-    rng = np.random.default_rng([seed, split.id_of(index)])
-    return replace(
+    labels = task.labels_in(sample.target)  # without those that the list of annotations has, but that cover no pixel
+    if labels is None:
+        labels = split.labels_of(index)
+    named = [split.categories[label] for label in dict.fromkeys(labels)]
+    captions = split.captions_of(index) or (_plain_caption([one for one in named if one in task.subjects]),)
+    rng = np.random.default_rng([chosen.seed, split.id_of(index)])
+    standard = replace(
         sample,
-        name=split.name_of(index),
+        name=chosen.prefix + split.name_of(index),
         caption=captions[int(rng.integers(len(captions)))],
         image_id=split.id_of(index),
     )
+    return standard, labels
 
 
 def _plain_caption(named: Sequence[Category]) -> str:
@@ -342,6 +360,8 @@ def _copy(source: Path, target: Path) -> None:
     if not target.exists():
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
+    elif not filecmp.cmp(source, target, shallow=False):
+        raise DatasetDMError(f"{source} would be named {target.name} here, as another image is: rename one of the two.")
 
 
 def _image_names(annotation_file: Path) -> set[str]:

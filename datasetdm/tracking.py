@@ -227,10 +227,14 @@ def load_model(name: str, alias: str = CHAMPION) -> Predictor:
     """A model of the registry.
 
     Raises:
-        DatasetDMError: the registry has no such model or alias.
+        DatasetDMError: the registry has no such model or alias, or it was not this project that registered it.
     """
     with _store():
-        model: Predictor = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+        uri = f"models:/{name}@{alias}"
+        flavor = mlflow.models.get_model_info(uri).flavors.get("python_function", {})
+        if flavor.get("loader_module") != __name__:  # any other is code or a pickle of whoever registered it
+            raise DatasetDMError(f"The model {name}@{alias} was not registered by this project and is not loaded.")
+        model: Predictor = mlflow.pyfunc.load_model(uri)
         return model
 
 

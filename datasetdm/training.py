@@ -95,7 +95,7 @@ def train_decoder(
             if checkpoint is not None:
                 _save_checkpoint(checkpoint, identity, decoder, optimizer, state)
     decoder.load_state_dict(state.best_weights)
-    metrics = _final_metrics(backbone, decoder.eval(), task, dev, settings)
+    metrics = _final_metrics(backbone, decoder.eval(), task, dev, settings, embeddings)
     metrics["loss"] = next(row["loss"] for row in reversed(state.rows) if "loss" in row)
     save_decoder(out, decoder, task, settings, backbone, seed)
     write_text(out / "curves.csv", _to_csv(state.rows))
@@ -225,7 +225,12 @@ def _judge(
 
 
 def _final_metrics(
-    backbone: Backbone, decoder: PDecoder, task: Task, dev: Sequence[Sample], settings: config.Decoder
+    backbone: Backbone,
+    decoder: PDecoder,
+    task: Task,
+    dev: Sequence[Sample],
+    settings: config.Decoder,
+    embeddings: torch.Tensor | None,
 ) -> dict[str, float]:
     """Dev metrics with three kinds of prompt; how far the last two fall behind shows what is read off the text.
 
@@ -235,8 +240,10 @@ def _final_metrics(
         return {}
     metrics = evaluate(backbone, decoder, task, dev, settings)
     unprompted = settings.model_copy(update={"category_from_prompt": False})
+    free = build_decoder(task, backbone.feature_info, unprompted, embeddings).to(backbone.device).eval()
+    free.load_state_dict(decoder.state_dict())
     for kind, prompt in (("generic", GENERIC_PROMPT), ("empty", "")):
-        score = evaluate(backbone, decoder, task, dev, unprompted, prompt)[task.primary_metric]
+        score = evaluate(backbone, free, task, dev, unprompted, prompt)[task.primary_metric]
         metrics[f"{task.primary_metric}_{kind}_prompt"] = score
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 

@@ -4,7 +4,6 @@ The backbone is frozen, so that a view costs one pass of it and not one per trai
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +16,7 @@ import torch
 from datasetdm import config
 from datasetdm.decoder.p_decoder import mask_size
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.diffusion.words import word_forms
+from datasetdm.diffusion.words import occurrences
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import DiffusionFeatures, Sample
 from datasetdm.tasks.base import Task
@@ -216,22 +215,24 @@ def vary_prompt(prompt: str, words: Sequence[str], noise: config.PromptNoise, rn
         return ""
     if kind == 1:
         return GENERIC_PROMPT
-    named = [word for word in words if _mention(word).search(prompt)]
+    spans = dict(zip(words, occurrences(prompt, words), strict=True))
+    named = [word for word in words if spans[word]]
     if kind == 2 and named:
         dropped = [word for word in named if rng.random() < 0.5] or [named[int(rng.integers(len(named)))]]
-        for word in dropped:
-            prompt = _mention(word).sub("", prompt)
-        return " ".join(prompt.split())
+        left = _replaced(prompt, [span for word in dropped for span in spans[word]], "")
+        return " ".join(left.split())
     others = [word for word in words if word not in named]
     if kind == 3 and named and others:
         wrong = others[int(rng.integers(len(others)))]
-        return _mention(named[int(rng.integers(len(named)))]).sub(wrong, prompt)
+        return _replaced(prompt, spans[named[int(rng.integers(len(named)))]], wrong)
     return prompt
 
 
-def _mention(word: str) -> re.Pattern[str]:
-    forms = sorted(word_forms(word), key=len, reverse=True)
-    return re.compile(rf"\b(?:{'|'.join(map(re.escape, forms))})\b", re.IGNORECASE)
+def _replaced(text: str, spans: Iterable[tuple[int, int]], other: str) -> str:
+    """The text with the other word at each of the spans."""
+    for start, stop in sorted(spans, reverse=True):
+        text = text[:start] + other + text[stop:]
+    return text
 
 
 def _tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,13 +1,14 @@
 """The pretraining data: rendered images and their captions in shards on disk, never a label."""
 
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import read_json, replacing, write_json
 from datasetdm.miniworld.captions import write_captions
 from datasetdm.miniworld.rendering import render
 from datasetdm.miniworld.scene import sample_scene
@@ -39,8 +40,16 @@ def load_pool(folder: Path, *, num_images: int, size: int, seed: int, workers: i
     """The first `num_images` (rounded up to whole shards) of the endless seeded stream of `web` scenes.
 
     Shards that are there already are not rendered again, so a run that was cut off goes on where it was.
+
+    Raises:
+        DatasetDMError: `folder` holds images of another size or seed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    remedy = f"Remove the folder {folder}, or change `work` in the recipe."
+    kind, settings = folder / "settings.json", {"size": size, "seed": seed}
+    if not kind.exists():
+        write_json(kind, settings)
+    elif read_json(kind, remedy=remedy) != settings:
+        raise DatasetDMError(f"{folder} holds images of another size or seed than the recipe asks for. {remedy}")
     numbers = range(-(-num_images // SHARD_SIZE))
     missing = [k for k in numbers if not _captions_path(folder, k).exists()]
     if missing:
@@ -66,12 +75,9 @@ def _render_shard(folder: Path, shard: int, size: int, seed: int) -> None:
         scene = sample_scene(rng, "web")
         images[k] = render(scene, size=size).image
         captions.append(write_captions(scene, rng, CAPTIONS_PER_IMAGE))
-    temporary = folder / f".{shard}.{os.getpid()}"
-    with temporary.open("wb") as file:
+    with replacing(_images_path(folder, shard)) as temporary, temporary.open("wb") as file:
         np.save(file, images)
-    os.replace(temporary, _images_path(folder, shard))
-    temporary.write_text(json.dumps(captions))
-    os.replace(temporary, _captions_path(folder, shard))
+    write_json(_captions_path(folder, shard), captions)
 
 
 def _images_path(folder: Path, shard: int) -> Path:

@@ -1,12 +1,13 @@
 """What the pretraining stages share: learning rate, log and checkpoints."""
 
 import csv
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from datasetdm.formats.files import replacing
 
 
 def learning_rate(peak: float, step: int, steps: int, *, warmup: int, decay: float) -> float:
@@ -29,10 +30,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Tensors and numbers, written beside and moved into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

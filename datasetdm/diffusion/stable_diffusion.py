@@ -37,6 +37,8 @@ class StableDiffusionBackbone(Backbone):
         self.unet = pipeline.unet.to(device).requires_grad_(False).eval()
         self.tokenizer = pipeline.tokenizer
         self.scheduler = pipeline.scheduler
+        # The model's own sampler may measure noise in another way (Euler's do) than the U-Net was trained with.
+        self._noising = DDIMScheduler.from_config(pipeline.scheduler.config)
         self.device = device
         self.fingerprint = fingerprint
         latent_stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
@@ -70,7 +72,7 @@ class StableDiffusionBackbone(Backbone):
                 low_cpu_mem_usage=False,
                 local_files_only=True,
             )
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the readers of weights and configurations have no common base for damaged files
             reason = " ".join(str(error).split())
             raise DatasetDMError(
                 f"The diffusion model in {folder} cannot be loaded ({reason}). {_remedy(settings.path)}"
@@ -142,7 +144,7 @@ class StableDiffusionBackbone(Backbone):
             [timestep] * len(prompts) if isinstance(timestep, int) else list(timestep), device=self.device
         )
         latents = latents.to(self.device, self.unet.dtype)
-        noisy = self.scheduler.add_noise(latents, self._noise(generators), timesteps)
+        noisy = self._noising.add_noise(latents, self._noise(generators), timesteps)
         prompt_embeds = self._embed(prompts)
         with capture(self.unet, word_token_weights(self.tokenizer, prompts, words)) as captured:
             self._predict(noisy, timesteps, prompt_embeds)
@@ -229,7 +231,7 @@ def find_weights(settings: config.Backbone) -> Path:
         raise DatasetDMError(
             f"{folder} has no model_index.json, so it is no diffusers pipeline. {_remedy(settings.path)}"
         )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", settings.path):
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", settings.path) or Path(folder.parts[0]).is_dir():
         raise DatasetDMError(f"The backbone's folder {folder} is missing. {_remedy(settings.path)}")
     try:
         return Path(
@@ -248,8 +250,19 @@ def find_weights(settings: config.Backbone) -> Path:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is any, else the CPU."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    """The device of that name; "auto" is CUDA where there is any, else the CPU.
+
+    Raises:
+        DatasetDMError: there is no such device, or torch was not built for it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DatasetDMError(f"backbone.device in params.yaml is '{name}', which cannot be used: {reason}") from None
+    return torch.device(name)
 
 
 def digest_of(folder: Path, settings: str) -> str:

@@ -6,22 +6,13 @@ from typing import Any
 
 import torch
 
-_IRREGULAR = {
-    "person": ("people",),
-    "child": ("children",),
-    "mouse": ("mice",),
-    "goose": ("geese",),
-    "foot": ("feet",),
-    "tooth": ("teeth",),
-    "sheep": (),
-}
+from datasetdm.prompts.english import plural
 
 
 def word_forms(word: str) -> tuple[str, ...]:
-    """The word and its English plurals; of several words ("traffic light") the last one is put in the plural."""
+    """The word and its English plural, in lower case; of several words ("traffic light") the last one changes."""
     word = " ".join(word.lower().split())
-    start, _, last = word.rpartition(" ")
-    return tuple(f"{start} {form}".strip() for form in (last, *_plurals(last)))
+    return tuple(dict.fromkeys((word, plural(word))))
 
 
 def word_token_weights(tokenizer: Any, prompts: Sequence[str], words: Sequence[str]) -> torch.Tensor:
@@ -40,29 +31,20 @@ def word_token_weights(tokenizer: Any, prompts: Sequence[str], words: Sequence[s
     )
     weights = torch.zeros(len(prompts), len(words), tokenizer.model_max_length)
     for b, (prompt, offsets) in enumerate(zip(prompts, encoded["offset_mapping"], strict=True)):
-        for w, spans in enumerate(_occurrences(prompt, words)):
+        for w, spans in enumerate(occurrences(prompt, words)):
             for t, (start, end) in enumerate(offsets):
                 if any(start < stop and end > begin for begin, stop in spans):
                     weights[b, w, t] = 1.0
     return weights / weights.sum(-1, keepdim=True).clamp(min=1.0)
 
 
-def _plurals(word: str) -> tuple[str, ...]:
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word.endswith("man"):
-        return (word[:-3] + "men",)
-    if word.endswith("fe"):
-        return (word[:-2] + "ves",)
-    if re.search(r"[^aeiou]y$", word):
-        return (word[:-1] + "ies",)
-    if re.search(r"(s|x|z|ch|sh)$", word):
-        return (word + "es",)
-    return (word + "s",)
+def mentioned(prompt: str, words: Sequence[str]) -> list[int]:
+    """Indices of the words that the prompt holds."""
+    return [index for index, spans in enumerate(occurrences(prompt, words)) if spans]
 
 
-def _occurrences(prompt: str, words: Sequence[str]) -> list[list[tuple[int, int]]]:
-    """Character spans of each word in the prompt, those inside a longer asked word's span left out."""
+def occurrences(prompt: str, words: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Character spans of each word or its plural in the prompt, those inside a longer asked word's span left out."""
     found = [[match.span() for match in _pattern(word).finditer(prompt)] for word in words]
     everything = [span for spans in found for span in spans]
 

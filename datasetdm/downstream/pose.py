@@ -68,16 +68,14 @@ class PosePredictor:
 
         Args:
             images: uint8, H x W x 3, RGB, of any sizes.
-            hints: per image the persons' boxes, float N x 4: x, y, width, height in pixels.
+            hints: per image the persons' boxes, float N x 4: x, y, width, height in pixels; None: each image is taken
+                for that of one person.
 
         Returns:
             Persons with the keypoints' scores, the given boxes, and masks without a pixel: none are found.
-
-        Raises:
-            ValueError: there are no boxes.
         """
         if hints is None:
-            raise ValueError("pose networks look at one person at a time: give the persons' boxes as hints")
+            hints = [np.array([[0, 0, image.shape[1], image.shape[0]]], dtype=np.float32) for image in images]
         places = [
             (index, crop_matrix(box, self.size)) for index, boxes in enumerate(hints) for box in np.asarray(boxes)
         ]

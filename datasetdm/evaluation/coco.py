@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from datasetdm.structures import Category, Instances
 
-REFERENCE_AREA = 640 * 480  # the usual image of COCO, for which its area ranges were chosen
+REFERENCE_SIDE = 640  # the longer side of COCO's images, for which its area ranges were chosen
 SUMMARY = (  # metric -> (IoU threshold or None for the mean of .50:.05:.95, area range)
     ("mask_ap", None, "all"),
     ("mask_ap50", 0.5, "all"),
@@ -39,8 +39,9 @@ MOST_LISTED_CATEGORIES = 100
 class CocoMaskEvaluator:
     """Average precision of instance masks.
 
-    COCO's area ranges (up to 32^2, 32^2 to 96^2, above) hold for images of about 640 x 480; for other sizes
-    they are scaled with the image area, since at 128 x 128 hardly any object would be "large" otherwise.
+    COCO's area ranges (up to 32^2, 32^2 to 96^2, above) hold for images whose longer side has 640 pixels, as nearly all
+    of COCO's have. Objects of other images are sorted into them as if those had been enlarged to that: at 128 x 128
+    hardly any object would be "large" otherwise.
 
     Images whose annotation is federated (`Instances.judged`) are judged as LVIS does it (arXiv 1908.03195): of the
     300 best detections those of a category that nobody looked for are left out, and those that match no object do not
@@ -49,12 +50,10 @@ class CocoMaskEvaluator:
 
     Args:
         categories: in label order.
-        size: (height, width) of the images, roughly.
     """
 
-    def __init__(self, categories: Sequence[Category], size: tuple[int, int]):
+    def __init__(self, categories: Sequence[Category]):
         self.categories = tuple(categories)
-        self.area_scale = size[0] * size[1] / REFERENCE_AREA
         self._federated = False
         self._images: list[dict[str, int]] = []
         # By label:
@@ -121,7 +120,6 @@ class CocoMaskEvaluator:
                 {record["image_id"] for record in self._targets[label] + self._predictions[label]}
             )
             parameters.maxDets = [LVIS_DETECTIONS if self._federated else COCO_DETECTIONS]
-            parameters.areaRng = [[bound * self.area_scale for bound in pair] for pair in parameters.areaRng]
             evaluation.evaluate()
             evaluation.accumulate()
         return evaluation.eval["precision"][:, :, 0, :, 0]
@@ -151,6 +149,7 @@ class _Evaluation(COCOeval):
 
 def _append(instances: Instances, image_id: int, records: defaultdict[int, list[dict[str, Any]]]) -> None:
     """Add COCO records to those of their label; ids count from 1, as pycocotools takes 0 for "not matched"."""
+    enlargement = (REFERENCE_SIDE / max(instances.masks.shape[1:])) ** 2
     encoded = mask_utils.encode(np.asfortranarray(instances.masks.transpose(1, 2, 0).astype(np.uint8)))
     for index, rle in enumerate(encoded):
         of_label = records[int(instances.labels[index])]
@@ -160,7 +159,7 @@ def _append(instances: Instances, image_id: int, records: defaultdict[int, list[
                 "image_id": image_id,
                 "category_id": 1,
                 "segmentation": rle,
-                "area": float(mask_utils.area(rle)),
+                "area": float(mask_utils.area(rle)) * enlargement,
                 "bbox": mask_utils.toBbox(rle).tolist(),
                 "iscrowd": int(instances.crowd[index]),
                 "score": float(instances.scores[index]),

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.evaluation.coco import REFERENCE_AREA
+from datasetdm.evaluation.coco import REFERENCE_SIDE
 from datasetdm.structures import Persons
 
 SUMMARY = (  # metric -> (OKS threshold or None for the mean of .50:.05:.95, area range)
@@ -28,14 +28,14 @@ class CocoKeypointEvaluator:
     """Average precision of persons by the similarity of their keypoints; at most 20 persons an image count.
 
     Crowds and persons without a labelled keypoint are neither missed nor wrong. COCO's area ranges (medium: 32^2 to
-    96^2) hold for images of about 640 x 480 and are scaled with the image area, as for masks.
+    96^2) hold for images whose longer side has 640 pixels and are scaled with the size of the images.
 
     Args:
         size: (height, width) of the images, roughly.
     """
 
     def __init__(self, size: tuple[int, int]):
-        self.area_scale = size[0] * size[1] / REFERENCE_AREA
+        self.area_scale = (max(size) / REFERENCE_SIDE) ** 2
         self._images: list[dict[str, int]] = []
         self._targets: list[dict[str, Any]] = []
         self._predictions: list[dict[str, Any]] = []

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import glob
 import json
 import os
 import shutil
@@ -37,6 +38,17 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what `replacing(path)` leaves behind when its process is killed; only for who holds a lock on `path`."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.*"):
+        if leftover.suffix not in (".tmp", ".old"):
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

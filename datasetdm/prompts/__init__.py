@@ -1,6 +1,6 @@
 """What the diffusion model is asked to draw."""
 
-from datasetdm.prompts.table import load_prompts, save_prompts
+from datasetdm.prompts.table import encode_prompts, load_prompts
 from datasetdm.prompts.templates import choose_subjects, write_prompts
 
-__all__ = ["choose_subjects", "load_prompts", "save_prompts", "write_prompts"]
+__all__ = ["choose_subjects", "encode_prompts", "load_prompts", "write_prompts"]

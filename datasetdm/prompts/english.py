@@ -5,8 +5,6 @@ from collections.abc import Sequence
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _IRREGULAR = {
     "person": "people",
-    "man": "men",
-    "woman": "women",
     "child": "children",
     "mouse": "mice",
     "goose": "geese",
@@ -23,6 +21,8 @@ _IRREGULAR = {
     "potato": "potatoes",
     "tomato": "tomatoes",
 }
+# Words in -man that are no kind of man.
+_NO_MAN = {"caiman", "german", "human", "ottoman", "roman", "shaman", "talisman"}
 # One word for one and for many, or for what cannot be counted.
 _UNCHANGED = {"sheep", "fish", "deer", "broccoli", "skis", "scissors", "glasses", "trousers", "grass", "snow", "sand"}
 _NO_ARTICLE = {"broccoli", "skis", "scissors", "glasses", "trousers", "grass", "snow", "sand"}
@@ -72,6 +72,8 @@ def _plural_of_word(word: str) -> str:
         return word
     if word in _IRREGULAR:
         return _IRREGULAR[word]
+    if word.endswith("man") and word not in _NO_MAN:
+        return word[:-3] + "men"
     if word.endswith(("s", "x", "z", "ch", "sh")):
         return word + "es"
     if word.endswith("y") and len(word) > 1 and word[-2] not in "aeiou":

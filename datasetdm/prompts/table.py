@@ -7,14 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import write_text
 from datasetdm.prompts.templates import COLUMNS
 from datasetdm.structures import Category
 
 
-def save_prompts(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table as CSV in UTF-8, atomically and the same bytes for the same rows."""
-    write_text(path, frame[list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
+def encode_prompts(frame: pd.DataFrame) -> bytes:
+    """The table as CSV in UTF-8, the same bytes for the same rows."""
+    return frame[list(COLUMNS)].to_csv(index=False, lineterminator="\n").encode()
 
 
 def load_prompts(path: Path, categories: Sequence[Category]) -> pd.DataFrame:

@@ -122,7 +122,7 @@ def diagnosis_text(benchmark: str, verdict: Mapping[str, Any], effort: Effort) -
             "|---:|---:|---:|---:|---:|---:|",
             _break_even_row(verdict, effort),
             "",
-            f"One seed and short trainings: differences of a point or two say nothing. {effort.minutes_per_label:g} "
+            f"One seed: differences of a point or two say nothing. {effort.minutes_per_label:g} "
             "minutes of annotation per image are assumed (--minutes-per-label).",
             "",
         ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import replacing
+from datasetdm.formats.files import remove_leftovers, replacing
 from datasetdm.stages.context import Context
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def publish_checked(context: Context, stage: "Stage", output: Path) -> Iterator[Path]:
     """A temporary folder that is published as `output` once all checks of the stage hold of it."""
+    remove_leftovers(output)
     with replacing(output) as folder:
         folder.mkdir()
         yield folder

@@ -1,6 +1,5 @@
 """Stage `compare`: all arms and seeds on the test set; the only reader of the test labels."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 
 from datasetdm.downstream import DOWNSTREAM, Predictor, evaluate
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import write_image, write_json, write_text
+from datasetdm.formats.files import read_json, write_image, write_json, write_text
 from datasetdm.reading import DecoderModel
 from datasetdm.reports.comparison import METRICS, plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
@@ -22,10 +21,11 @@ from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import digest, make_unit
+from datasetdm.stages.units import annotated_set, digest, make_unit
 from datasetdm.structures import StageResult
 from datasetdm.tasks.base import Guess
 
+AGAIN = "Remove it, and run the stage that wrote it again."
 NUM_SHOWN = 12
 
 # A row of the comparison, though no arm: nothing is trained. The P-Decoder reads the test images themselves, told
@@ -112,7 +112,7 @@ def _model_folder(context: Context, key: str) -> Path:
 
 
 def _unit(context: Context, key: str) -> Path:
-    model, test = _model_folder(context, key), context.paths.real / "annotations" / "test.json"
+    model, test = _model_folder(context, key), annotated_set(context.paths.real, "test")
     fingerprint = digest(model / "model.safetensors", model / "config.json", test, context.settings.task)
     return context.paths.work("compare") / fingerprint
 
@@ -147,7 +147,7 @@ def _metrics(context: Context) -> dict[str, Any]:
     per_seed: dict[str, dict[int, dict[str, float]]] = {row: {} for row in _rows(context)}
     for key in _keys(context):
         arm, seed = key.split("/")
-        per_seed[arm][int(seed)] = json.loads((_unit(context, key) / "metrics.json").read_text())
+        per_seed[arm][int(seed)] = read_json(_unit(context, key) / "metrics.json", remedy=AGAIN)
     manifest = pd.read_parquet(context.paths.synthetic / "manifest.parquet")
     settings, arms = context.settings, summarize(per_seed)
     return {
@@ -175,7 +175,7 @@ def _num_labelled(context: Context) -> dict[str, int]:
         found["num_pseudo"] = [len(task.load(paths.pseudo, f"seed_{seed}")) for seed in context.seeds]
     if "self_training" in arms:
         files = [paths.downstream / "self_training" / str(seed) / "labels.json" for seed in context.seeds]
-        found["num_taught"] = [json.loads(file.read_text())["images"] for file in files]
+        found["num_taught"] = [read_json(file, remedy=AGAIN)["images"] for file in files]
     return {name: round(sum(counts) / len(counts)) for name, counts in found.items()}
 
 
@@ -256,11 +256,11 @@ def _facts_of_controls(context: Context, metrics: dict[str, Any]) -> dict[str, s
 
 
 def _captions_from_labels(context: Context) -> int:
-    return int(json.loads((context.paths.real / "ingest.json").read_text())["oracle"]["captions_written_here"])
+    return int(read_json(context.paths.real / "ingest.json", remedy=AGAIN)["oracle"]["captions_written_here"])
 
 
 def _check_arms(context: Context, folder: Path) -> dict[str, int]:
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = read_json(folder / "metrics.json", remedy=AGAIN)
     absent = set(_rows(context)) - set(metrics["arms"])
     if absent:
         raise DatasetDMError(

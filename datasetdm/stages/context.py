@@ -1,6 +1,5 @@
 """What every stage is handed: the benchmark, its settings and its paths."""
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +8,7 @@ from datasetdm import config
 from datasetdm.diffusion import load_backbone
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import read_json
 from datasetdm.stages.paths import DATA, STUDY_DATA, Paths
 from datasetdm.structures import Category
 from datasetdm.tasks import build_task
@@ -55,8 +55,12 @@ class Context:
         file = real / "categories.json"
         if not file.exists():
             raise missing(self, real, "ingest")
-        records = json.loads(file.read_text())
-        return build_task(self.settings.task, [Category(**record) for record in records])
+        remedy = f"Make it again with `python -m datasetdm ingest {self.benchmark}`."
+        try:
+            categories = [Category(**record) for record in read_json(file, remedy=remedy)]
+        except TypeError:
+            raise DatasetDMError(f"{file} is no list of categories. {remedy}") from None
+        return build_task(self.settings.task, categories)
 
     def backbone(self) -> Backbone:
         """The frozen diffusion model, loaded once per process."""

@@ -1,11 +1,10 @@
 """`diagnose`: a look at a small synthetic set before a large one is made. No stage of the chain: nothing builds on it.
 
-Seven short trainings of the downstream model on the first seed's data, judged on dev; each is a unit. The sets that
+Seven trainings of the downstream model on the first seed's data, judged on dev; each is a unit. The sets that
 are compared link by link (`true`, `pseudo`, `synthetic`) have the same number of images, none of them spliced.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,12 +12,12 @@ from pathlib import Path
 from datasetdm import config
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import write_json, write_text
+from datasetdm.formats.files import read_json, write_json, write_text
 from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
 from datasetdm.stages import annotate, synthesize, train_decoder
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.train_downstream import fingerprint, train
-from datasetdm.stages.units import digest, make_unit
+from datasetdm.stages.units import annotated_set, digest, make_unit
 from datasetdm.stages.unlabelled import save_labelled
 from datasetdm.structures import Sample
 
@@ -106,7 +105,9 @@ def _first(context: Context, part: Labelled, count: int) -> Labelled:
             f"{part.annotation_file} holds too few images to compare anything: raise synthesis.num_images or lower "
             "synthesis.score_threshold in params.yaml."
         )
-    unit = context.paths.work("diagnose") / digest(part.annotation_file, count, context.settings.task)
+    unit = context.paths.work("diagnose") / digest(
+        annotated_set(part.folder, part.subset), count, context.settings.task
+    )
 
     def work(folder: Path) -> None:
         save_labelled(context.task(), folder, part.subset, islice(_samples(context, part), count), part.images_dir)
@@ -118,7 +119,7 @@ def _first(context: Context, part: Labelled, count: int) -> Labelled:
 def _train(context: Context, training: str, parts: list[Labelled]) -> dict[str, float]:
     """Dev figures of the downstream model trained on these sets with the first seed."""
     seed = context.seeds[0]
-    data = [value for part in parts for value in (part.annotation_file, part.weight)]
+    data = [[*annotated_set(part.folder, part.subset), part.weight] for part in parts]
     unit = context.paths.work("diagnose") / fingerprint(context, seed, *data)
 
     def work(folder: Path) -> None:
@@ -126,5 +127,5 @@ def _train(context: Context, training: str, parts: list[Labelled]) -> dict[str, 
         train(context, parts, seed, folder)
 
     make_unit(unit, work)
-    figures: dict[str, float] = json.loads((unit / "metrics.json").read_text())
+    figures: dict[str, float] = read_json(unit / "metrics.json", remedy="Remove it; it is made again.")
     return figures

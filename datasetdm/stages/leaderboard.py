@@ -3,11 +3,9 @@
 A view of what `compare` has published, made anew in a second; no stage of DVC, which versions what it is made of.
 """
 
-import json
-
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import write_json, write_text
+from datasetdm.formats.files import read_json, write_json, write_text
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
 from datasetdm.stages.paths import Paths, reports_folder
 from datasetdm.structures import StageResult
@@ -21,7 +19,8 @@ def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
     """
     folder = reports_folder(study=study)
     files = {name: Paths(folder.parent, name).reports / "metrics.json" for name in params.benchmarks}
-    comparisons = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    remedy = "Compare the benchmark again (`python -m datasetdm compare ...`)."
+    comparisons = {name: read_json(file, remedy=remedy) for name, file in files.items() if file.exists()}
     if not comparisons:
         raise DatasetDMError(
             f"There is no comparison under {folder} yet: run a benchmark first, such as `python -m datasetdm run "

@@ -1,6 +1,5 @@
 """Stage `synthesize`: the synthetic set; a unit is a shard of images with its annotations."""
 
-import os
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -18,7 +17,7 @@ from datasetdm.stages.checks import check_accepted, publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import digest, make_unit, unit_seconds
+from datasetdm.stages.units import digest, link, make_unit, unit_seconds
 from datasetdm.structures import Sample, StageResult
 from datasetdm.synthesis import Labeller, Order, accepted_sample, draw, manifest_rows, synthesize, take_orders
 from datasetdm.tasks.base import Task
@@ -50,7 +49,7 @@ def finish(context: Context) -> StageResult:
         (folder / "images").mkdir()
         for shard in shards:
             for image in (shard / "images").iterdir():
-                os.link(image, folder / "images" / image.name)
+                link(image, folder / "images" / image.name)
         for subset in subsets(context):
             task.save(folder, subset, chain.from_iterable(task.load(shard, subset) for shard in shards))
             _draw_previews(task, folder, subset)

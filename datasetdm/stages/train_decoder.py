@@ -9,7 +9,7 @@ from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, log_curves, record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import digest, make_unit, unit_seconds
+from datasetdm.stages.units import annotated_set, digest, make_unit, unit_seconds
 from datasetdm.structures import StageResult
 from datasetdm.training import train_decoder
 
@@ -24,9 +24,8 @@ def _unit(context: Context, seed: int) -> Path:
     few_shot, dev = (real / "annotations" / f"{name}.json" for name in (_subset(context, seed), "dev"))
     if not (few_shot.exists() and dev.exists()):
         raise missing(context, few_shot, "ingest")
-    fingerprint = digest(
-        context.settings.task, seed, context.settings.decoder, context.backbone().fingerprint, few_shot, dev
-    )
+    sets = [annotated_set(real, subset) for subset in (_subset(context, seed), "dev")]
+    fingerprint = digest(context.settings.task, seed, context.settings.decoder, context.backbone().fingerprint, *sets)
     return context.paths.work("train_decoder") / fingerprint
 
 

@@ -17,7 +17,7 @@ from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, log_curves, record
 from datasetdm.stages.self_training import SPLICED, TAUGHT, labels_unit, make_labels
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import digest, make_unit, unit_seconds
+from datasetdm.stages.units import annotated_set, digest, make_unit, unit_seconds
 from datasetdm.structures import StageResult
 
 # Trained to be compared with: measured, but never offered for use in the model registry.
@@ -83,7 +83,7 @@ def fingerprint(context: Context, *data: Any) -> str:
             f"{pretrained} is missing: downstream.pretrained in params.yaml names the folder with the "
             f"detector's backbone weights; put it there, or set it to null to start from random weights."
         )
-    dev = context.paths.real / "annotations" / "dev.json"
+    dev = annotated_set(context.paths.real, "dev")
     return digest(own, context.settings.task, pretrained or "", dev, *data)
 
 
@@ -176,7 +176,7 @@ def _unit(context: Context, key: str) -> Path:
 
 
 def _data(context: Context, key: str) -> list[Any]:
-    """What the data of a training are known by: annotation files, each with its weight.
+    """What the data of a training are known by: annotated sets, each with its weight.
 
     For `self_training`, whose labels are made when it is trained, the name of their unit stands for them.
     """
@@ -184,7 +184,9 @@ def _data(context: Context, key: str) -> list[Any]:
     if arm == "self_training":
         weight = round(context.settings.downstream.real_weight, 6)
         return [*_data(context, f"real/{seed}"), weight, _labels(context, seed).name]
-    return [part for source in _datasets(context, key) for part in (source.annotation_file, round(source.weight, 6))]
+    return [
+        [*annotated_set(source.folder, source.subset), round(source.weight, 6)] for source in _datasets(context, key)
+    ]
 
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:
@@ -198,7 +200,7 @@ STAGE = Stage(
     asset="downstream",
     description="An ordinary model of the task, trained on real, synthetic, both and the controls.",
     upstream=("ingest", "synthesize", "annotate", "augment"),
-    parameters=("task", "seeds", "downstream"),
+    parameters=("task", "seeds", "downstream", "synthesis"),
     plan=plan,
     run_unit=run_unit,
     finish=finish,

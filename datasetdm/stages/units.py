@@ -17,13 +17,14 @@ from typing import Any
 from filelock import FileLock
 from pydantic import BaseModel
 
-from datasetdm.formats.files import replacing
+from datasetdm.formats.files import remove_leftovers, replacing
+from datasetdm.formats.unlabelled import load_unlabelled
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 
 def digest(*parts: Any) -> str:
-    """A short sha256 over settings, numbers, texts and files.
+    """A short sha256 over settings, numbers, texts, files and lists of these.
 
     A `Path` to a file counts by content. A folder counts by the content of all its files, except for
     images, which count by name and size: annotations carry what a stage reads, and hashing 80 000 images
@@ -39,6 +40,8 @@ def digest(*parts: Any) -> str:
 def _bytes_of(part: Any) -> bytes:
     if isinstance(part, Path):
         return _file_digest(part) if part.is_file() else _folder_digest(part)
+    if isinstance(part, list | tuple):
+        return hashlib.sha256(b"\0".join(map(_bytes_of, part))).digest()
     if isinstance(part, BaseModel):
         part = part.model_dump(mode="json")
     return json.dumps(part, sort_keys=True, default=str).encode()
@@ -60,12 +63,18 @@ def _folder_digest(folder: Path) -> bytes:
     return state.digest()
 
 
+def annotated_set(root: Path, subset: str) -> list[Any]:
+    """What an annotated set in a standard format is known by, for `digest`: its annotations, and its images' sizes."""
+    return [root / "annotations" / f"{subset}.json", [image.identity for image in load_unlabelled(root, subset)]]
+
+
 def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
     """Make the unit `folder` unless it is there; `work` fills a temporary folder, which is then renamed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if folder.exists():
             return
+        remove_leftovers(folder)
         start = time.perf_counter()
         with replacing(folder) as temporary:
             temporary.mkdir()

@@ -2,22 +2,34 @@
 
 from pathlib import Path
 
-from datasetdm.prompts import choose_subjects, load_prompts, save_prompts, write_prompts
+from datasetdm.formats.files import write_bytes
+from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, write_prompts
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.structures import StageResult
 
 
 def finish(context: Context) -> StageResult:
-    """Write the prompts of the benchmark's categories."""
+    """Write the prompts of the benchmark's categories; a table that a person has edited is kept as it is."""
     named = choose_subjects(context.task().subjects, context.settings.prompts)
-    frame = write_prompts(named, context.settings.prompts)
-    save_prompts(frame, context.paths.prompts)
-    load_prompts(context.paths.prompts, named)
+    table = context.paths.prompts
+    latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time
+    new = encode_prompts(write_prompts(named, context.settings.prompts))
+    if _content(table) in (None, _content(latest), new):
+        for file in (latest, table):
+            if _content(file) != new:
+                write_bytes(file, new)
+    else:
+        print(f"{table} was edited and is kept; remove it to have the prompts written anew.", flush=True)
+    frame = load_prompts(table, named)
     return StageResult(
         metrics={"prompts": float(len(frame)), "distinct": float(frame["prompt"].nunique())},
         tables={"First prompts": frame.head(10).to_markdown(index=False)},
     )
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
 
 
 def _check_prompts(context: Context, file: Path) -> dict[str, int]:

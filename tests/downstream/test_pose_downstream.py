@@ -124,8 +124,8 @@ def test_a_trained_model_loads_and_predicts_a_person_per_box(
     alone = model.predict(images[:1], [boxes[0][1:]])[0]
     np.testing.assert_allclose(alone.keypoints[0], found[0].keypoints[1], atol=1e-3)
     assert model.predict([], []) == []
-    with pytest.raises(ValueError, match="boxes"):
-        model.predict(images)
+    whole = model.predict(images)  # without boxes each image is that of one person
+    assert [one.boxes.tolist() for one in whole] == [[[0, 0, 64, 64]], [[0, 0, 90, 50]], [[0, 0, 20, 33]]]
     again = evaluate(model, TASK, TASK.load(persons.folder, persons.subset))
     assert again == pytest.approx(trained[1])
 

@@ -31,7 +31,7 @@ def crowded(instances: Instances, crowd: list[bool]) -> Instances:
 
 
 def score(target: Instances, predicted: Instances) -> dict[str, float]:
-    evaluator = CocoMaskEvaluator(named("box", "disc", "star"), SIZE)
+    evaluator = CocoMaskEvaluator(named("box", "disc", "star"))
     evaluator.add(target, predicted)
     return evaluator.compute()
 
@@ -51,7 +51,7 @@ def test_no_predictions_give_zero() -> None:
 
 def test_nothing_to_find_is_nan() -> None:
     assert math.isnan(score(Instances.empty(*SIZE), some_objects())["mask_ap"])
-    assert math.isnan(CocoMaskEvaluator(named("box"), SIZE).compute()["mask_ap"])
+    assert math.isnan(CocoMaskEvaluator(named("box")).compute()["mask_ap"])
 
 
 def test_wrong_category_counts_as_missed() -> None:
@@ -77,7 +77,7 @@ def test_crowds_are_neither_missed_nor_wrong() -> None:
 
 
 def test_area_ranges_scale_with_the_image() -> None:
-    """At 64 x 64 the bounds are 32^2 and 96^2 times 4096 / 307200: 13.7 and 122.9 pixels."""
+    """At 64 x 64 the bounds are 32^2 and 96^2 times (64 / 640)^2: 10.2 and 92.2 pixels."""
     target = Instances.of(np.array([square(0, 0, 3), square(20, 20, 8), square(40, 40, 15)]), np.array([0, 0, 0]))
     metrics = score(target, target.select(np.array([0, 2])))
     assert metrics["mask_ap_small"] == pytest.approx(1)
@@ -95,7 +95,7 @@ def test_scores_rank_detections() -> None:
 
 
 def test_images_are_kept_apart_and_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluator = CocoMaskEvaluator(named("box", "disc"), SIZE)
+    evaluator = CocoMaskEvaluator(named("box", "disc"))
     evaluator.add(some_objects(), Instances.empty(*SIZE))
     evaluator.add(Instances.empty(*SIZE), some_objects())
     assert evaluator.compute()["mask_ap"] == 0
@@ -110,7 +110,7 @@ def random_objects(rng: np.random.Generator, count: int) -> Instances:
 
 def test_the_figures_are_those_of_pycocotools_in_one_go() -> None:
     rng = np.random.default_rng(0)
-    evaluator = CocoMaskEvaluator(named("box", "disc", "star", "kite"), (480, 640))
+    evaluator = CocoMaskEvaluator(named("box", "disc", "star", "kite"))
     images, truth, found = [], [], []
     for image_id in range(1, 31):
         target = random_objects(rng, rng.integers(0, 6))
@@ -136,7 +136,7 @@ def test_the_figures_are_those_of_pycocotools_in_one_go() -> None:
                         "image_id": image_id,
                         "category_id": int(label),
                         "segmentation": encode_mask(mask),
-                        "area": int(mask.sum()),
+                        "area": int(mask.sum()) * (640 / max(SIZE)) ** 2,
                         "iscrowd": int(crowd),
                         "score": float(score),
                     }
@@ -160,7 +160,7 @@ def coco_of(images: list[dict[str, int]], annotations: list[dict[str, object]]) 
 
 def test_single_categories_are_listed_up_to_a_hundred() -> None:
     for count, listed in ((100, 100), (101, 0)):
-        evaluator = CocoMaskEvaluator(named(*(f"thing {number}" for number in range(count))), SIZE)
+        evaluator = CocoMaskEvaluator(named(*(f"thing {number}" for number in range(count))))
         evaluator.add(some_objects(), some_objects())
         metrics = evaluator.compute()
         assert sum("/" in name for name in metrics) == listed

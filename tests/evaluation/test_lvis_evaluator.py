@@ -33,7 +33,7 @@ def objects(*placed: tuple[int, np.ndarray], scores: list[float] | None = None) 
 
 
 def score(target: Instances, predicted: Instances) -> dict[str, float]:
-    evaluator = CocoMaskEvaluator(CATEGORIES, SIZE)
+    evaluator = CocoMaskEvaluator(CATEGORIES)
     evaluator.add(target, predicted)
     return evaluator.compute()
 
@@ -42,7 +42,7 @@ def test_a_category_that_nobody_looked_for_is_neither_right_nor_wrong() -> None:
     """Two images; the false kite in the second, ranked first, halves kite's AP only where kites were looked for."""
     aps = {}
     for judged in ((CUP,), (CUP, KITE), None):
-        evaluator = CocoMaskEvaluator(CATEGORIES, SIZE)
+        evaluator = CocoMaskEvaluator(CATEGORIES)
         evaluator.add(objects((KITE, square(0, 0))), objects((KITE, square(0, 0)), scores=[0.5]))
         cup = replace(objects((CUP, square(0, 0))), judged=judged)
         evaluator.add(cup, objects((CUP, square(0, 0)), (KITE, square(30, 30)), scores=[0.9, 0.9]))
@@ -68,7 +68,7 @@ def test_the_rule_holds_for_that_image_and_that_category_alone() -> None:
     metrics = score(target, predicted)
     assert metrics["mask_ap/cup"] == pytest.approx(1)
     assert metrics["mask_ap/kite"] == pytest.approx(0.5)
-    evaluator = CocoMaskEvaluator(CATEGORIES, SIZE)
+    evaluator = CocoMaskEvaluator(CATEGORIES)
     evaluator.add(target, predicted)
     evaluator.add(replace(target, not_exhaustive=()), predicted)
     # Cups: at 0.9 one counts as wrong; then both are found, with precision 2/3.
@@ -109,6 +109,6 @@ def test_frequency_groups() -> None:
     assert metrics["mask_ap_common"] == 0
     assert math.isnan(metrics["mask_ap_rare"])
     assert metrics["mask_ap"] == pytest.approx(0.5)
-    plain = CocoMaskEvaluator([replace(category, frequency="") for category in CATEGORIES], SIZE)
+    plain = CocoMaskEvaluator([replace(category, frequency="") for category in CATEGORIES])
     plain.add(target, target)
     assert not any(name.endswith(("rare", "common", "frequent")) for name in plain.compute())

@@ -52,7 +52,7 @@ def test_it_reads_back_equal_and_judges_itself_perfect(val: LvisSplit, tmp_path:
     save_coco(tmp_path / "part.json", val.images_dir, part, val.categories)
     read = load_coco(tmp_path / "part.json", val.images_dir)
     assert read.categories == val.categories
-    evaluator = CocoMaskEvaluator(val.categories, (480, 640))
+    evaluator = CocoMaskEvaluator(val.categories)
     for before, after in zip(part, read, strict=True):
         assert np.array_equal(before.target.masks, after.target.masks)
         assert np.array_equal(before.target.labels, after.target.labels)

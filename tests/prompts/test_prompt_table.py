@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
-from datasetdm.prompts import load_prompts, save_prompts, write_prompts
+from datasetdm.prompts import encode_prompts, load_prompts, write_prompts
 from datasetdm.structures import Category
 
 CATEGORIES = [
@@ -21,7 +21,8 @@ HEADER = "id,prompt,categories,kind\n"
 
 def test_written_prompts_read_back_equal(tmp_path: Path) -> None:
     frame = write_prompts(CATEGORIES, config.Prompts(num_prompts=60))
-    save_prompts(frame, tmp_path / "prompts" / "coco.csv")
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "coco.csv").write_bytes(encode_prompts(frame))
     pd.testing.assert_frame_equal(load_prompts(tmp_path / "prompts" / "coco.csv", CATEGORIES), frame)
 
 
@@ -43,7 +44,7 @@ def test_any_text_reads_back_equal(tmp_path: Path, rows: list[tuple[str, str]]) 
         [(3 * number, prompt, names, "template") for number, (prompt, names) in enumerate(rows)],
         columns=["id", "prompt", "categories", "kind"],
     )
-    save_prompts(frame, tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_bytes(encode_prompts(frame))
     pd.testing.assert_frame_equal(load_prompts(tmp_path / "x.csv", CATEGORIES), frame)
 
 
