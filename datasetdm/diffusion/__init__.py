@@ -1,11 +1,9 @@
 """The frozen text-to-image diffusion model, behind one contract."""
 
-import json
-from pathlib import Path
-
 from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import read_json
 
 __all__ = ["Backbone", "load_backbone"]
 
@@ -17,11 +15,12 @@ def load_backbone(settings: config.Backbone) -> Backbone:
         DatasetDMError: its weights are not there, or it is of a family that is not known.
     """
     # diffusers takes seconds to import; whoever needs the contract alone does not wait for it.
-    from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, find_weights
+    from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, find_weights, how_to_get
 
     families = {"StableDiffusionPipeline": StableDiffusionBackbone}
     folder = find_weights(settings)
-    family = json.loads(Path(folder, "model_index.json").read_text())["_class_name"]
+    index = read_json(folder / "model_index.json", remedy=how_to_get(settings.path))
+    family = index.get("_class_name") if isinstance(index, dict) else None
     if family not in families:
         raise DatasetDMError(f"{folder} holds a {family}; the families known are {', '.join(families)}.")
     return families[family].load(folder, settings)

@@ -75,7 +75,7 @@ class StableDiffusionBackbone(Backbone):
         except Exception as error:  # the readers of weights and configurations have no common base for damaged files
             reason = " ".join(str(error).split())
             raise DatasetDMError(
-                f"The diffusion model in {folder} cannot be loaded ({reason}). {_remedy(settings.path)}"
+                f"The diffusion model in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
             ) from None
         digest = digest_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}")
         return cls(pipeline, image_size=settings.image_size, device=choose_device(settings.device), fingerprint=digest)
@@ -229,10 +229,10 @@ def find_weights(settings: config.Backbone) -> Path:
         return folder
     if folder.exists():
         raise DatasetDMError(
-            f"{folder} has no model_index.json, so it is no diffusers pipeline. {_remedy(settings.path)}"
+            f"{folder} has no model_index.json, so it is no diffusers pipeline. {how_to_get(settings.path)}"
         )
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", settings.path) or Path(folder.parts[0]).is_dir():
-        raise DatasetDMError(f"The backbone's folder {folder} is missing. {_remedy(settings.path)}")
+        raise DatasetDMError(f"The backbone's folder {folder} is missing. {how_to_get(settings.path)}")
     try:
         return Path(
             StableDiffusionPipeline.download(
@@ -245,7 +245,7 @@ def find_weights(settings: config.Backbone) -> Path:
         )
     except Exception as error:  # the hub's client raises errors of a dozen unrelated types
         raise DatasetDMError(
-            f"{settings.path} cannot be fetched ({type(error).__name__}). {_remedy(settings.path)}"
+            f"{settings.path} cannot be fetched ({type(error).__name__}). {how_to_get(settings.path)}"
         ) from error
 
 
@@ -276,7 +276,8 @@ def digest_of(folder: Path, settings: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _remedy(path: str) -> str:
+def how_to_get(path: str) -> str:
+    """What to do where the model that `backbone.path` names is missing or damaged."""
     return (
         "Get a model in the diffusers format with safetensors, for example with "
         "`hf download CompVis/stable-diffusion-v1-4 --local-dir data/backbones/stable-diffusion-v1-4`, "

@@ -126,3 +126,55 @@ def test_the_demo_has_four_arms_and_the_study_all_controls() -> None:
         small, large = demo.benchmark(name).downstream, study.benchmark(name).downstream
         assert small.arms == ("real", "synthetic", "both", "oracle") and not small.p_decoder
         assert set(large.arms) == {*small.arms, "real_augmented", "self_training", "pseudo"} and large.p_decoder
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "says"),
+    [
+        (None, {"task": "depth"}, "holds annotations for the task 'instance', not for 'depth'"),
+        (None, {"seeds": [-1]}, "seeds"),
+        (None, {"seeds": [0, 0]}, "seeds lists something twice"),
+        ("downstream", {"arms": []}, "arms"),
+        ("downstream", {"arms": ["real", "real"]}, "arms lists something twice"),
+        ("downstream", {"learning_rate": float("inf")}, "learning_rate"),
+        ("decoder", {"timestep": 1000}, "timestep"),
+        ("decoder", {"train_timesteps": [500, 5]}, "the first has to be the lower one"),
+        ("synthesis", {"num_inference_steps": 100_000}, "num_inference_steps"),
+        ("augmentation", {"proportions": {"2x2": float("nan")}}, "proportions"),
+    ],
+)
+def test_values_out_of_range_are_told_before_any_stage_runs(
+    tmp_path: Path, section: str | None, changes: dict, says: str
+) -> None:
+    def edit(content: dict) -> None:
+        block = content["benchmarks"]["coco"]
+        (block[section] if section else block).update(changes)
+
+    with pytest.raises(DatasetDMError, match=says):
+        load_params(edited(tmp_path, edit))
+
+
+def test_a_benchmarks_name_is_no_path(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["benchmarks"]["../../x"] = content["benchmarks"]["coco"]
+
+    with pytest.raises(DatasetDMError, match="benchmarks"):
+        load_params(edited(tmp_path, edit))
+
+
+def test_a_study_of_ones_own_data_renders_nothing(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["benchmarks"]["coco"]["source"] = {"format": "coco", "root": "/mine"}
+
+    study = load_params(edited(tmp_path, edit), study=True)
+    assert study.benchmark("coco").source.miniworld is None
+    miniworld = study.benchmark("voc").source.miniworld
+    assert miniworld is not None and miniworld.num_val == 500
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", None])
+def test_a_file_that_is_no_text_is_told(tmp_path: Path, data: bytes | None) -> None:
+    file = tmp_path / "params.yaml"
+    file.mkdir() if data is None else file.write_bytes(data)
+    with pytest.raises(DatasetDMError, match=r"params\.yaml"):
+        load_params(file)

@@ -1,5 +1,6 @@
 """Loading, drawing and reading features, on a tiny pipeline of real components."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler, PNDMScheduler
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
 from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.diffusion.stable_diffusion import make_scheduler
+from datasetdm.diffusion.stable_diffusion import choose_device, make_scheduler
 from datasetdm.errors import DatasetDMError
 from datasetdm.reading import load_decoder, predict_images
 from datasetdm.structures import Category, Sample, SemanticMap
@@ -147,6 +149,46 @@ def test_missing_weights_say_what_to_do(pipeline_folder: Path, tmp_path: Path) -
     (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(DatasetDMError, match="cannot be loaded"):
         load_backbone(config.Backbone(path=str(copy), image_size=32))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text_encoder/model.safetensors", b"version https://git-lfs.github.com/spec/v1"),
+        ("unet/diffusion_pytorch_model.safetensors", bytes(4096)),
+        ("model_index.json", b'{"_class_name": "Stable'),
+    ],
+)
+def test_damaged_weights_are_told(pipeline_folder: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    copy = tmp_path / "damaged"
+    shutil.copytree(pipeline_folder, copy)
+    (copy / name).write_bytes(content)
+    with pytest.raises(DatasetDMError, match=r"cannot be loaded|broken or cut off"):
+        load_backbone(config.Backbone(path=str(copy), image_size=32, device="cpu"))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_told(device: str) -> None:
+    with pytest.raises(DatasetDMError, match=r"backbone\.device"):
+        choose_device(device)
+
+
+def test_noise_is_the_networks_not_the_samplers(pipeline_folder: Path, tmp_path: Path) -> None:
+    """Euler's sampler adds noise in a scale of its own, which the U-Net was not trained on."""
+    copy = tmp_path / "euler"
+    shutil.copytree(pipeline_folder, copy)
+    own = PNDMScheduler.from_pretrained(copy / "scheduler")
+    EulerDiscreteScheduler.from_config(own.config).save_pretrained(copy / "scheduler")
+    index = json.loads((copy / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "EulerDiscreteScheduler"]
+    (copy / "model_index.json").write_text(json.dumps(index))
+    maps = []
+    for folder in (pipeline_folder, copy):
+        backbone = load_backbone(config.Backbone(path=str(folder), image_size=32, device="cpu"))
+        latents = torch.zeros(1, *backbone.latent_shape)
+        features = backbone.extract(latents, ["a dog"], timestep=200, words=["dog"], generators=generators(0))
+        maps.append(next(iter(features.maps.values())))
+    torch.testing.assert_close(*maps)
 
 
 def test_an_image_size_that_does_not_fit_is_refused(pipeline_folder: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from transformers import CLIPTokenizer
 
 from datasetdm.diffusion.tokenizer import build_tokenizer, unknown_words
-from datasetdm.diffusion.words import word_forms, word_token_weights
+from datasetdm.diffusion.words import mentioned, word_forms, word_token_weights
+from datasetdm.prompts import english
 
 VOCABULARY = "a two dog dogs hot traffic light lights and people person on , buses bus"
 
@@ -90,3 +91,10 @@ def test_words_beyond_the_models_length_are_not_there(words_tokenizer) -> None:
 def test_unknown_words_are_reported(words_tokenizer, clip_tokenizer: CLIPTokenizer) -> None:
     assert unknown_words(words_tokenizer, ["two zebras on a Dog", "an okapi"]) == ["an", "okapi", "zebras"]
     assert unknown_words(words_tokenizer, ["two dogs"]) == []
+
+
+def test_plurals_are_those_of_the_prompts() -> None:
+    for noun in ("giraffe", "tomato", "wolf", "bow (weapon)", "human", "ottoman", "fireman"):
+        assert english.plural(noun) in word_forms(noun)
+    assert english.plural("human") == "humans" and english.plural("fireman") == "firemen"
+    assert mentioned("two wolves and a hot dog", ["wolf", "dog", "hot dog"]) == [0, 2]

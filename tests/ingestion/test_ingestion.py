@@ -260,3 +260,49 @@ def test_real_coco(tmp_path: Path) -> None:
     assert len({label for index in range(20) for label in few_shot.labels_of(index)}) >= 40
     with Image.open(out / "images" / few_shot.names[0]) as image:
         assert image.format == "JPEG"
+
+
+def edit_annotations(root: Path, split: str, edit: Callable[[dict], None]) -> None:
+    file = root / "annotations" / f"instances_{split}2017.json"
+    content = json.loads(file.read_text())
+    edit(content)
+    file.write_text(json.dumps(content))
+
+
+def test_what_covers_no_pixel_is_in_no_caption(native: Callable, tmp_path: Path) -> None:
+    """A caption is a prompt: it must not name what the annotation does not hold."""
+    root = native()
+
+    def flatten(content: dict) -> None:
+        for record in content["annotations"]:
+            if record["category_id"] == 17:
+                record["segmentation"] = [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]
+
+    edit_annotations(root, "train", flatten)
+    _ingest(root, tmp_path / "out", num_real=8)
+    few_shot = load_coco(tmp_path / "out" / "annotations" / "few_shot_0.json", tmp_path / "out" / "images")
+    assert not any("dog" in sample.caption for sample in few_shot)
+    counts = json.loads((tmp_path / "out" / "ingest.json").read_text())["few_shot_0"]["objects_per_category"]
+    assert counts["dog"] == 0 and counts["apple"] > 0
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_file_without_labels_is_told(native: Callable, tmp_path: Path, split: str) -> None:
+    root = native()
+    edit_annotations(root, split, lambda content: content["annotations"].clear())
+    with pytest.raises(DatasetDMError, match=f"instances_{split}2017.json has no annotation that could be used"):
+        _ingest(root, tmp_path / "out")
+
+
+def test_two_images_that_would_share_a_name_are_told(native: Callable, tmp_path: Path) -> None:
+    root = native(6, 4)
+    (root / "train2017" / "a").mkdir()
+
+    def rename(content: dict) -> None:
+        for image, name in zip(content["images"], ("a_b.png", "a/b.png"), strict=False):
+            (root / "train2017" / image["file_name"]).rename(root / "train2017" / name)
+            image["file_name"] = name
+
+    edit_annotations(root, "train", rename)
+    with pytest.raises(DatasetDMError, match="rename one"):
+        _ingest(root, tmp_path / "out", num_real=3, num_dev=3, num_oracle=0)

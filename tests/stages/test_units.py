@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datasetdm.config import Augmentation
-from datasetdm.stages.units import digest, make_unit
+from datasetdm.stages.units import annotated_set, digest, make_unit
 
 
 def write(folder: Path, name: str = "a.txt", text: str = "a") -> None:
@@ -42,3 +42,27 @@ def test_digest_sees_settings_and_contents(tmp_path: Path) -> None:
 
 def test_digest_does_not_mistake_a_boundary(tmp_path: Path) -> None:
     assert digest("ab", "c") != digest("a", "bc")
+
+
+def test_digest_looks_into_lists(tmp_path: Path) -> None:
+    write(tmp_path / "data", name="a.json", text="{}")
+    before = digest([tmp_path / "data" / "a.json", 1])
+    write(tmp_path / "data", name="a.json", text="[]")
+    assert digest([tmp_path / "data" / "a.json", 1]) != before
+    assert digest(["a", "b"], "c") != digest(["a"], "b", "c")
+
+
+def test_an_annotated_set_is_known_by_its_images_too(tmp_path: Path) -> None:
+    write(tmp_path / "annotations", name="dev.json", text='{"images": [{"id": 1, "file_name": "a.png"}]}')
+    write(tmp_path / "images", name="a.png", text="pixels")
+    before = digest(*annotated_set(tmp_path, "dev"))
+    assert digest(*annotated_set(tmp_path, "dev")) == before
+    write(tmp_path / "images", name="a.png", text="other pixels")
+    assert digest(*annotated_set(tmp_path, "dev")) != before
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    for name in (".unit.0123abcd.tmp", ".unit.0123abcd.old", ".unit.lock"):
+        write(tmp_path / name)
+    make_unit(tmp_path / "unit", write)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [".unit.lock", "unit"]

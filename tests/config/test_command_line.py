@@ -1,0 +1,36 @@
+"""What the command line answers where something outside of it fails."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from datasetdm import __main__ as command_line
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch):
+    """Puts a function in the place of every stage."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield lambda function: monkeypatch.setattr(command_line, "_run", function)
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_place_that_cannot_be_written_is_named(stage, tmp_path: Path, capsys) -> None:
+    (tmp_path / "real").write_text("a file where a folder is needed")
+    stage(lambda *_: (tmp_path / "real" / "coco").mkdir())
+    assert command_line.main(["ingest", "coco"]) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "real") in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_says_how_to_go_on(stage, number: signal.Signals, capsys) -> None:
+    def work(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+    stage(work)
+    assert command_line.main(["ingest", "coco"]) == 130
+    assert "goes on" in capsys.readouterr().err
