@@ -4,7 +4,6 @@ import csv
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from datasetdm.downstream.detection_data import train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
 from datasetdm.downstream.precision import has_bfloat16
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import replacing, write_json
 from datasetdm.structures import Instances
 from datasetdm.tasks.base import Task
 
@@ -158,19 +158,16 @@ def train(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as workspace:
         _run(model, loader, curve, settings, where, seed, Path(workspace) / "runner")
-        detector = Detector(
-            model, image_size=settings.image_size, score_threshold=settings.score_threshold, device=where
-        )
-        metrics = evaluate(detector, task, task.load(dev.folder, dev.subset))
-        result = Path(workspace) / "result"
+    detector = Detector(model, image_size=settings.image_size, score_threshold=settings.score_threshold, device=where)
+    metrics = evaluate(detector, task, task.load(dev.folder, dev.subset))
+    with replacing(out) as result:
         result.mkdir()
-        save_file(
-            {key: value.contiguous() for key, value in model.state_dict().items()},
-            result / "model.safetensors",
-        )
+        weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+        save_file(weights, result / "model.safetensors")
         curve.save(result / "curves.csv")
-        _save_json(metrics, result / "metrics.json")
-        _save_json(
+        write_json(result / "metrics.json", metrics)
+        write_json(
+            result / "config.json",
             {
                 "name": settings.model,
                 "image_size": settings.image_size,
@@ -178,10 +175,7 @@ def train(
                 "categories": [{"id": category.id, "name": category.name} for category in categories],
                 "model": description,
             },
-            result / "config.json",
         )
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(result, out)
     return metrics
 
 
@@ -302,7 +296,3 @@ def _device(name: str) -> torch.device:
 def _quiet() -> None:
     """mmengine logs every initialised tensor, and warns of the runner's second initialisation, which does nothing."""
     MMLogger.get_instance("datasetdm", log_level="ERROR")
-
-
-def _save_json(content: Any, file: Path) -> None:
-    file.write_text(json.dumps(content, indent=2) + "\n")
