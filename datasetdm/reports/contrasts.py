@@ -14,6 +14,7 @@ from datasetdm.reports.comparison import METRICS
 PAIRS = (("both", "real"), ("both", "real_augmented"), ("both", "self_training"), ("synthetic", "pseudo"))
 
 CONFIDENCE = 0.95
+SMALLEST_GAP = 0.1  # of the value of `real`; a share of less is a share of chance
 
 
 def contrasts(arms: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def paired_difference(one: Mapping[str, float], other: Mapping[str, float]) -> d
 def gap_closed(name: str, seeds: Mapping[str, Mapping[str, float]]) -> float | None:
     """(both - real) / (oracle - real) of the means of a metric, over the seeds that all three have.
 
-    1: as good as with true labels. None where an arm is missing, or where the oracle is no better than `real`,
-    whichever way is up: then there is no gap to close.
+    1: as good as with true labels. None where an arm is missing, or where the oracle is hardly better than `real`
+    (`SMALLEST_GAP`) or worse, whichever way is up: then there is no gap to close.
 
     Args:
         name: the metric, a key of `METRICS`.
@@ -76,7 +77,8 @@ def gap_closed(name: str, seeds: Mapping[str, Mapping[str, float]]) -> float | N
     if not common:
         return None
     gap = fmean(oracle[seed] - real[seed] for seed in common)
-    if gap == 0 or (gap > 0) != METRICS[name].higher_is_better:
+    gain = gap if METRICS[name].higher_is_better else -gap
+    if gain <= SMALLEST_GAP * abs(fmean(real[seed] for seed in common)):
         return None
     return fmean(both[seed] - real[seed] for seed in common) / gap
 
