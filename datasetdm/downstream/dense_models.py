@@ -213,7 +213,10 @@ class MaskNetwork(SegmentationNetwork):
         return torch.einsum("bqc,bqhw->bchw", classes, masks).clamp(min=1e-8).log()
 
     def loss(self, images: torch.Tensor, targets: torch.Tensor, pixel_loss: PixelLoss) -> torch.Tensor:
-        """The set loss against one mask per category that an image holds; `pixel_loss` has no part in it."""
+        """The set loss against one mask per category that an image holds; `pixel_loss` has no part in it.
+
+        transformers' loss takes no mask of valid pixels: to this model alone `IGNORE` means "none of these".
+        """
         labels = [labels[labels != IGNORE] for labels in map(torch.unique, targets)]
         masks = [
             (image[None] == present[:, None, None]).float() for image, present in zip(targets, labels, strict=True)

@@ -19,9 +19,6 @@ UNKNOWN = -1
 #: Labels as 8-bit pixel values. Certainty is not written: what was read from a file is an annotation.
 SEMANTIC_PNG = MapCodec(encode=lambda target: target.labels, decode=SemanticMap.of, bits=8)
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _BIT_DEPTH_AT, _COLOUR_TYPE_AT = 0, 24, 25  # of the PNG header (PNG specification, 11.2.1)
-
 
 def label_table(labels: dict[int, int]) -> np.ndarray:
     """A table for `semantic_split`, int64 of 256: the label of each pixel value, `UNKNOWN` for all others."""

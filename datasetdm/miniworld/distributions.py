@@ -8,7 +8,8 @@ categories, lower and longer cameras and larger objects. `long_tail` has the sam
 Held out between splits (`draw_style`): the two shape numbers of an object lie in a 5 x 5 grid of cells, and so do its
 two texture numbers. Along each diagonal of a grid runs one class of cells; one class belongs to dev, one to test,
 three to train. So every single value of a shape or texture number occurs in every split, but no combination of test
-(or dev) occurs in train, nor in `web`, which draws from the cells of train alone.
+(or dev) occurs in train, nor in `web`, which draws from the cells of train alone. The exports write train and test; a
+benchmark's dev set comes out of its training images, as with real data.
 """
 
 from dataclasses import dataclass, replace
