@@ -374,5 +374,5 @@ def _describe(error: ValidationError) -> str:
         elif item["type"] == "missing":
             lines.append(f"'{where}' is missing")
         else:
-            lines.append(f"'{where}': {item['msg']}")
+            lines.append(f"'{where}': {item['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines) + "."
