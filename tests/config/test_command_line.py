@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from datasetdm import __main__ as command_line
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch):
     """Puts a function in the place of every stage."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     yield lambda function: monkeypatch.setattr(command_line, "_run", function)
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_place_that_cannot_be_written_is_named(stage, tmp_path: Path, capsys) -> None:
@@ -29,7 +32,7 @@ def test_a_place_that_cannot_be_written_is_named(stage, tmp_path: Path, capsys) 
 def test_a_stopped_command_says_how_to_go_on(stage, number: signal.Signals, capsys) -> None:
     def work(*_: object) -> None:
         os.kill(os.getpid(), number)
-        signal.pause()
+        time.sleep(10)
 
     stage(work)
     assert command_line.main(["ingest", "coco"]) == 130
