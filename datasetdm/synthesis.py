@@ -137,7 +137,7 @@ def _annotate(
     drawn: Generated,
     settings: config.Synthesis,
 ) -> Iterator[Labelled]:
-    images = backbone.decode(drawn.latents).numpy()
+    images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[int, int], DiffusionFeatures] = {}
     for labeller in labellers:
@@ -151,7 +151,7 @@ def _annotate(
                 settings=labeller.settings,
                 generators=[_generator(order, 1) for order in batch],
             )
-        predictions = read(labeller.decoder, task, features[reading], list(images), labeller.settings)
+        predictions = read(labeller.decoder, task, features[reading], images, labeller.settings)
         asked = named_words(features[reading]) if settings.require_prompted else [[]] * len(batch)
         for found, prediction, named in zip(acceptances, predictions, asked, strict=True):
             found[labeller.name] = task.accept(prediction, settings, named)

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from datasetdm.augmentation import augment
-from datasetdm.formats.unlabelled import load_unlabelled
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import digest, make_unit, publish_unit
+from datasetdm.stages.units import annotated_set, digest, make_unit, publish_unit
 from datasetdm.structures import StageResult
 
 
@@ -60,8 +59,7 @@ def _unit(context: Context, key: str) -> Path:
     file = source / "annotations" / f"{subset}.json"
     if not file.exists():
         raise missing(context, file, stage)
-    images = [image.identity for image in load_unlabelled(source, subset)]
-    fingerprint = digest(key, context.settings.task, context.settings.augmentation, file, images)
+    fingerprint = digest(key, context.settings.task, context.settings.augmentation, *annotated_set(source, subset))
     return context.paths.work("augment") / fingerprint
 
 
