@@ -9,8 +9,8 @@ Tables, by `--tables`:
   extraction  features of the sampler's last step against re-noised images, judged by the instrument on drawn images
   labels      different numbers of labelled images; the number of cached views stays about the same
 
-The decoder's settings are those of `coco` in `--params`, its dev set `--num-images` renders. With the empty prompt
-nothing can be read off the text. Every training is kept in the cache.
+The decoder's settings and its outlines are those of `coco` in `--params`, its dev set `--num-images` renders. With the
+empty prompt nothing can be read off the text. Every training is kept in the cache.
 """
 
 import argparse
@@ -176,14 +176,19 @@ def train(
     arguments: argparse.Namespace,
 ) -> Path:
     """The folder of the decoder trained on the first `num_labelled` few-shot renders, from the cache if it is there."""
-    name = digest(backbone.fingerprint, settings, num_labelled, len(dev), arguments.seed, renderer_state())
+    task = coco_task(coco_settings(arguments).task)
+    name = digest(
+        backbone.fingerprint, settings, task.settings, num_labelled, len(dev), arguments.seed, renderer_state()
+    )
     folder = arguments.cache / "features" / name
-    make_unit(folder, partial(_train, backbone, dev, settings, num_labelled, arguments, folder.with_suffix(".resume")))
+    resume = folder.with_suffix(".resume")
+    make_unit(folder, partial(_train, backbone, task, dev, settings, num_labelled, arguments, resume))
     return folder
 
 
 def _train(
     backbone: Backbone,
+    task: Task,
     dev: Sequence[Sample],
     settings: config.Decoder,
     num_labelled: int,
@@ -193,9 +198,7 @@ def _train(
 ) -> None:
     say(f"training a decoder on {num_labelled} labelled images")
     few_shot = [shot.sample for shot in take_shots("few_shot", num_labelled, seed=arguments.seed)]
-    train_decoder(
-        backbone, coco_task(), few_shot, dev, settings, seed=arguments.seed, out=out, resume=resume, progress=say
-    )
+    train_decoder(backbone, task, few_shot, dev, settings, seed=arguments.seed, out=out, resume=resume, progress=say)
     shutil.rmtree(resume, ignore_errors=True)
 
 
@@ -204,10 +207,15 @@ def decoder_settings(arguments: argparse.Namespace) -> config.Decoder:
 
     No class is ruled out by the prompt: pixels have no prompt, and the empty one names nothing.
     """
-    settings = config.load_params(arguments.params).benchmark("coco").decoder
+    settings = coco_settings(arguments).decoder
     changes = {"iterations": arguments.iterations, "views_per_image": arguments.views}
     changed = {name: value for name, value in changes.items() if value is not None}
     return settings.model_copy(update={**changed, "category_from_prompt": False})
+
+
+def coco_settings(arguments: argparse.Namespace) -> config.Benchmark:
+    """The benchmark `coco` of the settings file."""
+    return config.load_params(arguments.params).benchmark("coco")
 
 
 def _metrics(folder: Path) -> dict[str, float]:

@@ -26,8 +26,8 @@ from datasetdm.tasks.instance import InstanceTask
 from datasetdm.tasks.pose_drawing import draw_persons
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
 
-SIGMA = 1.5  # of the Gaussians, in cells of the decoder's maps
-KEYPOINT_WEIGHT = 10.0  # of the heatmaps beside the paper's 2, 5 and 5 of the set loss, whose layers add up
+SIGMA = 2.0  # of the Gaussians, in cells of the decoder's maps
+KEYPOINT_WEIGHT = 100.0  # beside the set loss's 2, 5 and 5: peaks fill so little of a map that less leaves it flat
 REACH = 0.1  # how far a keypoint may lie from its person's visible pixels, as a share of the mask's square root
 KEYPOINT_SCORE = 0.3  # a peak below this is no keypoint that an annotation should hold
 MIN_KEYPOINTS = 4  # a synthetic person with fewer stays in the annotation, but without keypoints

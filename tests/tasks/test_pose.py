@@ -311,7 +311,7 @@ def test_the_decoder_learns_keypoints_and_persons() -> None:
     encoded = TASK.encode(target, cells)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=3e-3)
     curve = []
-    for _ in range(40):
+    for _ in range(120):
         losses = TASK.loss(decoder(features), [encoded])
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
