@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Sample
 from datasetdm.tasks.base import Task
+from datasetdm.views import resize_matrix, resized
 
 Grid = tuple[int, int]
 
@@ -93,8 +93,9 @@ def splice(samples: Sequence[Sample], grid: Grid, task: Task, *, max_size: int, 
     targets = []
     for position, sample in enumerate(samples):
         top, left = height * (position // columns), width * (position % columns)
-        canvas[top : top + height, left : left + width] = _resized(sample.image, (height, width))
-        matrix = _placement(sample.image.shape[:2], (height, width), (top, left))
+        canvas[top : top + height, left : left + width] = resized(sample.image, (height, width))
+        matrix = resize_matrix(sample.image.shape[:2], (height, width))
+        matrix[:, 2] += (left, top)
         targets.append(task.warp(sample.target, matrix, canvas.shape[:2]))
     captions = dict.fromkeys(sample.caption for sample in samples if sample.caption)
     return Sample(name=name, image=canvas, caption="; ".join(captions), target=task.merge(targets))
@@ -144,18 +145,3 @@ def _tile_size(size: tuple[int, ...], grid: Grid, max_size: int) -> tuple[int, i
     factor = min(1.0, max_size / (grid[0] * size[0]), max_size / (grid[1] * size[1]))
     height, width = (max(1, int(side * factor)) for side in size)
     return height, width
-
-
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    height, width = size
-    if image.shape[:2] == size:
-        return image
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _placement(size: tuple[int, ...], tile: tuple[int, int], corner: tuple[int, int]) -> np.ndarray:
-    """The 2 x 3 map from an image of `size` to its tile; pixel centres lie on whole numbers, as in cv2."""
-    scale_y, scale_x = tile[0] / size[0], tile[1] / size[1]
-    shift_y, shift_x = corner[0] + 0.5 * scale_y - 0.5, corner[1] + 0.5 * scale_x - 0.5
-    return np.array([[scale_x, 0.0, shift_x], [0.0, scale_y, shift_y]])

@@ -326,7 +326,7 @@ def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Par
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
     except FileNotFoundError:
         raise DatasetDMError(f"{path} is missing: run this in the project's root folder.") from None
     except OSError as error:
@@ -343,6 +343,20 @@ def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Par
         return Params.model_validate(content)
     except ValidationError as error:
         raise DatasetDMError(f"{path}: {_describe(error)}") from None
+
+
+class _EveryKeyOnce(yaml.SafeLoader):
+    """The safe loader, but for keys that a block has twice: of those it would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The block as a dictionary; what `<<` brings in may be overruled."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.MarkedYAMLError(problem=f"'{name}' stands there twice", problem_mark=key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:

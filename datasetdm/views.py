@@ -139,11 +139,15 @@ def to_square(task: Task, sample: Sample, side: int) -> Sample:
 
 def squeeze(image: np.ndarray, side: int) -> np.ndarray:
     """The whole image resized to `side` x `side`; nothing is cut off or padded, the proportions change instead."""
-    height, width = image.shape[:2]
-    if (height, width) == (side, side):
+    return resized(image, (side, side))
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image at (height, width), without aliasing where it shrinks."""
+    if image.shape[:2] == size:
         return image
-    shrinking = height * width > side * side
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    shrinking = size[0] * size[1] < image.shape[0] * image.shape[1]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
 
 
 def resize_matrix(source: tuple[int, int], output: tuple[int, int]) -> np.ndarray:

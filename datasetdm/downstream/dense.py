@@ -16,12 +16,13 @@ from transformers import AutoConfig, set_seed
 from datasetdm import config
 from datasetdm.diffusion.resnet import MEAN, normalise
 from datasetdm.downstream import Labelled, evaluate
-from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, resized
+from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded
 from datasetdm.downstream.dense_models import MODELS, READOUTS, Readout, SegmentationNetwork, build_network
 from datasetdm.downstream.trainer import choose_device, run_training
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, replacing, write_json
 from datasetdm.tasks.base import Task
+from datasetdm.views import resized
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 PREDICTION_BATCH = 16

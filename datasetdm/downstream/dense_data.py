@@ -16,7 +16,7 @@ from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Sample
 from datasetdm.tasks.base import Task
-from datasetdm.views import resize_matrix
+from datasetdm.views import resize_matrix, resized
 
 STRIDE = 32  # the coarsest feature map of every network; sides of its input are multiples
 COLOUR_JITTER = 0.2  # largest relative change of brightness, contrast and saturation
@@ -115,14 +115,6 @@ def fitting_size(size: tuple[int, ...], longer_side: int) -> tuple[int, int]:
     """(height, width) of an image resized to that longer side, its proportions kept."""
     factor = longer_side / max(size)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image at (height, width), without aliasing where it shrinks."""
-    if image.shape[:2] == size:
-        return image
-    shrinking = size[0] * size[1] < image.shape[0] * image.shape[1]
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
 
 
 def padded(length: int) -> int:

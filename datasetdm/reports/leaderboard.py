@@ -40,14 +40,16 @@ def _row(comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
         "num_synthetic": comparison["num_synthetic"],
         "arms": {arm: figures[metric] for arm, figures in comparison["arms"].items() if metric in figures},
         "baseline": comparison.get("baseline", {}).get(metric),
+        "dev": {who: figures.get(metric) for who, figures in comparison.get("dev", {}).items()},
         "paper": {"setting": paper.setting, "arms": paper.arms} if paper and paper.metric == metric else None,
     }
 
 
 def leaderboard_table(content: Mapping[str, Any]) -> str:
     """The leaderboard as Markdown."""
-    header = ["benchmark", "# real", "# synthetic", "metric", *ARMS, "baseline", "paper: real / synthetic / both"]
-    lines = ["| " + " | ".join(header) + " |", "|---|---:|---:|---|" + "---:|" * (len(ARMS) + 1) + "---|"]
+    header = ["benchmark", "# real", "# synthetic", "metric", *ARMS, "baseline"]
+    header += ["on dev: labels / real", "paper: real / synthetic / both"]
+    lines = ["| " + " | ".join(header) + " |", "|---|---:|---:|---|" + "---:|" * (len(ARMS) + 2) + "---|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in leaderboard_cells(content)]
     if content["missing"]:
         lines += ["", "Not run yet: " + ", ".join(content["missing"]) + "."]
@@ -63,11 +65,16 @@ def leaderboard_cells(content: Mapping[str, Any]) -> list[list[str]]:
             str(row["num_synthetic"]),
             f"{METRICS[row['metric']].title} ({'higher' if row['higher_is_better'] else 'lower'} is better)",
             *[figure_text(row["metric"], row["arms"].get(arm)) for arm in ARMS],
-            ABSENT if row["baseline"] is None else METRICS[row["metric"]].text(row["baseline"]),
+            _value_text(row["metric"], row["baseline"]),
+            " / ".join(_value_text(row["metric"], row["dev"].get(who)) for who in ("p_decoder", "real")),
             _paper_text(row),
         ]
         for row in content["rows"]
     ]
+
+
+def _value_text(metric: str, value: float | None) -> str:
+    return ABSENT if value is None else METRICS[metric].text(value)
 
 
 def _paper_text(row: Mapping[str, Any]) -> str:

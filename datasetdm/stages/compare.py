@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,27 @@ def _metrics(context: Context) -> dict[str, Any]:
         "arms": arms,
         "contrasts": contrasts(arms, context.task().headline),
         "baseline": _baseline(context),
+        "dev": _on_dev(context),
     }
+
+
+def _on_dev(context: Context) -> dict[str, dict[str, float]]:
+    """Figures on dev, the mean over seeds: of the labels (the P-Decoder with captions) and of the arm `real`.
+
+    Labels that are no better than what `real` finds by itself have little to teach it.
+    """
+    folders = {P_DECODER: context.paths.decoders, "real": context.paths.downstream / "real"}
+    found: dict[str, dict[str, float]] = {}
+    for name, folder in folders.items():
+        files = [folder / str(seed) / "metrics.json" for seed in context.seeds]
+        if all(file.exists() for file in files):
+            figures = [read_json(file, remedy=AGAIN) for file in files]
+            found[name] = {
+                metric: fmean(one[metric] for one in figures)
+                for metric in context.task().headline
+                if all(metric in one for one in figures)
+            }
+    return found
 
 
 def _num_labelled(context: Context) -> dict[str, int]:
@@ -225,10 +246,23 @@ def _facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
         "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "
         f"{metrics['num_spliced']} more spliced out of these",
         "Oracle": f"{metrics['num_oracle']} further training images with their true labels",
+        **_facts_of_labels(context, metrics),
         **_facts_of_controls(context, metrics),
         "Seeds": ", ".join(map(str, context.seeds)) + " (labelled subset and initialisation)",
         "Choices": "made on dev; the test labels are read by this comparison alone",
     }
+
+
+def _facts_of_labels(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
+    """How good the labels are, beside what the model of `real` finds in the same images."""
+    name = context.task().primary_metric
+    names = {P_DECODER: "the P-Decoder, with captions", "real": "the model of `real`"}
+    texts = [
+        f"{METRICS[name].title} {METRICS[name].text(figures[name])} by {names[who]}"
+        for who, figures in metrics["dev"].items()
+        if name in figures
+    ]
+    return {"Labels on dev": ", ".join(texts)} if texts else {}
 
 
 def _facts_of_controls(context: Context, metrics: dict[str, Any]) -> dict[str, str]:

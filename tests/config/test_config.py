@@ -178,3 +178,22 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path, data: bytes | None) -> N
     file.mkdir() if data is None else file.write_bytes(data)
     with pytest.raises(DatasetDMError, match=r"params\.yaml"):
         load_params(file)
+
+
+def test_a_key_that_stands_twice_in_a_block_is_told_with_its_line(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    file.write_text(
+        text.replace(
+            "    prompts: {num_prompts: 300, max_objects: 2}\n", "    prompts: {num_prompts: 3, num_prompts: 4}\n"
+        )
+    )
+    with pytest.raises(DatasetDMError, match=r"not valid YAML: 'num_prompts' stands there twice.*line \d+"):
+        load_params(file)
+
+
+def test_what_a_block_takes_over_may_be_overruled(tmp_path: Path) -> None:
+    params = load_params(ROOT / "params.yaml")
+    named, street = params.benchmark("voc").decoder, params.benchmark("cityscapes").decoder
+    assert (named.category_from_prompt, street.category_from_prompt) == (True, False)
+    assert street.model_copy(update={"category_from_prompt": True}) == named

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from datasetdm.diffusion.resnet import MEAN
 from datasetdm.downstream import Labelled
-from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, random_view, resized
+from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, random_view
 from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import IGNORE, Category, DepthMap, Sample, SemanticMap
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.semantic import SemanticTask
+from datasetdm.views import resized
 
 CATEGORIES = tuple(Category(id=10 + number, name=name) for number, name in enumerate(("floor", "box", "ball")))
 
