@@ -348,15 +348,16 @@ def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Par
 class _EveryKeyOnce(yaml.SafeLoader):
     """The safe loader, but for keys that a block has twice: of those it would silently take the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The block as a dictionary; what `<<` brings in may be overruled."""
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The block as it stands in the file, before `<<` brings in what it may overrule."""
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
             if name in seen:
                 raise yaml.MarkedYAMLError(problem=f"'{name}' stands there twice", problem_mark=key.start_mark)
             seen.add(name)
-        return super().construct_mapping(node, deep=deep)
+        return node
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:

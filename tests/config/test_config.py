@@ -197,3 +197,15 @@ def test_what_a_block_takes_over_may_be_overruled(tmp_path: Path) -> None:
     named, street = params.benchmark("voc").decoder, params.benchmark("cityscapes").decoder
     assert (named.category_from_prompt, street.category_from_prompt) == (True, False)
     assert street.model_copy(update={"category_from_prompt": True}) == named
+
+
+def test_what_was_taken_over_and_overruled_may_be_taken_over_from_any_depth(tmp_path: Path) -> None:
+    """YAML writes into a block what it takes over, and does that to a deeper one before it is read itself."""
+    text = (ROOT / "params.yaml").read_text()
+    file = tmp_path / "params.yaml"
+    file.write_text(
+        "anchors: &base {seeds: [0]}\ndeep: {deeper: &over {<<: *base, seeds: [1]}}\nshallow: {<<: *over}\n" + text
+    )
+    with pytest.raises(DatasetDMError) as told:
+        load_params(file)
+    assert "'shallow' is not a setting" in str(told.value)
