@@ -1,7 +1,7 @@
 """The settings: `params.yaml`, read and validated in this one place."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -169,6 +169,7 @@ class Decoder(Section):
     batch_size: PositiveInt = 8
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of the features' channels left out in training")
     evaluate_every: PositiveInt = 500
 
     @field_validator("train_timesteps")
@@ -198,19 +199,32 @@ class Synthesis(Section):
     num_images: PositiveInt = Field(description="Images drawn (accepted or not); prompts are used in turn")
     num_inference_steps: int = Field(default=15, ge=1, le=1000)
     guidance_scale: float = Field(default=2.5, ge=1.0)
+    guidance_rescale: Fraction = Field(default=0.0, description="Takes glaring colours back that guidance makes")
     scheduler: Literal["dpmsolver++", "ddim", "pndm", "model"] = Field(
         default="dpmsolver++", description="model: the folder's own"
     )
     extraction: Literal["renoised", "last_step"] = "renoised"
     score_threshold: Fraction = 0.4
     require_prompted: bool = Field(
-        default=False, description="Images in which not every category of the prompt was found are rejected"
+        default=False,
+        description="Images without a category that the prompt names, or with another number of objects, are rejected",
+    )
+    doubt_threshold: Fraction | None = Field(
+        default=None,
+        description="Images with an object whose score lies from here to score_threshold are rejected: left out of the "
+        "annotation it would be learnt as background",
     )
     min_area: Fraction = Field(default=0.001, description="Smallest mask kept, as a share of the image")
     max_instances: PositiveInt = 20
     batch_size: PositiveInt = 8
     shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _doubt_below_trust(self) -> Self:
+        if self.doubt_threshold is not None and self.doubt_threshold >= self.score_threshold:
+            raise ValueError(f"doubt_threshold has to be below score_threshold ({self.score_threshold})")
+        return self
 
 
 class Augmentation(Section):

@@ -9,7 +9,7 @@ from typing import Any
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.diffusion.words import mentioned
+from datasetdm.diffusion.words import asked_counts
 from datasetdm.downstream import EVALUATION_BATCH, Predictor
 from datasetdm.formats.unlabelled import Unlabelled
 from datasetdm.reading import predict_images
@@ -42,8 +42,8 @@ def read_labels(
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]
         found = predict_images(backbone, decoder, task, pixels, prompts, reading, seed=number)
         for image, picture, prediction in zip(part, pixels, found, strict=True):
-            asked = mentioned(image.caption, task.words) if settings.require_prompted else ()
-            yield from _accepted(image, picture, task.accept(prediction, settings, asked))
+            acceptance = task.accept(prediction, settings, asked_counts(image.caption, task.words))
+            yield from _accepted(image, picture, acceptance)
 
 
 def teach_labels(

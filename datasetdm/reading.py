@@ -118,8 +118,7 @@ def named_words(features: DiffusionFeatures) -> list[list[int]]:
     """Per image the indices of the words that its prompt holds: the others have no attention anywhere."""
     if not features.attention:
         raise DatasetDMError(
-            "decoder.category_from_prompt and synthesis.require_prompted need a backbone with cross-attention: "
-            "set them to false in params.yaml."
+            "decoder.category_from_prompt needs a backbone with cross-attention: set it to false in params.yaml."
         )
     return [row.nonzero().flatten().tolist() for row in features.mentioned()]
 

@@ -14,7 +14,8 @@ import torch
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.reading import named_words, read, read_features
+from datasetdm.diffusion.words import asked_counts
+from datasetdm.reading import read, read_features
 from datasetdm.structures import DiffusionFeatures, Generated, Sample
 from datasetdm.tasks.base import Acceptance, Task
 from datasetdm.views import batches
@@ -123,6 +124,7 @@ def _draw(
         generators=[_generator(order, 0) for order in batch],
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
+        guidance_rescale=settings.guidance_rescale,
         scheduler=settings.scheduler,
         words=words,
     )
@@ -152,9 +154,8 @@ def _annotate(
                 generators=[_generator(order, 1) for order in batch],
             )
         predictions = read(labeller.decoder, task, features[reading], images, labeller.settings)
-        asked = named_words(features[reading]) if settings.require_prompted else [[]] * len(batch)
-        for found, prediction, named in zip(acceptances, predictions, asked, strict=True):
-            found[labeller.name] = task.accept(prediction, settings, named)
+        for found, prediction, order in zip(acceptances, predictions, batch, strict=True):
+            found[labeller.name] = task.accept(prediction, settings, asked_counts(order.prompt, task.words))
     for order, image, found in zip(batch, images, acceptances, strict=True):
         yield Labelled(image=image, order=order, acceptances=found)
 
@@ -188,6 +189,7 @@ def manifest_rows(
                 "scheduler": settings.scheduler,
                 "num_inference_steps": settings.num_inference_steps,
                 "guidance_scale": settings.guidance_scale,
+                "guidance_rescale": settings.guidance_rescale,
                 "extraction": settings.extraction,
                 "timestep": labeller.settings.timestep,
                 "noise_draws": labeller.settings.noise_draws,

@@ -39,19 +39,20 @@ def build_parser(description: str, *, num_images: int) -> argparse.ArgumentParse
 
 
 def add_sampler(parser: argparse.ArgumentParser, several_steps: Sequence[int] = ()) -> None:
-    """How images are drawn; the defaults are those of the project's `synthesis` settings.
+    """How images are drawn; the defaults are those of the benchmark `coco` in `params.yaml`.
 
     Args:
         parser: gets the arguments.
         several_steps: makes `--steps` a list, with these as its default.
     """
-    usual = config.Synthesis(num_images=1)
+    usual = config.load_params().benchmark("coco").synthesis
     group = parser.add_argument_group("sampler")
     if several_steps:
         group.add_argument("--steps", type=int, nargs="+", default=list(several_steps))
     else:
         group.add_argument("--steps", type=int, default=usual.num_inference_steps)
     group.add_argument("--guidance", type=float, default=usual.guidance_scale)
+    group.add_argument("--guidance-rescale", type=float, default=usual.guidance_rescale)
     group.add_argument("--scheduler", default=usual.scheduler, choices=["dpmsolver++", "ddim", "pndm", "model"])
     group.add_argument("--batch-size", type=int, default=usual.batch_size, help="images drawn at a time")
 
@@ -62,6 +63,7 @@ def sampler_settings(arguments: argparse.Namespace, steps: int | None = None) ->
         num_images=arguments.num_images,
         num_inference_steps=steps or arguments.steps,
         guidance_scale=arguments.guidance,
+        guidance_rescale=arguments.guidance_rescale,
         scheduler=arguments.scheduler,
         batch_size=arguments.batch_size,
     )

@@ -47,7 +47,7 @@ def _orders(prompts: Sequence[str], seed: int) -> list[Order]:
 
 
 def _shard_name(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> str:
-    sampler = (settings.num_inference_steps, settings.guidance_scale, settings.scheduler)
+    sampler = (settings.num_inference_steps, settings.guidance_scale, settings.guidance_rescale, settings.scheduler)
     return digest(backbone.fingerprint, sampler, [(order.prompt, order.seed) for order in orders])
 
 

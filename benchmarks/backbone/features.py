@@ -156,6 +156,7 @@ def read_both_ways(
             generators=[_generator(arguments.seed, 0, number) for number, _ in batch],
             num_inference_steps=sampler.num_inference_steps,
             guidance_scale=sampler.guidance_scale,
+            guidance_rescale=sampler.guidance_rescale,
             scheduler=sampler.scheduler,
             words=task.words,
         )

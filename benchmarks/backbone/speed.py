@@ -154,6 +154,7 @@ def _draw(backbone: Backbone, captions: list[str], steps: int, arguments: argpar
         generators=_generators(len(captions)),
         num_inference_steps=steps,
         guidance_scale=arguments.guidance,
+        guidance_rescale=arguments.guidance_rescale,
         scheduler=arguments.scheduler,
     )
     backbone.decode(drawn.latents)
@@ -167,6 +168,7 @@ def _draw_plainly(
         generator=_generators(len(captions)),
         num_inference_steps=steps,
         guidance_scale=arguments.guidance,
+        guidance_rescale=arguments.guidance_rescale,
         height=IMAGE_SIZE,
         width=IMAGE_SIZE,
         output_type="np",

@@ -42,6 +42,7 @@ class Pixels(Backbone):
         generators: Sequence[torch.Generator],
         num_inference_steps: int,
         guidance_scale: float,
+        guidance_rescale: float = 0.0,
         scheduler: str,
         words: Sequence[str] | None = None,
     ) -> Generated:

@@ -57,7 +57,7 @@ class PDecoder(nn.Module):
                 f"decoder.num_heads ({settings.num_heads})."
             )
         mask_channels = hidden_dim // 2
-        self.pixel_decoder = PixelDecoder(feature_info, num_words, hidden_dim, mask_channels)
+        self.pixel_decoder = PixelDecoder(feature_info, num_words, hidden_dim, mask_channels, settings.dropout)
         self.query_decoder = QueryDecoder(settings, mask_channels, num_classes, text_dim) if uses_queries else None
         self.dense_head = _dense_head(mask_channels, dense_channels) if dense_channels else None
 

@@ -16,10 +16,14 @@ class FeatureInput(nn.Module):
     that once, and from then on it is undone. Attention has a scale of its own (uniform is 1) and keeps it, as
     a word that is hardly ever seen must not be blown up. Its layers are averaged, so that the input grows
     with the number of words alone: 80 words in 16 layers are 80 channels and not 1280.
+
+    In training whole channels are left out with the chance `dropout`: a few dozen labelled images hold too few objects
+    for thousands of channels, and some of them tell the training objects apart by accident.
     """
 
-    def __init__(self, level: FeatureLevel, num_words: int):
+    def __init__(self, level: FeatureLevel, num_words: int, dropout: float = 0.0):
         super().__init__()
+        self.dropout = nn.Dropout2d(dropout)
         self.stride = level.stride
         self.has_attention = level.attention_layers > 0 and num_words > 0
         self.channels = level.channels + (num_words if self.has_attention else 0)
@@ -39,10 +43,11 @@ class FeatureInput(nn.Module):
         """B x channels x h x w in the precision of the decoder."""
         maps = features.maps[self.stride].to(self.mean)
         maps = (maps - self.mean[:, None, None]) / self.std[:, None, None]
-        if not self.has_attention:
-            return maps
-        attention = features.attention[self.stride].to(self.mean).mean(dim=2)
-        return torch.cat([maps, attention.log1p()], dim=1)  # peaks of attention are high and narrow
+        if self.has_attention:
+            attention = features.attention[self.stride].to(self.mean).mean(dim=2)
+            maps = torch.cat([maps, attention.log1p()], dim=1)  # peaks of attention are high and narrow
+        left: torch.Tensor = self.dropout(maps)
+        return left
 
 
 class Bottleneck(nn.Module):
@@ -96,12 +101,20 @@ class PixelDecoder(nn.Module):
         num_words: words whose attention is read.
         channels: width of every fused level.
         mask_channels: width of the mask features.
+        dropout: share of the input's channels that are left out in training.
     """
 
-    def __init__(self, feature_info: Sequence[FeatureLevel], num_words: int, channels: int, mask_channels: int):
+    def __init__(
+        self,
+        feature_info: Sequence[FeatureLevel],
+        num_words: int,
+        channels: int,
+        mask_channels: int,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         coarse_to_fine = sorted(feature_info, key=lambda level: -level.stride)
-        inputs = [FeatureInput(level, num_words) for level in coarse_to_fine]
+        inputs = [FeatureInput(level, num_words, dropout) for level in coarse_to_fine]
         self.inputs = nn.ModuleList(inputs)
         self.fusions = nn.ModuleList(
             Fusion(source.channels, channels, from_below=index > 0) for index, source in enumerate(inputs)

@@ -42,6 +42,7 @@ class Backbone(ABC):
         generators: Sequence[torch.Generator],
         num_inference_steps: int,
         guidance_scale: float,
+        guidance_rescale: float = 0.0,
         scheduler: str,
         words: Sequence[str] | None = None,
     ) -> Generated:
@@ -52,6 +53,8 @@ class Backbone(ABC):
             generators: one CPU generator per prompt; an image depends on its own prompt and generator alone.
             num_inference_steps: sampler steps.
             guidance_scale: classifier-free guidance (Ho & Salimans, arXiv 2207.12598); 1 switches it off.
+            guidance_rescale: how far the spread of the guided prediction is taken back to that of the unguided one,
+                0 to 1 (Lin et al., arXiv 2305.08891, section 3.4); without it strong guidance makes colours glaring.
             scheduler: "dpmsolver++", "ddim", "pndm" or "model" (the one in the model's folder).
             words: capture features of the last step with the attention of these words (the paper's way).
         """

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
@@ -103,6 +104,7 @@ class StableDiffusionBackbone(Backbone):
         generators: Sequence[torch.Generator],
         num_inference_steps: int,
         guidance_scale: float,
+        guidance_rescale: float = 0.0,
         scheduler: str,
         words: Sequence[str] | None = None,
     ) -> Generated:
@@ -125,7 +127,8 @@ class StableDiffusionBackbone(Backbone):
                 noise_pred = self._predict(scaled, timestep, prompt_embeds)
             if empty_embeds is not None:
                 unconditional = self._predict(scaled, timestep, empty_embeds)
-                noise_pred = unconditional + guidance_scale * (noise_pred - unconditional)
+                guided = unconditional + guidance_scale * (noise_pred - unconditional)
+                noise_pred = rescale_noise_cfg(guided, noise_pred, guidance_rescale)
             latents = sampler.step(noise_pred, timestep, latents, return_dict=False)[0]
         return Generated(latents=latents, features=features)
 

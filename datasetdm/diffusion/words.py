@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from datasetdm.prompts.english import plural
+from datasetdm.prompts.english import number_before, plural
 
 
 def word_forms(word: str) -> tuple[str, ...]:
@@ -38,9 +38,31 @@ def word_token_weights(tokenizer: Any, prompts: Sequence[str], words: Sequence[s
     return weights / weights.sum(-1, keepdim=True).clamp(min=1.0)
 
 
-def mentioned(prompt: str, words: Sequence[str]) -> list[int]:
-    """Indices of the words that the prompt holds."""
-    return [index for index, spans in enumerate(occurrences(prompt, words)) if spans]
+def asked_counts(prompt: str, words: Sequence[str]) -> dict[int, int | None]:
+    """How many objects the prompt asks for of each word (by index) that it holds; None where it does not say.
+
+    "two dogs, a red car and some birds" asks for two dogs, one car, and birds in any number; "no cats" for none, and
+    the word is left out.
+    """
+    counts = {
+        index: _sum([_asked(prompt, words[index], span) for span in spans])
+        for index, spans in enumerate(occurrences(prompt, words))
+        if spans
+    }
+    return {index: count for index, count in counts.items() if count != 0}
+
+
+def _asked(prompt: str, word: str, span: tuple[int, int]) -> int | None:
+    """The number in front of one occurrence of the word."""
+    count = number_before(prompt[: span[0]])
+    singular, *other = word_forms(word)
+    plural_form = bool(other) and prompt[slice(*span)].lower() != singular
+    return None if count == 1 and plural_form else count  # "a photo with dogs" is of more than one
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def occurrences(prompt: str, words: Sequence[str]) -> list[list[tuple[int, int]]]:

@@ -1,5 +1,6 @@
 """As much English grammar as captions need: articles, plurals, numbers, lists."""
 
+import re
 from collections.abc import Sequence
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -29,6 +30,27 @@ _NO_ARTICLE = {"broccoli", "skis", "scissors", "glasses", "trousers", "grass", "
 # Spelt with a vowel but spoken with a consonant, and the other way round.
 _SPOKEN_CONSONANT = ("uni", "use", "usu", "eu", "one", "once")
 _SPOKEN_VOWEL = ("hour", "honest", "heir", "honor", "honour")
+
+
+# Between these and a noun there is no number that counts it.
+_LINKS = {
+    "of",
+    "and",
+    "or",
+    "with",
+    "without",
+    "in",
+    "on",
+    "at",
+    "by",
+    "to",
+    "near",
+    "under",
+    "over",
+    "behind",
+    "beside",
+}
+_MOST_ADJECTIVES = 2
 
 
 def article(word: str) -> str:
@@ -65,6 +87,23 @@ def counted(count: int, noun: str, adjective: str = "") -> str:
 def listed(parts: Sequence[str]) -> str:
     """`x`, `x and y`, `x, y and z`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def number_before(text: str) -> int | None:
+    """The number with which a noun phrase starts that goes on after the text; None where there is none.
+
+    1 of "a photo of a small", 2 of "a cat and two big red", but None of "a group of" or "some".
+    """
+    for word in reversed(re.findall(r"[\w-]+|[^\w\s]", text.lower())[-1 - _MOST_ADJECTIVES :]):
+        if word in ("a", "an"):
+            return 1
+        if word in _NUMBERS:
+            return _NUMBERS.index(word)
+        if word.isdecimal():
+            return int(word)
+        if word in _LINKS or not word[0].isalpha():
+            return None
+    return None
 
 
 def _plural_of_word(word: str) -> str:

@@ -110,7 +110,7 @@ def _latents(context: Context, orders: list[Order]) -> torch.Tensor:
     same prompts, does not draw them again.
     """
     settings, backbone = context.settings.synthesis, context.backbone()
-    looks = settings.model_dump(include={"num_inference_steps", "guidance_scale", "scheduler"})
+    looks = settings.model_dump(include={"num_inference_steps", "guidance_scale", "guidance_rescale", "scheduler"})
     wanted = [(order.prompt, order.seed) for order in orders]
     unit = context.paths.work("draw") / digest(looks, backbone.fingerprint, wanted)
 

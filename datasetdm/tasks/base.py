@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category, Prediction, Sample
 
 NOT_FOUND = "not all that the prompt names was found"
+NOTHING_ASKED: Mapping[int, int | None] = MappingProxyType({})
 
 Guess = Callable[[tuple[int, int], Any], Any]
 
@@ -211,23 +213,27 @@ class Task(ABC):
     # --- judging
 
     @abstractmethod
-    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+    def accept(
+        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+    ) -> Acceptance:
         """The filters of the synthetic set; they look at nothing but the prediction and the prompt.
 
         Args:
             prediction: what the P-Decoder sees.
             settings: thresholds.
-            asked: labels of the categories that the prompt names; with `require_prompted` each of them has to be
-                there, where the annotation has categories.
+            asked: label of each category that the prompt names -> the number of objects that it asks for, None where
+                it does not say. With `require_prompted` each of them has to be there, where the annotation has
+                categories, and in that number, where it has objects.
         """
 
     def trusted(self, found: Any, threshold: float, settings: config.Synthesis) -> Acceptance:
         """What a downstream model has found in an unlabelled image, as a label for another model to learn.
 
-        The filters are those of `accept`, with `threshold` in the place of `score_threshold`. Tasks whose models say
-        how certain they are of each part of an annotation leave out the parts below it.
+        The filters are those of `accept`, with `threshold` in the place of `score_threshold` and no `doubt_threshold`:
+        the scores of another model have another scale. Tasks whose models say how certain they are of each part of an
+        annotation leave out the parts below it.
         """
-        stricter = settings.model_copy(update={"score_threshold": threshold})
+        stricter = settings.model_copy(update={"score_threshold": threshold, "doubt_threshold": None})
         return self.accept(Prediction(target=found, score=1.0), stricter)
 
     @abstractmethod

@@ -17,7 +17,7 @@ from datasetdm.evaluation.depth import DepthEvaluator, RowPrior, counted_mask
 from datasetdm.formats.depth_png import depth_codec
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.structures import Category, DepthMap, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Guess, Task, with_categories
+from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.drawing import enlarge
 
 FLAT = 1e-3  # a map whose farthest and nearest pixel differ by less than this share has seen nothing
@@ -148,7 +148,9 @@ class DepthTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+    def accept(
+        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+    ) -> Acceptance:
         """Any map that is finite and not flat; `median_depth` and `depth_range` (metres) go to the manifest."""
         depth = prediction.target.depth[prediction.target.valid_mask]
         if not (depth.size and np.isfinite(depth).all()):

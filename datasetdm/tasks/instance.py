@@ -15,10 +15,12 @@ from datasetdm.decoder.set_loss import SetLoss
 from datasetdm.evaluation.coco import CocoMaskEvaluator
 from datasetdm.formats.coco import CocoSplit, load_coco, save_coco
 from datasetdm.structures import Category, Instances, Prediction, Sample
-from datasetdm.tasks.base import NOT_FOUND, Acceptance, Task, some_of, with_categories
+from datasetdm.tasks.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Task, some_of, with_categories
 from datasetdm.tasks.drawing import draw_masks
 from datasetdm.tasks.outlines import snap_to_edges
 
+OTHER_NUMBER = "another number of objects than the prompt asks for"
+DOUBTFUL = "an object of doubtful score"
 LOWEST_SCORE = 0.05  # what is less likely is no object to anyone and is not kept
 VISIBLE_SHARE = 0.1  # of an object that has to be left when others are pasted over it
 UNCLAIMED_SHARE = 0.8  # of an object that likelier ones leave to it, or it is taken for a part of them (as Mask2Former)
@@ -149,7 +151,9 @@ class InstanceTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+    def accept(
+        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+    ) -> Acceptance:
         """See `Task.accept`: objects above `score_threshold` and `min_area`, `max_instances` at the most, disjoint.
 
         An annotation holds the visible pixels of each object: where two claim a pixel, the likelier has it.
@@ -166,6 +170,12 @@ class InstanceTask(Task):
             rejected = "no object above the minimum area"
         elif settings.require_prompted and not {*asked} <= {*kept.labels.tolist()}:
             rejected = NOT_FOUND
+        elif settings.require_prompted and not _as_many(kept.labels, asked):
+            rejected = OTHER_NUMBER
+        elif settings.doubt_threshold is not None and _any_between(
+            found.scores, settings.doubt_threshold, settings.score_threshold
+        ):
+            rejected = DOUBTFUL
         return Acceptance(
             target=kept,
             rejected=rejected,
@@ -188,6 +198,15 @@ class InstanceTask(Task):
             for label, score in zip(target.labels, target.scores, strict=True)
         ]
         return draw_masks(image, target.masks, texts)
+
+
+def _as_many(labels: np.ndarray, asked: Mapping[int, int | None]) -> bool:
+    """Whether there are as many objects of each label as are asked for."""
+    return all(count is None or (labels == label).sum() == count for label, count in asked.items())
+
+
+def _any_between(scores: np.ndarray, lowest: float, below: float) -> bool:
+    return bool(((scores >= lowest) & (scores < below)).any())
 
 
 def rule_out(logits: torch.Tensor, allowed: Sequence[Sequence[int]]) -> torch.Tensor:

@@ -21,7 +21,7 @@ from datasetdm.formats.coco_keypoints import (
     save_coco_keypoints,
 )
 from datasetdm.structures import Category, Instances, Persons, Prediction, Sample
-from datasetdm.tasks.base import Acceptance, Guess, Task, with_categories
+from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.tasks.pose_drawing import draw_persons
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
@@ -171,7 +171,9 @@ class PoseTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+    def accept(
+        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+    ) -> Acceptance:
         """Persons above `score_threshold` and `min_area`, `max_instances` at the most, with masks made disjoint.
 
         Peaks above `KEYPOINT_SCORE` become visible keypoints (2), the others unlabelled (0). Persons with fewer

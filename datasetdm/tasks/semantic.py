@@ -18,7 +18,7 @@ from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
 from datasetdm.formats.maps import MapSplit, load_maps, save_maps
 from datasetdm.formats.semantic_png import BACKGROUND, SEMANTIC_PNG
 from datasetdm.structures import IGNORE, Category, Prediction, Sample, SemanticMap
-from datasetdm.tasks.base import NOT_FOUND, Acceptance, Guess, Task, some_of, with_categories
+from datasetdm.tasks.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Guess, Task, some_of, with_categories
 from datasetdm.tasks.drawing import draw_labels
 from datasetdm.tasks.instance import rule_out
 
@@ -209,7 +209,9 @@ class SemanticTask(Task):
 
     # --- judging
 
-    def accept(self, prediction: Prediction, settings: config.Synthesis, asked: Sequence[int] = ()) -> Acceptance:
+    def accept(
+        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+    ) -> Acceptance:
         """See `Task.accept`; pixels below `min_certainty` and categories below `min_area` become `IGNORE`.
 
         Rejected is an image of whose categories, the background aside, none is left, or whose score (mean certainty

@@ -140,6 +140,12 @@ def test_the_demo_has_four_arms_and_the_study_all_controls() -> None:
         ("decoder", {"timestep": 1000}, "timestep"),
         ("decoder", {"train_timesteps": [500, 5]}, "the first has to be the lower one"),
         ("synthesis", {"num_inference_steps": 100_000}, "num_inference_steps"),
+        (
+            "synthesis",
+            {"score_threshold": 0.3, "doubt_threshold": 0.3},
+            "doubt_threshold has to be below score_threshold",
+        ),
+        ("decoder", {"dropout": 1.0}, "dropout"),
         ("augmentation", {"proportions": {"2x2": float("nan")}}, "proportions"),
     ],
 )

@@ -61,6 +61,17 @@ def test_heads_are_switched_by_the_task() -> None:
     assert set(build(queries=True, dense=1)(features)) == {"dense", "pred_logits", "pred_masks", "aux_outputs"}
 
 
+def test_channels_are_left_out_in_training_alone() -> None:
+    settings = SETTINGS.model_copy(update={"dropout": 0.5})
+    decoder = PDecoder(MINIWORLD, WORDS, settings, num_classes=7, uses_queries=False, dense_channels=1)
+    features = make_features(MINIWORLD, 64)
+    source = decoder.pixel_decoder.inputs[0]
+    whole, left = source.eval()(features), source.train()(features)
+    missing = (left == 0).flatten(2).all(dim=2)
+    assert 0.3 < missing.float().mean() < 0.7
+    torch.testing.assert_close(left[~missing], 2 * whole[~missing])  # the sum over the channels stays about the same
+
+
 def test_an_image_is_read_on_its_own() -> None:
     decoder = build().train()  # even in training mode: nothing is normalised over the batch
     first, second = make_features(MINIWORLD, 64, batch=1), make_features(MINIWORLD, 64, batch=1, seed=1)

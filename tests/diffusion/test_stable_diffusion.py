@@ -67,6 +67,29 @@ def test_the_prompt_and_the_guidance_change_the_image(backbone: Backbone) -> Non
     assert (first - unguided).abs().max() > 1e-4
 
 
+def test_rescaled_guidance_has_the_spread_of_the_unguided_prediction(backbone: Backbone) -> None:
+    def drawn(rescale: float) -> torch.Tensor:
+        return draw(backbone, ["a red car"], (0,), guidance_rescale=rescale).latents
+
+    assert torch.equal(drawn(0.0), draw(backbone, ["a red car"], (0,)).latents)
+    latents = backbone._noise(generators(0))  # one step of the sampler, by hand
+    sampler = make_scheduler("ddim", backbone.scheduler)
+    sampler.set_timesteps(1)
+    told, untold = (backbone._predict(latents, sampler.timesteps[0], backbone._embed([text])) for text in ("a car", ""))
+    guided = untold + 2 * (told - untold)
+    rescaled = guided * told.std() / guided.std()
+    expected = sampler.step(rescaled, sampler.timesteps[0], latents).prev_sample
+    once = backbone.generate(
+        ["a car"],
+        generators=generators(0),
+        num_inference_steps=1,
+        guidance_scale=2,
+        guidance_rescale=1,
+        scheduler="ddim",
+    )
+    torch.testing.assert_close(once.latents, expected)
+
+
 def test_unknown_words_are_reported(backbone: Backbone, caplog: pytest.LogCaptureFixture) -> None:
     draw(backbone, ["a red car"], (0,))
     assert not caplog.records

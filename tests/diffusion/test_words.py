@@ -7,7 +7,7 @@ import pytest
 from transformers import CLIPTokenizer
 
 from datasetdm.diffusion.tokenizer import build_tokenizer, unknown_words
-from datasetdm.diffusion.words import mentioned, word_forms, word_token_weights
+from datasetdm.diffusion.words import asked_counts, word_forms, word_token_weights
 from datasetdm.prompts import english
 
 VOCABULARY = "a two dog dogs hot traffic light lights and people person on , buses bus"
@@ -97,4 +97,33 @@ def test_plurals_are_those_of_the_prompts() -> None:
     for noun in ("giraffe", "tomato", "wolf", "bow (weapon)", "human", "ottoman", "fireman"):
         assert english.plural(noun) in word_forms(noun)
     assert english.plural("human") == "humans" and english.plural("fireman") == "firemen"
-    assert mentioned("two wolves and a hot dog", ["wolf", "dog", "hot dog"]) == [0, 2]
+    assert asked_counts("two wolves and a hot dog", ["wolf", "dog", "hot dog"]) == {0: 2, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "asked"),
+    [
+        ("a photo of two big brown dogs and a red car", {0: 2, 1: 1}),
+        ("an image of a sheep beside a car and a second car", {1: 2, 2: 1}),
+        ("3 dogs in the snow", {0: 3}),
+        ("some dogs, a flock of sheep and cars", {0: None, 1: None, 2: None}),
+        ("a photo with dogs", {0: None}),  # no number: "a" is of the photo
+        ("a photo of sheep", {2: None}),
+        ("a dog, dogs and a car without traffic", {0: None, 1: 1}),
+        ("no dogs, one car", {1: 1}),
+        ("a hot dog", {3: 1}),
+        ("snow", {}),
+        ("dog", {0: None}),
+    ],
+)
+def test_how_many_a_prompt_asks_for(prompt: str, asked: dict[int, int | None]) -> None:
+    assert asked_counts(prompt, ["dog", "car", "sheep", "hot dog"]) == asked
+
+
+def test_numbers_of_written_prompts_are_read_back() -> None:
+    nouns = ["dog", "bus", "person", "traffic light", "sheep"]
+    for count in range(1, 13):
+        for noun in nouns:
+            for adjective in ("", "small red"):
+                prompt = f"a photo of {english.counted(count, noun, adjective)} on a road"
+                assert asked_counts(prompt, nouns) == {nouns.index(noun): count}

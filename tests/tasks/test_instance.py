@@ -13,7 +13,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category, Instances, Prediction, Sample
 from datasetdm.tasks import TASKS, build_task
 from datasetdm.tasks.base import NOT_FOUND
-from datasetdm.tasks.instance import InstanceTask
+from datasetdm.tasks.instance import DOUBTFUL, OTHER_NUMBER, InstanceTask
 from datasetdm.views import resize_matrix
 
 CATEGORIES = (Category(id=3, name="box"), Category(id=7, name="disc"), Category(id=90, name="star"))
@@ -280,9 +280,26 @@ def test_filters_and_their_reasons() -> None:
 def test_what_the_prompt_names_has_to_be_found() -> None:
     sure, choosy = predicted((0.9, 0.8, 0.3)), synthesis(score_threshold=0.5, require_prompted=True)
     found, missed = sorted({*sure.target.labels[:2].tolist()}), int(sure.target.labels[2])
-    assert TASK.accept(sure, choosy, found).rejected is None
-    assert TASK.accept(sure, choosy, [missed]).rejected == NOT_FOUND
-    assert TASK.accept(sure, synthesis(score_threshold=0.5), [missed]).rejected is None
+    assert TASK.accept(sure, choosy, dict.fromkeys(found)).rejected is None
+    assert TASK.accept(sure, choosy, {missed: None}).rejected == NOT_FOUND
+    assert TASK.accept(sure, synthesis(score_threshold=0.5), {missed: None}).rejected is None
+
+
+def test_as_many_objects_as_the_prompt_asks_for_have_to_be_found() -> None:
+    sure, choosy = predicted((0.9, 0.8, 0.3)), synthesis(score_threshold=0.5, require_prompted=True)
+    first, second = sure.target.labels[:2].tolist()
+    assert TASK.accept(sure, choosy, {first: 1, second: 1}).rejected is None
+    assert TASK.accept(sure, choosy, {first: 2, second: None}).rejected == OTHER_NUMBER
+    assert TASK.accept(sure, synthesis(score_threshold=0.5), {first: 2}).rejected is None
+
+
+def test_an_image_with_an_object_of_doubtful_score_is_rejected() -> None:
+    seen = predicted((0.9, 0.8, 0.3))
+    assert TASK.accept(seen, synthesis(score_threshold=0.5, doubt_threshold=0.2)).rejected == DOUBTFUL
+    assert TASK.accept(seen, synthesis(score_threshold=0.5, doubt_threshold=0.35)).rejected is None
+    assert TASK.accept(seen, synthesis(score_threshold=0.3, doubt_threshold=0.2)).rejected is None
+    # Scores of another model have another scale.
+    assert TASK.trusted(seen.target, 0.5, synthesis(score_threshold=0.5, doubt_threshold=0.2)).rejected is None
 
 
 def test_only_objects_that_a_teacher_is_certain_of_are_labels() -> None:

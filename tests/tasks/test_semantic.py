@@ -336,8 +336,8 @@ def test_filters_and_their_reasons() -> None:
 
 def test_what_the_prompt_names_has_to_be_found() -> None:
     choosy = synthesis(require_prompted=True)
-    assert TASK.accept(predicted(0.9), choosy, [1]).rejected is None
-    assert TASK.accept(predicted(0.9), choosy, [len(TASK.categories) + 1]).rejected == NOT_FOUND
+    assert TASK.accept(predicted(0.9), choosy, {1: 2}).rejected is None
+    assert TASK.accept(predicted(0.9), choosy, {len(TASK.categories) + 1: None}).rejected == NOT_FOUND
 
 
 def test_uncertain_pixels_and_small_categories_are_ignored() -> None:
