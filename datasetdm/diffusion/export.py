@@ -79,7 +79,7 @@ benchmarks' distributions, and none of the styles that are held out for test.
 | empty captions | {recipe.empty_captions:.0%} |
 | optimiser | AdamW, weights averaged with {recipe.ema_decay} |
 
-Sampling: DPM-Solver++ or DDIM with trailing spacing, 10 to 20 steps, guidance 1.5 to 3.
+Sampling: DPM-Solver++ or DDIM with trailing spacing, 10 to 20 steps, guidance 2 to 4 with `guidance_rescale` 0.8.
 
 {textwrap.fill(limits, 118)}
 
