@@ -14,7 +14,7 @@ from datasetdm.downstream import EVALUATION_BATCH, Predictor
 from datasetdm.formats.unlabelled import Unlabelled
 from datasetdm.reading import predict_images
 from datasetdm.structures import Sample
-from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Task
 from datasetdm.views import batches
 
 CHUNK = 64  # images held in memory at a time
@@ -42,8 +42,8 @@ def read_labels(
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]
         found = predict_images(backbone, decoder, task, pixels, prompts, reading, seed=number)
         for image, picture, prediction in zip(part, pixels, found, strict=True):
-            acceptance = task.accept(prediction, settings, asked_counts(image.caption, task.words))
-            yield from _accepted(image, picture, acceptance)
+            asked = asked_counts(image.caption, task.words) if settings.require_prompted else NOTHING_ASKED
+            yield from _accepted(image, picture, task.accept(prediction, settings, asked))
 
 
 def teach_labels(

@@ -17,7 +17,7 @@ from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.words import asked_counts
 from datasetdm.reading import read, read_features
 from datasetdm.structures import DiffusionFeatures, Generated, Sample
-from datasetdm.tasks.base import Acceptance, Task
+from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Task
 from datasetdm.views import batches
 
 
@@ -142,6 +142,7 @@ def _annotate(
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[int, int], DiffusionFeatures] = {}
+    asked = [asked_counts(order.prompt, task.words) if settings.require_prompted else NOTHING_ASKED for order in batch]
     for labeller in labellers:
         reading = (labeller.settings.timestep, labeller.settings.noise_draws)
         if reading not in features:  # decoders of one benchmark read the same features
@@ -154,8 +155,8 @@ def _annotate(
                 generators=[_generator(order, 1) for order in batch],
             )
         predictions = read(labeller.decoder, task, features[reading], images, labeller.settings)
-        for found, prediction, order in zip(acceptances, predictions, batch, strict=True):
-            found[labeller.name] = task.accept(prediction, settings, asked_counts(order.prompt, task.words))
+        for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
+            found[labeller.name] = task.accept(prediction, settings, counts)
     for order, image, found in zip(batch, images, acceptances, strict=True):
         yield Labelled(image=image, order=order, acceptances=found)
 

@@ -33,23 +33,7 @@ _SPOKEN_VOWEL = ("hour", "honest", "heir", "honor", "honour")
 
 
 # Between these and a noun there is no number that counts it.
-_LINKS = {
-    "of",
-    "and",
-    "or",
-    "with",
-    "without",
-    "in",
-    "on",
-    "at",
-    "by",
-    "to",
-    "near",
-    "under",
-    "over",
-    "behind",
-    "beside",
-}
+_LINKS = {"of", "and", "or", "with", "in", "on", "at", "by", "to", "near", "under", "over", "behind", "beside"}
 _MOST_ADJECTIVES = 2
 
 
