@@ -83,6 +83,11 @@ def take_orders(prompts: pd.DataFrame, num_images: int, seed: int) -> list[Order
     ]
 
 
+def sampler_of(settings: config.Synthesis) -> dict[str, Any]:
+    """The settings that decide, beside model, prompt and seed, how an image looks (see `Backbone.generate`)."""
+    return settings.model_dump(include={"num_inference_steps", "guidance_scale", "guidance_rescale", "scheduler"})
+
+
 def draw(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> torch.Tensor:
     """Latents of the ordered images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
     return torch.cat([_draw(backbone, batch, settings).latents for batch in batches(orders, settings.batch_size)])
@@ -122,11 +127,8 @@ def _draw(
     return backbone.generate(
         [order.prompt for order in batch],
         generators=[_generator(order, 0) for order in batch],
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        guidance_rescale=settings.guidance_rescale,
-        scheduler=settings.scheduler,
         words=words,
+        **sampler_of(settings),
     )
 
 
@@ -187,10 +189,7 @@ def manifest_rows(
                 "seed": order.seed,
                 "backbone_fingerprint": backbone.fingerprint,
                 "decoder_fingerprint": labeller.fingerprint,
-                "scheduler": settings.scheduler,
-                "num_inference_steps": settings.num_inference_steps,
-                "guidance_scale": settings.guidance_scale,
-                "guidance_rescale": settings.guidance_rescale,
+                **sampler_of(settings),
                 "extraction": settings.extraction,
                 "timestep": labeller.settings.timestep,
                 "noise_draws": labeller.settings.noise_draws,

@@ -10,7 +10,7 @@ from benchmarks.backbone.command import say
 from datasetdm import config
 from datasetdm.diffusion import Backbone
 from datasetdm.stages.units import digest, make_unit
-from datasetdm.synthesis import Order, draw
+from datasetdm.synthesis import Order, draw, sampler_of
 from datasetdm.views import batches, derived_seed
 
 SHARD_SIZE = 100
@@ -47,8 +47,7 @@ def _orders(prompts: Sequence[str], seed: int) -> list[Order]:
 
 
 def _shard_name(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> str:
-    sampler = (settings.num_inference_steps, settings.guidance_scale, settings.guidance_rescale, settings.scheduler)
-    return digest(backbone.fingerprint, sampler, [(order.prompt, order.seed) for order in orders])
+    return digest(backbone.fingerprint, sampler_of(settings), [(order.prompt, order.seed) for order in orders])
 
 
 def _draw_shard(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis, folder: Path) -> None:

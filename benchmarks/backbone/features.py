@@ -45,6 +45,7 @@ from datasetdm.diffusion import Backbone
 from datasetdm.reading import load_decoder, read, read_features
 from datasetdm.stages.units import digest, make_unit
 from datasetdm.structures import Prediction, Sample
+from datasetdm.synthesis import sampler_of
 from datasetdm.tasks.base import Task
 from datasetdm.training import evaluate, train_decoder
 from datasetdm.views import batches, derived_seed
@@ -154,11 +155,8 @@ def read_both_ways(
         drawn = backbone.generate(
             prompts,
             generators=[_generator(arguments.seed, 0, number) for number, _ in batch],
-            num_inference_steps=sampler.num_inference_steps,
-            guidance_scale=sampler.guidance_scale,
-            guidance_rescale=sampler.guidance_rescale,
-            scheduler=sampler.scheduler,
             words=task.words,
+            **sampler_of(sampler),
         )
         assert drawn.features is not None
         noise = [_generator(arguments.seed, 1, number) for number, _ in batch]

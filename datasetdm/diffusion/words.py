@@ -55,9 +55,8 @@ def asked_counts(prompt: str, words: Sequence[str]) -> dict[int, int | None]:
 def _asked(prompt: str, word: str, span: tuple[int, int]) -> int | None:
     """The number in front of one occurrence of the word."""
     count = number_before(prompt[: span[0]])
-    singular, *other = word_forms(word)
-    plural_form = bool(other) and prompt[slice(*span)].lower() != singular
-    return None if count == 1 and plural_form else count  # "a photo with dogs" is of more than one
+    _, *plurals = word_forms(word)
+    return None if count == 1 and prompt[slice(*span)].lower() in plurals else count  # "a photo showing dogs"
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

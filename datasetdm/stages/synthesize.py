@@ -19,7 +19,16 @@ from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import digest, link, make_unit, unit_seconds
 from datasetdm.structures import Sample, StageResult
-from datasetdm.synthesis import Labeller, Order, accepted_sample, draw, manifest_rows, synthesize, take_orders
+from datasetdm.synthesis import (
+    Labeller,
+    Order,
+    accepted_sample,
+    draw,
+    manifest_rows,
+    sampler_of,
+    synthesize,
+    take_orders,
+)
 from datasetdm.tasks.base import Task
 
 NUM_PREVIEWS = 24
@@ -110,9 +119,8 @@ def _latents(context: Context, orders: list[Order]) -> torch.Tensor:
     same prompts, does not draw them again.
     """
     settings, backbone = context.settings.synthesis, context.backbone()
-    looks = settings.model_dump(include={"num_inference_steps", "guidance_scale", "guidance_rescale", "scheduler"})
     wanted = [(order.prompt, order.seed) for order in orders]
-    unit = context.paths.work("draw") / digest(looks, backbone.fingerprint, wanted)
+    unit = context.paths.work("draw") / digest(sampler_of(settings), backbone.fingerprint, wanted)
 
     def work(folder: Path) -> None:
         save_file({"latents": draw(backbone, orders, settings).cpu().contiguous()}, folder / "latents.safetensors")
