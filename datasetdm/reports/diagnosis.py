@@ -18,8 +18,9 @@ LINKS = {
     ),
     "image": (
         ("pseudo", "synthetic"),
-        "The drawn images are the limit: prompts nearer to the real scenes, another guidance_scale or more sampler "
-        "steps, a better diffusion model, or one fine-tuned to the domain.",
+        "The drawn images are the limit: prompts nearer to the real scenes, more splices (augmentation.num_images) "
+        "where drawn scenes hold fewer objects than real ones, another guidance_scale or more sampler steps, a better "
+        "diffusion model, or one fine-tuned to the domain.",
     ),
     "amount": (
         ("synthetic", "synthetic_half"),
@@ -45,13 +46,16 @@ class Effort:
     compute_seconds: float
 
 
-def conclude(name: str, figures: Mapping[str, float], effort: Effort) -> dict[str, Any]:
+def conclude(
+    name: str, figures: Mapping[str, float], effort: Effort, objects_per_image: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """The verdict on the dev figures of a metric.
 
     Args:
         name: the metric, a key of `METRICS`.
         figures: training -> its value: `real`, `real_half`, `synthetic`, `synthetic_half`, `both`, `pseudo`, `true`.
         effort: what the images cost.
+        objects_per_image: set (`real`, `synthetic`) -> mean number of annotated objects; None where a task has none.
 
     Returns:
         `links`: what is lost at each (positive: worse); `weak_link`; `gain` of `both` over `real`; `go`: whether more
@@ -70,6 +74,7 @@ def conclude(name: str, figures: Mapping[str, float], effort: Effort) -> dict[st
         "gain": gain,
         "go": gain > 0 and links["amount"] > 0,
         "break_even": break_even(gain, merit["real"] - merit["real_half"], effort),
+        "objects_per_image": dict(objects_per_image or {}),
     }
 
 
@@ -110,6 +115,7 @@ def diagnosis_text(benchmark: str, verdict: Mapping[str, Any], effort: Effort) -
             + ("worth making." if verdict["go"] else "not worth making yet: mend the weak link first."),
             f"The weak link is the **{weak}**. {LINKS[weak][1]}",
             "",
+            *_objects_lines(verdict["objects_per_image"]),
             f"| trained on | {metric.axis} on dev |",
             "|---|---:|",
             *rows,
@@ -127,6 +133,13 @@ def diagnosis_text(benchmark: str, verdict: Mapping[str, Any], effort: Effort) -
             "",
         ]
     )
+
+
+def _objects_lines(objects_per_image: Mapping[str, float]) -> list[str]:
+    if not objects_per_image:
+        return []
+    real, synthetic = objects_per_image["real"], objects_per_image["synthetic"]
+    return [f"Annotated objects per image: {real:.1f} in real ones, {synthetic:.1f} in accepted drawn ones.", ""]
 
 
 def _break_even_row(verdict: Mapping[str, Any], effort: Effort) -> str:

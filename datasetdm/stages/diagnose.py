@@ -1,22 +1,23 @@
 """`diagnose`: a look at a small synthetic set before a large one is made. No stage of the chain: nothing builds on it.
 
-Seven trainings of the downstream model on the first seed's data, judged on dev; each is a unit. The sets that
-are compared link by link (`true`, `pseudo`, `synthetic`) have the same number of images, none of them spliced.
+Trainings of the downstream model on the first seed's data, judged on dev; each is a unit. `real` and `both` are the
+arms of the comparison, and not trained again where they are there. The sets that are compared link by link (`true`,
+`pseudo`, `synthetic`) have the same number of images, none of them spliced.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
 from datasetdm import config
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, write_json, write_text
 from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
-from datasetdm.stages import annotate, synthesize, train_decoder
+from datasetdm.stages import annotate, synthesize, train_decoder, train_downstream
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.train_downstream import fingerprint, train
 from datasetdm.stages.units import annotated_set, digest, make_unit
 from datasetdm.stages.unlabelled import save_labelled
 from datasetdm.structures import Sample
@@ -35,14 +36,16 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
         )
     sets = _sets(context)
     metric = context.task().primary_metric
-    figures = {training: _train(context, training, parts)[metric] for training, parts in _mixtures(sets).items()}
+    trained = {arm: train_downstream.dev_figures(context, f"{arm}/{context.seeds[0]}") for arm in ("real", "both")}
+    trained |= {name: _train(context, name, part) for name, part in sets.items()}
+    figures = {name: metrics[metric] for name, metrics in trained.items()}
     effort = Effort(
-        num_real=len(_samples(context, sets["real"])),
+        num_real=len(_samples(context, _real(context))),
         num_synthetic=len(_samples(context, _synthetic(context))),
         minutes_per_label=minutes_per_label,
         compute_seconds=synthesize.seconds_spent(context) + train_decoder.seconds_spent(context),
     )
-    verdict = conclude(metric, figures, effort)
+    verdict = conclude(metric, figures, effort, _objects_per_image(context))
     text = diagnosis_text(context.benchmark, verdict, effort)
     file = context.paths.diagnosis
     write_json(file.with_suffix(".json"), verdict)
@@ -52,11 +55,10 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
 
 def _sets(context: Context) -> dict[str, Labelled]:
     """The annotated sets; those of the links cut to the same number of images, halves of `real` and `synthetic`."""
-    real, synthetic = Labelled(folder=context.paths.real, subset=_few_shot(context)), _synthetic(context)
+    real, synthetic = _real(context), _synthetic(context)
     true, pseudo = Labelled(folder=context.paths.real, subset="oracle"), _pseudo(context)
     count = min(len(_samples(context, part)) for part in (true, pseudo, synthetic))
     return {
-        "real": real,
         "real_half": _first(context, real, len(_samples(context, real)) // 2),
         "synthetic": _first(context, synthetic, count),
         "synthetic_half": _first(context, synthetic, count // 2),
@@ -65,15 +67,8 @@ def _sets(context: Context) -> dict[str, Labelled]:
     }
 
 
-def _mixtures(sets: dict[str, Labelled]) -> dict[str, list[Labelled]]:
-    """Training -> what it is made on; `both` in equal shares."""
-    alone = {name: [part] for name, part in sets.items()}
-    halves = [dataclasses.replace(sets[name], weight=0.5) for name in ("real", "synthetic")]
-    return {"real": alone.pop("real"), "both": halves, **alone}
-
-
-def _few_shot(context: Context) -> str:
-    return f"few_shot_{context.seeds[0]}"
+def _real(context: Context) -> Labelled:
+    return Labelled(folder=context.paths.real, subset=f"few_shot_{context.seeds[0]}")
 
 
 def _synthetic(context: Context) -> Labelled:
@@ -98,6 +93,17 @@ def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
     return context.task().load(part.folder, part.subset)
 
 
+def _objects_per_image(context: Context) -> dict[str, float]:
+    """Of the real and of the synthetic set; nothing where the task does not tell objects apart."""
+    means = {}
+    for name, part in (("real", _real(context)), ("synthetic", _synthetic(context))):
+        labels = [context.task().labels_in(sample.target) for sample in _samples(context, part)]
+        counts = [len(found) for found in labels if found is not None]
+        if counts:
+            means[name] = fmean(counts)
+    return means
+
+
 def _first(context: Context, part: Labelled, count: int) -> Labelled:
     """The first `count` images of a set, as a set of its own."""
     if count == 0:
@@ -116,15 +122,15 @@ def _first(context: Context, part: Labelled, count: int) -> Labelled:
     return Labelled(folder=unit, subset=part.subset)
 
 
-def _train(context: Context, training: str, parts: list[Labelled]) -> dict[str, float]:
-    """Dev figures of the downstream model trained on these sets with the first seed."""
+def _train(context: Context, training: str, part: Labelled) -> dict[str, float]:
+    """Dev figures of the downstream model trained on this set with the first seed."""
     seed = context.seeds[0]
-    data = [[*annotated_set(part.folder, part.subset), part.weight] for part in parts]
-    unit = context.paths.work("diagnose") / fingerprint(context, seed, *data)
+    data = [[*annotated_set(part.folder, part.subset), part.weight]]
+    unit = context.paths.work("diagnose") / train_downstream.fingerprint(context, seed, *data)
 
     def work(folder: Path) -> None:
         print(f"diagnose {context.benchmark}: {training}", flush=True)
-        train(context, parts, seed, folder)
+        train_downstream.train(context, [part], seed, folder)
 
     make_unit(unit, work)
     figures: dict[str, float] = read_json(unit / "metrics.json", remedy="Remove it; it is made again.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import write_json
+from datasetdm.formats.files import read_json, write_json
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, log_curves, record
@@ -53,6 +53,13 @@ def run_unit(context: Context, key: str) -> None:
             write_json(folder / "labels.json", {"images": len(context.task().load(_labels(context, seed), TAUGHT))})
 
     make_unit(_unit(context, key), work)
+
+
+def dev_figures(context: Context, key: str) -> dict[str, float]:
+    """What a training, made now if it is missing, reached on dev."""
+    run_unit(context, key)
+    figures: dict[str, float] = read_json(_unit(context, key) / "metrics.json", remedy="Remove it; it is made again.")
+    return figures
 
 
 def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Path) -> None:

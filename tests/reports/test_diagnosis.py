@@ -49,3 +49,9 @@ def test_the_text_says_what_to_do() -> None:
     assert "| 40 | 200 | +4.0 | 40 | 4.0 | 0.50 |" in text
     blind = diagnosis_text("coco", conclude("mask_ap", {**FIGURES, "real_half": 0.2}, EFFORT), EFFORT)
     assert "cannot be told" in blind
+
+
+def test_the_text_tells_scenes_that_hold_fewer_objects() -> None:
+    verdict = conclude("mask_ap", FIGURES, EFFORT, {"real": 3.1, "synthetic": 1.05})
+    assert "3.1 in real ones, 1.1 in accepted drawn ones" in diagnosis_text("coco", verdict, EFFORT)
+    assert "objects per image" not in diagnosis_text("voc", conclude("miou", FIGURES, EFFORT), EFFORT)
