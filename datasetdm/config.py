@@ -124,7 +124,7 @@ class DataSource(Source):
 
 
 class Ingest(Section):
-    """Which images are taken. few-shot, dev and oracle come out of the training set, test is the validation set."""
+    """Which images are taken: few-shot, dev, oracle, iid out of the training set; test is the validation set."""
 
     num_real: PositiveInt
     num_dev: PositiveInt
@@ -135,6 +135,11 @@ class Ingest(Section):
         "`self_training`",
     )
     num_test: PositiveInt | None = Field(default=None, description="None: the whole validation set")
+    num_iid: int = Field(
+        default=0,
+        ge=0,
+        description="Training images that nothing else takes, as a second test set: the first may be of another kind",
+    )
     tail_images: PositiveInt | None = Field(
         default=None, description="Few-shot images of each category in `task.tail`; None: as many as of the others"
     )

@@ -1,8 +1,9 @@
-"""Ingestion: a few labelled images, a dev set, an oracle set and the test set, out of a data set's native layout.
+"""Ingestion: a few labelled images, a dev set, an oracle set and the test sets, out of a data set's native layout.
 
 Few-shot, dev and oracle come out of the training images and do not overlap; test is the validation set. Dev, oracle
 and test are plain random draws, the same for all seeds, so that they look like the data set; each seed has a few-shot
-set of its own, chosen so that every category is as evenly represented as the images allow.
+set of its own, chosen so that every category is as evenly represented as the images allow. A second test set, `iid`,
+is drawn from the training images that are left: validation images may be of another kind, as the miniworld's are.
 """
 
 import filecmp
@@ -56,9 +57,9 @@ def ingest(
     """Write the standard layout of a benchmark's real data.
 
     `out/images/` (files copied as they are, their names preceded by that of their native folder),
-    `out/annotations/{few_shot_<seed>, dev, oracle, test}.json`, `out/categories.json` and `out/ingest.json` (counts
-    per set and category, annotations left out and why). Captions are the data set's own (where there are several, one
-    by seed), else "a photo of a ..., a ...".
+    `out/annotations/{few_shot_<seed>, dev, oracle, iid, test}.json`, `out/categories.json` and `out/ingest.json`
+    (counts per set and category, annotations left out and why). Captions are the data set's own (where there are
+    several, one by seed), else "a photo of a ..., a ...".
 
     Args:
         source: where the real data lie; the miniworld is rendered there first where it stands in for them. With
@@ -179,7 +180,7 @@ def select_long_tail(
 
 
 def check_no_leak(folder: Path) -> dict[str, int]:
-    """Check that no test image is in another set, and no dev image in a few-shot or oracle set.
+    """Check that no image of a test set (test, iid) is in another set, and no dev image in a few-shot or oracle set.
 
     Images are compared by name and by the content of their files.
 
@@ -191,9 +192,9 @@ def check_no_leak(folder: Path) -> dict[str, int]:
     """
     images = {file.stem: _image_names(file) for file in sorted((folder / "annotations").glob("*.json"))}
     digests = {name: _digest(folder / "images" / name) for name in sorted(set().union(*images.values()))}
-    for held_out, readers in (("test", images.keys() - {"test"}), ("dev", images.keys() - {"test", "dev"})):
+    for held_out, apart in (("test", {"test"}), ("iid", {"iid"}), ("dev", {"dev", "test", "iid"})):
         twin_of = {digests[name]: name for name in images.get(held_out, ())}
-        for reader in sorted(readers):
+        for reader in sorted(images.keys() - apart):
             for name in sorted(images[reader]):
                 if digests[name] in twin_of:
                     raise DatasetDMError(
@@ -258,8 +259,21 @@ def _draw_subsets(
     subsets["dev"] = _Subset(train, sorted(dev), 0, whole=False)
     if oracle:
         subsets["oracle"] = _Subset(train, sorted(oracle), 0, whole=True)
+    if settings.num_iid:
+        taken = {index for subset in subsets.values() for index in subset.indices}
+        subsets["iid"] = _iid_subset(train, [index for index in order if index not in taken], settings.num_iid, root)
     test = sorted(np.random.default_rng(0).permutation(len(val))[:num_test].tolist())
     return subsets | {"test": _Subset(val, test, 0, whole=True)}
+
+
+def _iid_subset(train: Split, free: Sequence[int], count: int, root: Path) -> _Subset:
+    """The second test set, out of images that no other set takes, in random order."""
+    if count > len(free):
+        raise DatasetDMError(
+            f"{root} has {len(free)} training images that no other set takes, but {count} are asked for: lower "
+            "`ingest.num_iid` in params.yaml, or add images (`source.miniworld.num_train` where it stands in for data)."
+        )
+    return _Subset(train, sorted(free[:count]), 0, whole=True)
 
 
 def _decoder_subsets(split: Split, settings: config.Ingest, task: Task, seeds: Sequence[int]) -> dict[str, _Subset]:

@@ -10,6 +10,8 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from datasetdm.reports.comparison import METRICS, figure_text, shown_metrics
 from datasetdm.reports.contrasts import contrast_lines
 
+IID_TITLE = "On images of the kind that was trained on (iid)"
+
 
 def render_page(
     metrics: Mapping[str, Any], *, plot: Path, galleries: Sequence[tuple[str, Path]], facts: Mapping[str, str]
@@ -24,13 +26,16 @@ def render_page(
     """
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     names = shown_metrics(metrics)
+    tables = [{"title": "The arms, on the test set", "lines": contrast_lines(metrics), **metrics}]
+    if "iid" in metrics:
+        tables.append({"title": IID_TITLE, "lines": contrast_lines(metrics["iid"]), **metrics["iid"]})
     return environment.get_template("comparison.html").render(
         metrics=metrics,
         names=names,
         titles={name: METRICS[name].title for name in names},
         text=figure_text,
         baseline=lambda name: METRICS[name].text(metrics["baseline"][name]) if name in metrics["baseline"] else "-",
-        contrasts=contrast_lines(metrics),
+        tables=tables,
         plot=_inline(plot),
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,

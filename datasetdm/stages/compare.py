@@ -1,7 +1,8 @@
-"""Stage `compare`: all arms and seeds on the test set; the only reader of the test labels."""
+"""Stage `compare`: all arms and seeds on the test sets; the only reader of the test labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,7 +16,7 @@ from datasetdm.formats.files import read_json, write_image, write_json, write_te
 from datasetdm.reading import DecoderModel
 from datasetdm.reports.comparison import METRICS, plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
-from datasetdm.reports.page import render_page
+from datasetdm.reports.page import IID_TITLE, render_page
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.stages import train_downstream
 from datasetdm.stages.checks import publish_checked
@@ -36,18 +37,25 @@ P_DECODER = "p_decoder"
 
 def plan(context: Context) -> list[str]:
     """The models that are not evaluated yet, as `<arm>/<seed>`."""
-    return [key for key in _keys(context) if not _unit(context, key).exists()]
+    return [
+        key for key in _keys(context) if not all(_unit(context, key, subset).exists() for subset in test_sets(context))
+    ]
+
+
+def test_sets(context: Context) -> list[str]:
+    """The data set's validation images, and where they are asked for images of the kind that was trained on."""
+    return ["test", "iid"] if context.settings.ingest.num_iid else ["test"]
 
 
 def run_unit(context: Context, key: str) -> None:
-    """Evaluate one model on the test set."""
+    """Evaluate one model on the test sets."""
+    for subset in test_sets(context):
+        make_unit(_unit(context, key, subset), partial(_evaluate, context, key, subset))
 
-    def work(folder: Path) -> None:
-        task = context.task()
-        figures = evaluate(_model(context, key), task, task.load(context.paths.real, "test"))
-        write_json(folder / "metrics.json", figures)
 
-    make_unit(_unit(context, key), work)
+def _evaluate(context: Context, key: str, subset: str, folder: Path) -> None:
+    task = context.task()
+    write_json(folder / "metrics.json", evaluate(_model(context, key), task, task.load(context.paths.real, subset)))
 
 
 def finish(context: Context) -> StageResult:
@@ -74,9 +82,10 @@ def finish(context: Context) -> StageResult:
 
 
 def _text(metrics: dict[str, Any]) -> str:
-    """The table, and below it the differences that matter."""
+    """The table, and below it the differences that matter; the same of the second test set, if there is one."""
     lines = "".join(f"- {line}\n" for line in contrast_lines(metrics))
-    return table(metrics) + (f"\n{lines}" if lines else "")
+    text = table(metrics) + (f"\n{lines}" if lines else "")
+    return f"{text}\n{IID_TITLE}:\n\n{_text(metrics['iid'])}" if "iid" in metrics else text
 
 
 def _keys(context: Context) -> list[str]:
@@ -112,8 +121,8 @@ def _model_folder(context: Context, key: str) -> Path:
     return folder
 
 
-def _unit(context: Context, key: str) -> Path:
-    model, test = _model_folder(context, key), annotated_set(context.paths.real, "test")
+def _unit(context: Context, key: str, subset: str) -> Path:
+    model, test = _model_folder(context, key), annotated_set(context.paths.real, subset)
     fingerprint = digest(model / "model.safetensors", model / "config.json", test, context.settings.task)
     return context.paths.work("compare") / fingerprint
 
@@ -145,12 +154,8 @@ def _baseline(context: Context) -> dict[str, float]:
 
 
 def _metrics(context: Context) -> dict[str, Any]:
-    per_seed: dict[str, dict[int, dict[str, float]]] = {row: {} for row in _rows(context)}
-    for key in _keys(context):
-        arm, seed = key.split("/")
-        per_seed[arm][int(seed)] = read_json(_unit(context, key) / "metrics.json", remedy=AGAIN)
     manifest = pd.read_parquet(context.paths.synthetic / "manifest.parquet")
-    settings, arms = context.settings, summarize(per_seed)
+    settings = context.settings
     return {
         "benchmark": context.benchmark,
         "task": settings.task.name,
@@ -162,11 +167,21 @@ def _metrics(context: Context) -> dict[str, Any]:
         "num_spliced": settings.augmentation.num_images,
         "num_oracle": settings.ingest.num_oracle,
         **_num_labelled(context),
-        "arms": arms,
-        "contrasts": contrasts(arms, context.task().headline),
+        **_on_test(context, "test"),
         "baseline": _baseline(context),
         "dev": _on_dev(context),
+        **({"iid": _on_test(context, "iid")} if "iid" in test_sets(context) else {}),
     }
+
+
+def _on_test(context: Context, subset: str) -> dict[str, Any]:
+    """The rows' figures on a test set over the seeds, and the differences that matter."""
+    per_seed: dict[str, dict[int, dict[str, float]]] = {row: {} for row in _rows(context)}
+    for key in _keys(context):
+        row, seed = key.split("/")
+        per_seed[row][int(seed)] = read_json(_unit(context, key, subset) / "metrics.json", remedy=AGAIN)
+    arms = summarize(per_seed)
+    return {"arms": arms, "contrasts": contrasts(arms, context.task().headline)}
 
 
 def _on_dev(context: Context) -> dict[str, dict[str, float]]:

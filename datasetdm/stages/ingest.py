@@ -1,4 +1,4 @@
-"""Stage `ingest`: the few labelled images, the dev, test and oracle sets, out of the native layout."""
+"""Stage `ingest`: the few labelled images, the dev, oracle and test sets, out of the native layout."""
 
 from pathlib import Path
 
@@ -14,8 +14,9 @@ def subsets(context: Context) -> list[str]:
     """The names of the annotation files that ingestion writes."""
     few_shot = [f"few_shot_{seed}" for seed in context.seeds]
     oracle = ["oracle"] if context.settings.ingest.num_oracle else []
+    iid = ["iid"] if context.settings.ingest.num_iid else []
     decoder = [f"decoder_{seed}" for seed in context.seeds] if context.settings.source.decoder else []
-    return [*few_shot, *decoder, "dev", *oracle, "test"]
+    return [*few_shot, *decoder, "dev", *oracle, *iid, "test"]
 
 
 def finish(context: Context) -> StageResult:
@@ -46,7 +47,7 @@ def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:
 STAGE = Stage(
     name="ingest",
     asset="real",
-    description="The few labelled images and the dev, test and oracle sets, taken out of the data set's native layout.",
+    description="The few labelled images and the dev, oracle and test sets, taken out of the data set's native layout.",
     upstream=(),
     parameters=("task", "seeds", "source", "ingest"),
     finish=finish,

@@ -21,7 +21,7 @@ class Paths:
 
     @property
     def real(self) -> Path:
-        """The few labelled images, dev, test and oracle: `images/`, `annotations/<subset>.json`."""
+        """The few labelled images, dev, oracle and test sets: `images/`, `annotations/<subset>.json`."""
         return self.data / "real" / self.benchmark
 
     @property

@@ -60,6 +60,19 @@ def test_standard_layout(native: Callable, tmp_path: Path) -> None:
     assert check_no_leak(out) == {name: len(ids) for name, ids in sets.items()}
 
 
+def test_a_second_test_set_of_training_images_that_no_other_set_takes(native: Callable, tmp_path: Path) -> None:
+    root = native()
+    _ingest(root, tmp_path / "without", seeds=(0, 1))
+    metrics = _ingest(root, tmp_path / "with", seeds=(0, 1), num_iid=5)
+    assert metrics["iid_images"] == 5
+    sets = {name: set(_ids(tmp_path / "with", name)) for name in ("few_shot_0", "few_shot_1", "dev", "oracle", "test")}
+    assert sets == {name: set(_ids(tmp_path / "without", name)) for name in sets}
+    assert not set(_ids(tmp_path / "with", "iid")) & set().union(*sets.values())
+    assert check_no_leak(tmp_path / "with")["iid"] == 5
+    with pytest.raises(DatasetDMError, match="training images that no other set takes, but 30 are asked for"):
+        _ingest(root, tmp_path / "out", num_iid=30)
+
+
 def test_targets_and_captions(native: Callable, tmp_path: Path) -> None:
     root, out = native(), tmp_path / "out"
     _ingest(root, out)
@@ -198,10 +211,12 @@ def test_left_out_annotations_are_listed(native: Callable, tmp_path: Path) -> No
     ]
 
 
-@pytest.mark.parametrize(("held_out", "reader"), [("test", "few_shot_0"), ("test", "dev"), ("dev", "oracle")])
+@pytest.mark.parametrize(
+    ("held_out", "reader"), [("test", "few_shot_0"), ("test", "dev"), ("dev", "oracle"), ("iid", "few_shot_0")]
+)
 def test_leaks_are_found_by_content(native: Callable, tmp_path: Path, held_out: str, reader: str) -> None:
     out = tmp_path / "out"
-    _ingest(native(), out)
+    _ingest(native(), out, num_iid=4)
     names = {
         subset: load_coco(out / "annotations" / f"{subset}.json", out / "images").names for subset in (held_out, reader)
     }

@@ -30,8 +30,9 @@ def check_outputs(folder: Path) -> None:
     spliced = COCO(str(folder / "data/augmented/coco/annotations/seed_0.json"))
     assert len(spliced.imgs) == 2
     metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
-    assert list(metrics["arms"]) == ["real", "synthetic", "both", "oracle"]
-    for arm in metrics["arms"].values():
+    assert list(metrics["arms"]) == list(metrics["iid"]["arms"]) == ["real", "synthetic", "both", "oracle"]
+    assert "of the kind that was trained on" in (folder / "data/reports/coco/index.html").read_text()
+    for arm in (*metrics["arms"].values(), *metrics["iid"]["arms"].values()):
         assert set(arm["mask_ap"]) == {"mean", "std", "seeds"} and arm["mask_ap"]["std"] is None
         assert 0.0 <= arm["mask_ap"]["mean"] <= 1.0
 
@@ -51,6 +52,7 @@ def snapshot(folder: Path) -> dict[str, int]:
 @pytest.mark.slow
 def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     folder = project(MINIWORLD)
+    edit("benchmarks.coco.ingest.num_iid", 2)
     assert main(["run", "coco"]) == 0
     check_outputs(folder)
     check_registry()
@@ -84,6 +86,7 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
 @pytest.mark.skipif(not REALDATA.exists(), reason=f"the real COCO samples are not at {REALDATA}")
 def test_chain_on_real_coco(project, edit) -> None:
     folder = project({"format": "coco", "root": str(REALDATA)})
+    edit("benchmarks.coco.ingest.num_iid", 2)
     # With 80 categories and cluttered photographs it takes a while before any mask is drawn at all.
     for name, value in {"num_queries": 20, "iterations": 300, "evaluate_every": 150, "learning_rate": 0.001}.items():
         edit(f"benchmarks.coco.decoder.{name}", value)
