@@ -122,7 +122,10 @@ def _model_folder(context: Context, key: str) -> Path:
 
 
 def _unit(context: Context, key: str, subset: str) -> Path:
-    model, test = _model_folder(context, key), annotated_set(context.paths.real, subset)
+    model, file = _model_folder(context, key), context.paths.real / "annotations" / f"{subset}.json"
+    if not file.exists():  # asked for after `ingest`
+        raise missing(context, file, "ingest")
+    test = annotated_set(context.paths.real, subset)
     fingerprint = digest(model / "model.safetensors", model / "config.json", test, context.settings.task)
     return context.paths.work("compare") / fingerprint
 

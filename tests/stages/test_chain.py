@@ -69,6 +69,12 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     assert main(["diagnose", "coco"]) == 0
     assert snapshot(folder) == before  # nothing is made twice
 
+    (folder / "data/real/coco/annotations/iid.json").rename(folder / "iid.json")  # as if asked for after `ingest`
+    capsys.readouterr()
+    assert main(["compare", "coco"]) != 0
+    assert "python -m datasetdm ingest coco" in capsys.readouterr().err
+    (folder / "iid.json").rename(folder / "data/real/coco/annotations/iid.json")
+
     # More images: the finished shards stay, and `real` is not trained again.
     edit("benchmarks.coco.synthesis.num_images", 7)
     assert main(["synthesize", "coco"]) == 0
