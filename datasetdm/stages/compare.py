@@ -38,18 +38,18 @@ P_DECODER = "p_decoder"
 def plan(context: Context) -> list[str]:
     """The models that are not evaluated yet, as `<arm>/<seed>`."""
     return [
-        key for key in _keys(context) if not all(_unit(context, key, subset).exists() for subset in test_sets(context))
+        key for key in _keys(context) if not all(_unit(context, key, subset).exists() for subset in _test_sets(context))
     ]
 
 
-def test_sets(context: Context) -> list[str]:
+def _test_sets(context: Context) -> list[str]:
     """The data set's validation images, and where they are asked for images of the kind that was trained on."""
     return ["test", "iid"] if context.settings.ingest.num_iid else ["test"]
 
 
 def run_unit(context: Context, key: str) -> None:
     """Evaluate one model on the test sets."""
-    for subset in test_sets(context):
+    for subset in _test_sets(context):
         make_unit(_unit(context, key, subset), partial(_evaluate, context, key, subset))
 
 
@@ -173,7 +173,7 @@ def _metrics(context: Context) -> dict[str, Any]:
         **_on_test(context, "test"),
         "baseline": _baseline(context),
         "dev": _on_dev(context),
-        **({"iid": _on_test(context, "iid")} if "iid" in test_sets(context) else {}),
+        **({"iid": _on_test(context, "iid")} if "iid" in _test_sets(context) else {}),
     }
 
 

@@ -45,7 +45,7 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
         minutes_per_label=minutes_per_label,
         compute_seconds=synthesize.seconds_spent(context) + train_decoder.seconds_spent(context),
     )
-    verdict = conclude(metric, figures, effort, _objects_per_image(context))
+    verdict = conclude(metric, figures, effort, _objects_per_image(context, sets["synthetic"]))
     text = diagnosis_text(context.benchmark, verdict, effort)
     file = context.paths.diagnosis
     write_json(file.with_suffix(".json"), verdict)
@@ -93,10 +93,10 @@ def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
     return context.task().load(part.folder, part.subset)
 
 
-def _objects_per_image(context: Context) -> dict[str, float]:
-    """Of the real and of the synthetic set; nothing where the task does not tell objects apart."""
+def _objects_per_image(context: Context, synthetic: Labelled) -> dict[str, float]:
+    """Of the real and of a synthetic set; nothing where the task does not tell objects apart."""
     means = {}
-    for name, part in (("real", _real(context)), ("synthetic", _synthetic(context))):
+    for name, part in (("real", _real(context)), ("synthetic", synthetic)):
         labels = [context.task().labels_in(sample.target) for sample in _samples(context, part)]
         counts = [len(found) for found in labels if found is not None]
         if counts:
@@ -125,8 +125,8 @@ def _first(context: Context, part: Labelled, count: int) -> Labelled:
 def _train(context: Context, training: str, part: Labelled) -> dict[str, float]:
     """Dev figures of the downstream model trained on this set with the first seed."""
     seed = context.seeds[0]
-    data = [[*annotated_set(part.folder, part.subset), part.weight]]
-    unit = context.paths.work("diagnose") / train_downstream.fingerprint(context, seed, *data)
+    data = [*annotated_set(part.folder, part.subset), part.weight]
+    unit = context.paths.work("diagnose") / train_downstream.fingerprint(context, seed, data)
 
     def work(folder: Path) -> None:
         print(f"diagnose {context.benchmark}: {training}", flush=True)
