@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from datasetdm.diffusion import progress
+from datasetdm.diffusion.perceptual import PerceptualLoss
 from datasetdm.diffusion.pool import ImagePool, halved
 from datasetdm.diffusion.recipe import Recipe
 
@@ -29,26 +31,38 @@ def train_autoencoder(recipe: Recipe, pool: ImagePool) -> AutoencoderTiny:
         vae.load_state_dict(state["model"])
         start = state["step"]
         optimizer.load_state_dict(state["optimizer"])
+    perceptual = None
+    if settings.perceptual:
+        perceptual = PerceptualLoss(settings.perceptual.resnet).to(recipe.device)
     log = progress.Log(recipe.work / "log.csv", "autoencoder")
+    weights = {
+        "l1": 1.0,
+        "gradient": settings.gradient_weight,
+        "moments": settings.moments_weight,
+        "perceptual": settings.perceptual.weight if settings.perceptual else 0.0,
+    }
     vae.train()
     total = settings.steps + settings.decoder_steps
-    for step in range(start, total):
+    batches = DataLoader(
+        CropBatches(recipe, pool),
+        batch_size=None,
+        sampler=range(start, total),
+        num_workers=0 if recipe.device == "cpu" else recipe.images.workers,  # the CPU has enough to do
+    )
+    for step, crops in enumerate(batches, start):
         decoder_alone = step >= settings.steps
         vae.encoder.requires_grad_(not decoder_alone)
-        generator = progress.step_generator(recipe.seed, STAGE, step)
-        crop = settings.crops[step % len(settings.crops)]
-        images = to_tensor(_draw_crops(pool, settings.pixels // crop**2, crop, generator)).to(recipe.device)
+        generator = progress.step_generator(recipe.seed, STAGE, step, recipe.device)
+        images = to_tensor(crops.numpy(), recipe.device)
         course = (step - settings.steps, settings.decoder_steps) if decoder_alone else (step, settings.steps)
         rate = progress.learning_rate(settings.learning_rate, *course, warmup=100, decay=0.5)
         progress.set_learning_rate(optimizer, rate)
         with torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.autocast):
             halve = step % settings.downscale_every == 0 and not decoder_alone
-            losses = autoencoder_losses(vae, images, noise=settings.noise, generator=generator, halve=halve)
-            loss = (
-                losses["l1"]
-                + settings.gradient_weight * losses["gradient"]
-                + settings.moments_weight * losses["moments"]
+            losses = autoencoder_losses(
+                vae, images, noise=settings.noise, generator=generator, halve=halve, perceptual=perceptual
             )
+            loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -109,9 +123,15 @@ def start_as_averaging(vae: AutoencoderTiny, scale: float = 4.0) -> None:
 
 
 def autoencoder_losses(
-    vae: AutoencoderTiny, images: torch.Tensor, *, noise: float, generator: torch.Generator, halve: bool
+    vae: AutoencoderTiny,
+    images: torch.Tensor,
+    *,
+    noise: float,
+    generator: torch.Generator,
+    halve: bool,
+    perceptual: PerceptualLoss | None = None,
 ) -> dict[str, torch.Tensor]:
-    """L1, L1 of the image gradients (edges stay sharp) and the distance of the latents from mean 0, deviation 1.
+    """L1, L1 of image gradients (edges stay sharp), perceptual loss, the latents' distance from mean 0, deviation 1.
 
     The decoder sees latents with a little noise, as those that are drawn later are not perfect either. With `halve`
     they are averaged 2 x 2 and compared with the halved image: that makes them commute with scaling, so that a U-Net
@@ -119,30 +139,43 @@ def autoencoder_losses(
     """
     latents = vae.encode(images).latents
     moments = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
-    latents = latents + noise * torch.randn(latents.shape, generator=generator).to(latents)
+    latents = latents + noise * torch.randn(latents.shape, generator=generator, device=latents.device)
     if halve:
         latents, images = F.avg_pool2d(latents, 2), F.avg_pool2d(images, 2)
     decoded = vae.decode(latents).sample
     vertical = F.l1_loss(decoded.diff(dim=2), images.diff(dim=2))
     horizontal = F.l1_loss(decoded.diff(dim=3), images.diff(dim=3))
-    return {"l1": F.l1_loss(decoded, images), "gradient": vertical + horizontal, "moments": moments}
+    losses = {"l1": F.l1_loss(decoded, images), "gradient": vertical + horizontal, "moments": moments}
+    return losses | {"perceptual": perceptual(decoded, images)} if perceptual else losses
 
 
-def to_tensor(images: np.ndarray) -> torch.Tensor:
+def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """uint8 B x S x S x 3 to float B x 3 x S x S in [-1, 1]."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div(127.5).sub(1.0).contiguous()
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div(127.5).sub(1.0).contiguous()
 
 
-def _draw_crops(pool: ImagePool, count: int, crop: int, generator: torch.Generator) -> np.ndarray:
-    """Half of the crops at full resolution, half from halved images, mirrored at random."""
-    size = pool[0].shape[0]
-    crops = np.empty((count, crop, crop, 3), np.uint8)
-    for k in range(count):
-        index, mirror, top, left = torch.randint(0, 2**31, (4,), generator=generator).tolist()
-        image = pool[index % len(pool)]
-        if k % 2 and size >= 2 * crop:
+class CropBatches(Dataset[np.ndarray]):
+    """The crops of each step, uint8 B x S x S x 3, drawn from its number alone.
+
+    Half of them are at full resolution, half from halved images, mirrored at random.
+    """
+
+    def __init__(self, recipe: Recipe, pool: ImagePool) -> None:
+        self._recipe, self._pool = recipe, pool
+
+    def __len__(self) -> int:
+        return self._recipe.autoencoder.steps + self._recipe.autoencoder.decoder_steps
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        settings = self._recipe.autoencoder
+        rng = np.random.default_rng([self._recipe.seed, STAGE, step])
+        crop = settings.crops[step % len(settings.crops)]
+        return np.stack([self._draw(rng, crop, half=k % 2 == 1) for k in range(settings.pixels // crop**2)])
+
+    def _draw(self, rng: np.random.Generator, crop: int, *, half: bool) -> np.ndarray:
+        image = self._pool[int(rng.integers(len(self._pool)))]
+        if half and len(image) >= 2 * crop:
             image = halved(image[None])[0]
-        top, left = top % (image.shape[0] - crop + 1), left % (image.shape[1] - crop + 1)
+        top, left = rng.integers(0, len(image) - crop + 1, 2)
         image = image[top : top + crop, left : left + crop]
-        crops[k] = image[:, ::-1] if mirror % 2 else image
-    return crops
+        return image[:, ::-1] if rng.random() < 0.5 else image

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from datasetdm.diffusion import progress
-from datasetdm.diffusion.alignment import Aligner, TargetCache
+from datasetdm.diffusion.alignment import Aligner, alignment_loss, read_targets
 from datasetdm.diffusion.autoencoder import to_tensor
-from datasetdm.diffusion.pool import ImagePool, halved
+from datasetdm.diffusion.pool import ImagePool
 from datasetdm.diffusion.recipe import Recipe
 from datasetdm.errors import DatasetDMError
 
@@ -33,6 +33,21 @@ class Denoiser(nn.Module):
         """Predicted v (B x C x h x w) of noisy latents, at timestep B, for token ids B x L."""
         prediction: torch.Tensor = self.unet(latents, timestep, self.text_encoder(input_ids)[0]).sample
         return prediction
+
+
+class Trained(nn.Module):
+    """All that the optimiser changes; as one module, it is compiled as a whole."""
+
+    def __init__(self, denoiser: Denoiser, aligner: Aligner | None) -> None:
+        super().__init__()
+        self.denoiser, self.aligner = denoiser, aligner
+
+    def forward(
+        self, latents: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The denoiser's v and, if there is an aligner, what it makes of the U-Net's features on the way."""
+        prediction = self.denoiser(latents, timestep, input_ids)
+        return prediction, self.aligner() if self.aligner else None
 
 
 @dataclass(frozen=True)
@@ -55,11 +70,9 @@ def train_denoiser(
     torch.manual_seed(recipe.seed)
     model = (load_denoiser(recipe.start) if recipe.start else build_denoiser(recipe, tokenizer)).to(recipe.device)
     average = copy.deepcopy(model).requires_grad_(False)
-    aligner, aligned = None, recipe.alignment
-    if aligned:
-        aligner = Aligner(model.unet).to(recipe.device)
-        alignment_targets = TargetCache(pool, aligned.resnet, recipe.device)
-    trained = nn.ModuleList([model, aligner] if aligner else [model])
+    aligned = recipe.alignment
+    targets = read_targets(pool, aligned.resnet, recipe.device) if aligned else torch.empty(0)
+    trained = Trained(model, Aligner(model.unet).to(recipe.device) if aligned else None)
     optimizer = torch.optim.AdamW(
         trained.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
     )
@@ -74,31 +87,31 @@ def train_denoiser(
     else:
         export(average, done)
     scheduler = build_scheduler()
-    input_ids = tokenize_captions(tokenizer, pool.captions)
-    empty = tokenize_captions(tokenizer, [[""]])[0, 0]
+    input_ids = tokenize_captions(tokenizer, pool.captions).to(recipe.device)
+    empty = tokenize_captions(tokenizer, [[""]])[0, 0].to(recipe.device)
     log = progress.Log(recipe.work / "log.csv", "denoiser")
     first = 0
-    model.train()
+    trained.train()
+    if recipe.compile:
+        trained.compile(dynamic=False)  # a program for each image size
     for phase in recipe.phases:
         last = first + phase.steps
-        cache = LatentCache(pool, vae, phase.image_size)
+        pool_latents = encode_pool(pool, vae, phase.image_size) if done.step < last else torch.empty(0)
         for step in range(max(first, done.step), last):
             began = time.monotonic()
             rate = progress.learning_rate(
                 phase.learning_rate, step - first, phase.steps, warmup=phase.warmup, decay=phase.decay
             )
             progress.set_learning_rate(optimizer, rate)
-            generator = progress.step_generator(recipe.seed, STAGE, step)
+            generator = progress.step_generator(recipe.seed, STAGE, step, recipe.device)
             index, captions = draw_batch(input_ids, empty, phase.batch_size, recipe.empty_captions, generator)
-            latents, captions = cache[index], captions.to(recipe.device)
+            latents = pool_latents[index].float()
             with torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.autocast):
-                losses = {
-                    f"loss_{phase.image_size}": denoising_loss(
-                        model, scheduler, latents, captions, recipe.snr_clip, generator
-                    )
-                }
-                if aligner and aligned:
-                    losses["alignment"] = aligned.weight * aligner(alignment_targets[index])
+                noised = add_noise(scheduler, latents, generator)
+                prediction, seen = trained(noised.latents, noised.timestep, captions)
+                losses = {f"loss_{phase.image_size}": noised.loss(prediction, recipe.snr_clip)}
+                if aligned:
+                    losses["alignment"] = aligned.weight * alignment_loss(seen, targets[index])
             optimizer.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
@@ -182,41 +195,27 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-class LatentCache:
-    """Latents of the pool at one image size, each encoded when it is first asked for and kept in half precision."""
-
-    def __init__(self, pool: ImagePool, vae: AutoencoderTiny, image_size: int) -> None:
-        side = image_size // 2 ** (len(vae.config.block_out_channels) - 1)
-        self._pool, self._vae, self._image_size = pool, vae, image_size
-        self._latents = torch.empty(len(pool), vae.config.latent_channels, side, side, dtype=torch.float16)
-        self._known = torch.zeros(len(pool), dtype=torch.bool)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def __getitem__(self, index: torch.Tensor) -> torch.Tensor:
-        """Latents of the images `index` (int64, B), in float32 on the autoencoder's device."""
-        missing = index[~self._known[index]].unique()
-        if len(missing):
-            images = np.stack([self._image(k) for k in missing.tolist()])
-            with torch.no_grad():
-                latents = self._vae.encode(to_tensor(images).to(self._vae.device)).latents
-            self._latents[missing] = latents.to("cpu", torch.float16)
-            self._known[missing] = True
-        return self._latents[index].to(self._vae.device, torch.float32)
-
-    def _image(self, index: int) -> np.ndarray:
-        image = self._pool[index]
-        while image.shape[0] > self._image_size:
-            image = halved(image[None])[0]
-        return image
+@torch.no_grad()
+def encode_pool(pool: ImagePool, vae: AutoencoderTiny, image_size: int) -> torch.Tensor:
+    """Latents of all images of the pool at one size: float16 on the autoencoder's device, N x C x h x w."""
+    latents = []
+    for images in pool.batches():
+        pixels = to_tensor(images, vae.device)
+        latents.append(vae.encode(F.avg_pool2d(pixels, pixels.shape[-1] // image_size)).latents.half())
+    return torch.cat(latents)
 
 
 def tokenize_captions(tokenizer: PreTrainedTokenizerFast, captions: list[list[str]]) -> torch.Tensor:
     """Token ids, int64, N x K x L, of K captions of each of N images."""
     texts = [text for texts in captions for text in texts]
     encoded = tokenizer(
-        texts, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt"
+        texts,
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        return_tensors="pt",
     )
     return encoded.input_ids.view(len(captions), len(captions[0]), -1)
 
@@ -225,38 +224,53 @@ def draw_batch(
     input_ids: torch.Tensor, empty: torch.Tensor, count: int, empty_captions: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions (int64, `count`) of random images, and for each one of its captions (`count` x L) or the empty one."""
-    index = torch.randint(len(input_ids), (count,), generator=generator)
-    choice = torch.randint(input_ids.shape[1], (count,), generator=generator)
+    device = generator.device
+    index = torch.randint(len(input_ids), (count,), generator=generator, device=device)
+    choice = torch.randint(input_ids.shape[1], (count,), generator=generator, device=device)
     captions = input_ids[index, choice]
-    dropped = torch.rand(count, generator=generator) < empty_captions
+    dropped = torch.rand(count, generator=generator, device=device) < empty_captions
     return index, torch.where(dropped[:, None], empty, captions)
 
 
-def denoising_loss(
-    model: Denoiser,
-    scheduler: DDIMScheduler,
-    latents: torch.Tensor,
-    input_ids: torch.Tensor,
-    snr_clip: float,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    """Mean squared error of v, weighted min(1, clip / SNR).
+@dataclass(frozen=True)
+class Noised:
+    """Noisy latents with what the denoiser is to say of them.
 
-    This is min-SNR weighting (arXiv 2303.09556) except at low SNR, where v keeps the full weight: min-SNR would give
-    the terminal step, at which SNR is zero, none at all. Timesteps are stratified over the batch.
+    Attributes:
+        latents: float B x C x h x w.
+        timestep: int64, B.
+        target: v, like the latents.
+        alphas: cumulated alphas at the timesteps, B: SNR / (1 + SNR).
     """
-    count = len(latents)
+
+    latents: torch.Tensor
+    timestep: torch.Tensor
+    target: torch.Tensor
+    alphas: torch.Tensor
+
+    def loss(self, prediction: torch.Tensor, snr_clip: float) -> torch.Tensor:
+        """Mean squared error of v, weighted min(1, clip / SNR).
+
+        This is min-SNR weighting (arXiv 2303.09556) except at low SNR, where v keeps the full weight: min-SNR would
+        give the terminal step, at which SNR is zero, none at all.
+        """
+        weight = (snr_clip * (1 - self.alphas) / self.alphas.clamp(min=1e-8)).clamp(max=1.0)
+        return (weight * (prediction.float() - self.target).square().mean((1, 2, 3))).mean()
+
+
+def add_noise(scheduler: DDIMScheduler, latents: torch.Tensor, generator: torch.Generator) -> Noised:
+    """Noise latents B x C x h x w to random timesteps, stratified over the batch."""
+    count, device = len(latents), latents.device
     steps = scheduler.config.num_train_timesteps
-    timestep = (
-        ((torch.arange(count) + torch.rand(count, generator=generator)) * steps / count).long().clamp(max=steps - 1)
+    strata = torch.arange(count, device=device) + torch.rand(count, generator=generator, device=device)
+    timestep = (strata * steps / count).long().clamp(max=steps - 1)
+    noise = torch.randn(latents.shape, generator=generator, device=device)
+    return Noised(
+        latents=scheduler.add_noise(latents, noise, timestep),
+        timestep=timestep,
+        target=scheduler.get_velocity(latents, noise, timestep),
+        alphas=scheduler.alphas_cumprod.to(device)[timestep],
     )
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    timestep = timestep.to(latents.device)
-    target = scheduler.get_velocity(latents, noise, timestep)
-    prediction = model(scheduler.add_noise(latents, noise, timestep), timestep, input_ids)
-    alphas = scheduler.alphas_cumprod.to(latents.device)[timestep]
-    weight = (snr_clip * (1 - alphas) / alphas.clamp(min=1e-8)).clamp(max=1.0)
-    return (weight * (prediction.float() - target).square().mean((1, 2, 3))).mean()
 
 
 @torch.no_grad()

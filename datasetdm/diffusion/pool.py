@@ -1,6 +1,7 @@
 """The pretraining data: rendered images and their captions in shards on disk, never a label."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ class ImagePool:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.images[index // SHARD_SIZE][index % SHARD_SIZE]
+
+    def batches(self, size: int = 250) -> Iterator[np.ndarray]:
+        """All images in their order, uint8 B x S x S x 3, at most `size` at a time."""
+        for shard in self.images:
+            for start in range(0, len(shard), size):
+                yield np.array(shard[start : start + size])
 
 
 def load_pool(folder: Path, *, num_images: int, size: int, seed: int, workers: int) -> ImagePool:

@@ -105,7 +105,6 @@ def export_resnet(recipe: Recipe, model: ResNet18, steps: int, seconds: float) -
 def _model_card(recipe: Recipe, steps: int, seconds: float) -> str:
     settings = recipe.tagger
     sizes = " / ".join(map(str, settings.image_sizes))
-    hardware = f"`{recipe.device}`" + (f", {recipe.threads} threads" if recipe.threads else "")
     return f"""---
 license: apache-2.0
 ---
@@ -117,8 +116,8 @@ classifier; RGB input, ImageNet's mean and deviation. It takes the place of Imag
 **Pretrained on images and captions only, never on labels**: on the {recipe.images.num_images} rendered `web` images of
 the embedded text-to-image model it learnt which of {len(THINGS)} category names the captions hold (multi-label).
 
-{steps} of {settings.steps} steps of {settings.batch_size} images of {sizes} px, {seconds:.0f} seconds on {hardware};
-AdamW, learning rate {settings.learning_rate}.
+{steps} of {settings.steps} steps of {settings.batch_size} images of {sizes} px, AdamW, learning rate
+{settings.learning_rate}; {seconds:.0f} seconds on {recipe.hardware}.
 
 Limits: it knows the miniworld alone; for photographs start from ImageNet weights.
 Made by `python -m datasetdm.diffusion.pretrain_resnet`.

@@ -47,21 +47,21 @@ class Log:
 
     def __init__(self, path: Path, stage: str, every: int = 50) -> None:
         self.path, self.stage, self.every = path, stage, every
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         self._since = time.monotonic()
 
     def add(self, step: int, rate: float, losses: dict[str, torch.Tensor]) -> None:
         """Count in one step; writes one line per loss when `every` steps are full."""
         for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach()  # no number yet: a GPU would be waited for
         self._count += 1
         if self._count == self.every:
             self._write(step + 1, rate)
 
     def _write(self, step: int, rate: float) -> None:
+        means = {name: float(total) / self._count for name, total in self._sums.items()}
         seconds = (time.monotonic() - self._since) / self._count
-        means = {name: total / self._count for name, total in self._sums.items()}
         print(
             f"{self.stage} {step}: " + " ".join(f"{k} {v:.4f}" for k, v in means.items()) + f" ({seconds:.2f} s/step)",
             flush=True,

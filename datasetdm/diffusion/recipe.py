@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 
@@ -19,6 +20,13 @@ class Images(Section):
     size: PositiveInt = 128
     seed: int = 0
     workers: PositiveInt = 2
+
+
+class Perceptual(Section):
+    """The perceptual loss of the autoencoder, with the ResNet of `pretrain_resnet` as its eye."""
+
+    resnet: Path = Field(description="Folder that `pretrain_resnet` exported")
+    weight: PositiveFloat = 0.5
 
 
 class Autoencoder(Section):
@@ -36,6 +44,7 @@ class Autoencoder(Section):
     pixels: PositiveInt = Field(description="Pixels per step; small crops come in larger batches")
     learning_rate: PositiveFloat
     gradient_weight: float = Field(default=1.0, ge=0, description="Weight of the L1 distance of image gradients")
+    perceptual: Perceptual | None = None
     moments_weight: float = Field(
         default=0.02, ge=0, description="Weight of the latents' distance from mean 0, deviation 1"
     )
@@ -107,6 +116,7 @@ class Recipe(Section):
     seed: int = 0
     device: str = "cpu"
     autocast: bool = Field(default=False, description="bfloat16 products; pays on a GPU and on CPUs with AVX512-BF16")
+    compile: bool = Field(default=False, description="torch.compile of U-Net and text encoder; pays on a GPU")
     threads: PositiveInt | None = Field(default=None, description="CPU threads; None leaves it to torch")
     work: Path = Field(description="Folder of the rendered images, checkpoints and log.csv; may be deleted afterwards")
     export: Path
@@ -128,6 +138,13 @@ class Recipe(Section):
     export_every: PositiveInt = Field(default=2000, description="U-Net steps between exports of the pipeline")
     tagger: Tagger
     remarks: str = Field(default="", description="What was seen in drawn images; goes into the model card")
+
+    @property
+    def hardware(self) -> str:
+        """What it is trained on, for the model card."""
+        if torch.device(self.device).type == "cuda":
+            return f"one {torch.cuda.get_device_name(self.device)}"
+        return f"`{self.device}`" + (f", {self.threads} threads" if self.threads else "")
 
 
 def run_recipe(run: Callable[[Recipe], None], description: str) -> int:

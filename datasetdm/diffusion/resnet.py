@@ -1,17 +1,23 @@
 """ResNet-18 (He et al., arXiv 1512.03385) with the parameter names of torchvision, which mmdet's `ResNet` shares."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
+
+from datasetdm.errors import DatasetDMError
 
 #: ImageNet's, in 0..255: what detectors normalise with by default.
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-def normalise(images: np.ndarray) -> torch.Tensor:
+def normalise(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """uint8 B x S x S x 3 RGB to float B x 3 x S x S, ImageNet's mean and deviation taken off."""
-    values = torch.from_numpy(images).float()
-    return ((values - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2).contiguous()
+    values = torch.from_numpy(images).to(device).float()
+    mean, deviation = torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
+    return ((values - mean) / deviation).permute(0, 3, 1, 2).contiguous()
 
 
 class BasicBlock(nn.Module):
@@ -55,11 +61,11 @@ class ResNet18(nn.Module):
             if isinstance(module, BasicBlock):
                 nn.init.zeros_(module.bn2.weight)
 
-    def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Feature maps of the four stages, at a 4th to a 32nd of the side of normalised images B x 3 x h x w."""
+    def stages(self, images: torch.Tensor, count: int = 4) -> list[torch.Tensor]:
+        """Maps of the first `count` stages, at a 4th to a 32nd of the side of normalised images B x 3 x h x w."""
         x = self.maxpool(self.bn1(self.conv1(images)).relu())
         maps = []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4)[:count]:
             x = layer(x)
             maps.append(x)
         return maps
@@ -68,3 +74,21 @@ class ResNet18(nn.Module):
         """Logits, B x num_classes, of normalised images B x 3 x h x w."""
         logits: torch.Tensor = self.fc(self.stages(images)[-1].mean((2, 3)))
         return logits
+
+
+def load_resnet(folder: Path) -> ResNet18:
+    """The frozen ResNet of a folder that `pretrain_resnet` exported; its classifier is not used.
+
+    Raises:
+        DatasetDMError: there is none.
+    """
+    path = folder / "model.safetensors"
+    if not path.exists():
+        raise DatasetDMError(
+            f"{path} is missing: run `python -m datasetdm.diffusion.pretrain_resnet` with the same --config first, or "
+            "take `alignment:` out of it."
+        )
+    model = ResNet18(1)
+    weights = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+    model.load_state_dict(weights, strict=False)
+    return model.eval().requires_grad_(False)

@@ -6,19 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from safetensors.torch import load_file
 
 from datasetdm import config
 from datasetdm.diffusion import load_backbone, progress
-from datasetdm.diffusion.alignment import TARGET_CHANNELS, Aligner, TargetCache, load_resnet
+from datasetdm.diffusion.alignment import TARGET_CHANNELS, Aligner, alignment_loss, read_targets
 from datasetdm.diffusion.autoencoder import build_autoencoder, to_tensor, train_autoencoder
-from datasetdm.diffusion.denoiser import LatentCache, build_denoiser, build_scheduler, denoising_loss, load_denoiser
+from datasetdm.diffusion.denoiser import add_noise, build_denoiser, build_scheduler, encode_pool, load_denoiser
+from datasetdm.diffusion.perceptual import PerceptualLoss
 from datasetdm.diffusion.pool import ImagePool, halved, load_pool
 from datasetdm.diffusion.pretrain import pretrain
 from datasetdm.diffusion.pretrain_resnet import caption_tags, train_resnet
-from datasetdm.diffusion.recipe import Alignment, Recipe, load_recipe
-from datasetdm.diffusion.resnet import ResNet18, normalise
+from datasetdm.diffusion.recipe import Alignment, Perceptual, Recipe, load_recipe
+from datasetdm.diffusion.resnet import ResNet18, load_resnet, normalise
 from datasetdm.diffusion.tokenizer import build_tokenizer
 from datasetdm.errors import DatasetDMError
 
@@ -139,12 +141,11 @@ def test_a_training_starts_from_exported_weights(recipe: Recipe, small_shards: N
 
 def test_the_aligner_learns_what_the_resnet_sees(recipe: Recipe, pool: ImagePool) -> None:
     train_resnet(recipe, pool, caption_tags(pool.captions, ["dog", "car"]))
-    targets = TargetCache(pool, recipe.tagger.export, "cpu")
+    targets = read_targets(pool, recipe.tagger.export, "cpu")
     index = torch.tensor([3, 1, 3])
     seen = load_resnet(recipe.tagger.export).stages(normalise(pool.images[0][[3, 1, 3]]))[2]
     assert seen.shape == (3, TARGET_CHANNELS, 2, 2)
-    for _ in range(2):
-        torch.testing.assert_close(targets[index], seen, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(targets[index].float(), seen, rtol=1e-2, atol=1e-2)
     model = build_denoiser(recipe, build_tokenizer(["dog"], 16))
     aligner = Aligner(model.unet)
     ids = torch.zeros(3, 16, dtype=torch.long)
@@ -152,7 +153,7 @@ def test_the_aligner_learns_what_the_resnet_sees(recipe: Recipe, pool: ImagePool
 
     def loss() -> torch.Tensor:
         model(latents, torch.tensor([10, 500, 900]), ids)
-        return aligner(targets[index])
+        return alignment_loss(aligner(), targets[index])
 
     optimizer = torch.optim.Adam([*model.parameters(), *aligner.parameters()], lr=3e-3)
     start = loss().item()
@@ -204,13 +205,27 @@ def test_the_second_course_leaves_the_latents_as_they_are(recipe: Recipe, pool: 
     assert not torch.equal(before.decode(latents).sample, after.decode(latents).sample)
 
 
-def test_cached_latents_are_those_of_the_encoder(recipe: Recipe, pool: ImagePool) -> None:
+def test_the_perceptual_loss_sees_blur_and_teaches_the_decoder(recipe: Recipe, pool: ImagePool) -> None:
+    train_resnet(recipe, pool, caption_tags(pool.captions, ["dog", "car"]))
+    settings = recipe.autoencoder.model_copy(update={"perceptual": Perceptual(resnet=recipe.tagger.export)})
+    loss = PerceptualLoss(recipe.tagger.export)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    blurred = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2.0).requires_grad_()
+    originals = images.clone().requires_grad_()
+    assert loss(images, images) == 0
+    loss(blurred, originals).backward()
+    assert blurred.grad is not None and blurred.grad.abs().sum() > 0 and originals.grad is None
+    plain = train_autoencoder(recipe, pool)
+    taught = train_autoencoder(
+        recipe.model_copy(update={"autoencoder": settings, "work": recipe.work / "taught"}), pool
+    )
+    assert not all(torch.equal(a, b) for a, b in zip(plain.parameters(), taught.parameters(), strict=True))
+
+
+def test_the_pools_latents_are_those_of_the_encoder(recipe: Recipe, pool: ImagePool) -> None:
     vae = build_autoencoder(recipe).requires_grad_(False)
-    cache = LatentCache(pool, vae, 16)
-    index = torch.tensor([5, 2, 5])
-    expected = vae.encode(to_tensor(halved(pool.images[0][[5, 2, 5]]))).latents
-    for _ in range(2):
-        torch.testing.assert_close(cache[index], expected, rtol=1e-2, atol=1e-2)
+    expected = vae.encode(F.avg_pool2d(to_tensor(pool.images[0]), 2)).latents
+    torch.testing.assert_close(encode_pool(pool, vae, 16).float(), expected, rtol=1e-2, atol=1e-2)
 
 
 def test_the_loss_keeps_the_terminal_step_and_falls_when_v_is_right(recipe: Recipe) -> None:
@@ -222,7 +237,9 @@ def test_the_loss_keeps_the_terminal_step_and_falls_when_v_is_right(recipe: Reci
     ids = tokenizer(["dog"] * 8, padding="max_length", max_length=16, return_tensors="pt").input_ids
 
     def loss() -> torch.Tensor:
-        return denoising_loss(model, scheduler, latents, ids, 5.0, torch.Generator().manual_seed(0))
+        noised = add_noise(scheduler, latents, torch.Generator().manual_seed(0))
+        assert noised.timestep.max() > 874  # the last of eight strata
+        return noised.loss(model(noised.latents, noised.timestep, ids), 5.0)
 
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     start = loss().item()
