@@ -71,7 +71,6 @@ def train_denoiser(
     model = (load_denoiser(recipe.start) if recipe.start else build_denoiser(recipe, tokenizer)).to(recipe.device)
     average = copy.deepcopy(model).requires_grad_(False)
     aligned = recipe.alignment
-    targets = read_targets(pool, aligned.resnet, recipe.device) if aligned else torch.empty(0)
     trained = Trained(model, Aligner(model.unet).to(recipe.device) if aligned else None)
     optimizer = torch.optim.AdamW(
         trained.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=recipe.weight_decay, fused=True
@@ -84,8 +83,10 @@ def train_denoiser(
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         done = Progress(state["step"], state["samples"], state["seconds"])
-    else:
-        export(average, done)
+    export(average, done)  # the autoencoder may be a new one, and a training that starts should fail here if it must
+    if done.step == sum(phase.steps for phase in recipe.phases):
+        return
+    targets = read_targets(pool, aligned.resnet, recipe.device) if aligned else torch.empty(0)
     scheduler = build_scheduler()
     input_ids = tokenize_captions(tokenizer, pool.captions).to(recipe.device)
     empty = tokenize_captions(tokenizer, [[""]])[0, 0].to(recipe.device)

@@ -40,6 +40,8 @@ def model_card(recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, done: Prog
     pixels = recipe.autoencoder
     total = sum(phase.steps for phase in recipe.phases)
     phases = "; ".join(f"{p.steps} steps of {p.batch_size} at {p.image_size} px" for p in recipe.phases)
+    eye = pixels.perceptual
+    perceptual = f"`{eye.resnet.name}`, weight {eye.weight}" if eye else "none"
     aligned = f"`{recipe.alignment.resnet.name}`, weight {recipe.alignment.weight}" if recipe.alignment else "none"
     limits = (
         f"Limits: images of {recipe.images.size} px; a vocabulary of {words} words and signs, others are read as "
@@ -70,6 +72,7 @@ benchmarks' distributions, and none of the styles that are held out for test.
 | training | |
 |---|---|
 | autoencoder | {pixels.steps} steps of {pixels.pixels} pixels, {pixels.decoder_steps} more of the decoder alone |
+| perceptual loss of the autoencoder | {perceptual} |
 | U-Net and text encoder | {done.step} steps of {total} planned ({phases}) |
 | samples seen | {done.samples}{f", from the weights in `{recipe.start}`" if recipe.start else ""} |
 | seconds | {done.seconds:.0f} on {recipe.hardware} |
