@@ -66,7 +66,7 @@ def train_denoiser(
     tokenizer: PreTrainedTokenizerFast,
     export: Callable[[Denoiser, Progress], None],
 ) -> None:
-    """Train, or resume, through all phases; `export` gets the averaged weights every so many steps and at the end."""
+    """Train, or resume, all phases; `export` gets the averaged weights first, every so many steps, and at the end."""
     torch.manual_seed(recipe.seed)
     model = (load_denoiser(recipe.start) if recipe.start else build_denoiser(recipe, tokenizer)).to(recipe.device)
     average = copy.deepcopy(model).requires_grad_(False)

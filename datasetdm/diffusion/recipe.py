@@ -22,11 +22,11 @@ class Images(Section):
     workers: PositiveInt = 2
 
 
-class Perceptual(Section):
-    """The perceptual loss of the autoencoder, with the ResNet of `pretrain_resnet` as its eye."""
+class Teacher(Section):
+    """A frozen ResNet that a loss looks through; `pretrain_resnet` trained it on the same images and captions."""
 
     resnet: Path = Field(description="Folder that `pretrain_resnet` exported")
-    weight: PositiveFloat = 0.5
+    weight: PositiveFloat = Field(default=0.5, description="Of the loss")
 
 
 class Autoencoder(Section):
@@ -44,7 +44,7 @@ class Autoencoder(Section):
     pixels: PositiveInt = Field(description="Pixels per step; small crops come in larger batches")
     learning_rate: PositiveFloat
     gradient_weight: float = Field(default=1.0, ge=0, description="Weight of the L1 distance of image gradients")
-    perceptual: Perceptual | None = None
+    perceptual: Teacher | None = Field(default=None, description="Perceptual loss; None: pixels alone")
     moments_weight: float = Field(
         default=0.02, ge=0, description="Weight of the latents' distance from mean 0, deviation 1"
     )
@@ -75,17 +75,6 @@ class UNet(Section):
     layers_per_block: PositiveInt = 1
     head_dim: PositiveInt = 32
     norm_num_groups: PositiveInt = 8
-
-
-class Alignment(Section):
-    """Representation alignment (REPA, arXiv 2410.06940): the U-Net's deep features learn to predict a frozen ResNet's.
-
-    It is the ResNet that `pretrain_resnet` trained on the same images and captions. The paper reports a much faster
-    training and features that say more of what is in the image; here it was not tried against a training without it.
-    """
-
-    resnet: Path = Field(description="Folder that `pretrain_resnet` exported")
-    weight: PositiveFloat = 0.5
 
 
 class Phase(Section):
@@ -124,7 +113,11 @@ class Recipe(Section):
     autoencoder: Autoencoder
     text_encoder: TextEncoder
     unet: UNet
-    alignment: Alignment | None = None
+    alignment: Teacher | None = Field(
+        default=None,
+        description="Representation alignment (REPA, arXiv 2410.06940): the U-Net's deep features learn to predict the "
+        "ResNet's. The paper reports faster training; here it was not tried against a training without it",
+    )
     start: Path | None = Field(
         default=None,
         description="Exported pipeline whose U-Net and text encoder are trained further; None: from scratch",

@@ -86,7 +86,7 @@ def load_resnet(folder: Path) -> ResNet18:
     if not path.exists():
         raise DatasetDMError(
             f"{path} is missing: run `python -m datasetdm.diffusion.pretrain_resnet` with the same --config first, or "
-            "take `alignment:` out of it."
+            "take `alignment:` and `perceptual:` out of it."
         )
     model = ResNet18(1)
     weights = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}

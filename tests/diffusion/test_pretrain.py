@@ -19,7 +19,7 @@ from datasetdm.diffusion.perceptual import PerceptualLoss
 from datasetdm.diffusion.pool import ImagePool, halved, load_pool
 from datasetdm.diffusion.pretrain import pretrain
 from datasetdm.diffusion.pretrain_resnet import caption_tags, train_resnet
-from datasetdm.diffusion.recipe import Alignment, Perceptual, Recipe, load_recipe
+from datasetdm.diffusion.recipe import Recipe, Teacher, load_recipe
 from datasetdm.diffusion.resnet import ResNet18, load_resnet, normalise
 from datasetdm.diffusion.tokenizer import build_tokenizer
 from datasetdm.errors import DatasetDMError
@@ -116,7 +116,7 @@ def test_an_aligned_training_resumes_and_exports_the_pipeline_alone(recipe: Reci
     images = recipe.images
     pool = load_pool(recipe.work / "images", num_images=8, size=images.size, seed=images.seed, workers=1)
     train_resnet(recipe, pool, caption_tags(pool.captions, ["dog", "car"]))
-    aligned = recipe.model_copy(update={"alignment": Alignment(resnet=recipe.tagger.export)})
+    aligned = recipe.model_copy(update={"alignment": Teacher(resnet=recipe.tagger.export)})
     pretrain(aligned.model_copy(update={"phases": recipe.phases[:1]}))
     pretrain(aligned)
     plain = recipe.model_copy(update={"work": recipe.work / "plain", "export": recipe.work / "plain_export"})
@@ -207,7 +207,7 @@ def test_the_second_course_leaves_the_latents_as_they_are(recipe: Recipe, pool: 
 
 def test_the_perceptual_loss_sees_blur_and_teaches_the_decoder(recipe: Recipe, pool: ImagePool) -> None:
     train_resnet(recipe, pool, caption_tags(pool.captions, ["dog", "car"]))
-    settings = recipe.autoencoder.model_copy(update={"perceptual": Perceptual(resnet=recipe.tagger.export)})
+    settings = recipe.autoencoder.model_copy(update={"perceptual": Teacher(resnet=recipe.tagger.export)})
     loss = PerceptualLoss(recipe.tagger.export)
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     blurred = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2.0).requires_grad_()
