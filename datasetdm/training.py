@@ -80,7 +80,7 @@ def train_decoder(
         embeddings = embed_vocabulary(task, backbone)
         decoder = build_decoder(task, backbone.feature_info, settings, embeddings).to(backbone.device)
         optimizer = torch.optim.AdamW(
-            decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         checkpoint = None if resume is None else resume / "checkpoint.pt"
         state = _resumed(checkpoint, identity, decoder, optimizer, progress) or _State()

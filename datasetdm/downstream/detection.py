@@ -246,7 +246,7 @@ def _run(
         },
         optim_wrapper={
             **_precision(settings, device),
-            "optimizer": {"type": "AdamW", "lr": settings.learning_rate, "weight_decay": 0.05},
+            "optimizer": {"type": "AdamW", "lr": settings.learning_rate, "weight_decay": 0.05, "fused": True},
             "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
             "clip_grad": {"max_norm": 5.0},
         },

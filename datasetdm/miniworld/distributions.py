@@ -2,7 +2,7 @@
 
 `web` is what the diffusion model is pretrained on: every category, every medium, a wide range of cameras and colours.
 The others are benchmarks, drawn by the same renderer, photographs only, with calmer colours. `coco` has fewer
-categories, lower and longer cameras and larger objects. `long_tail` has the same categories, some of them very rare.
+categories, lower and longer cameras and smaller objects. `long_tail` has the same categories, some of them very rare.
 `street` is traffic on roads, `room` furnished rooms, `figure` one person each, whole and close.
 
 Held out between splits (`draw_style`): the two shape numbers of an object lie in a 5 x 5 grid of cells, and so do its
@@ -167,9 +167,9 @@ _WEB = Distribution(
     categories=tuple(HABITS),
     media=(("photo", 0.9), ("drawing", 0.05), ("painting", 0.05)),
     focal=(0.8, 1.6),
-    side=(0.42, 0.36),
-    groups=(0.62, 0.3, 0.08),
-    repeats=(0.76, 0.16, 0.06, 0.02),
+    side=(0.38, 0.37),
+    groups=(0.42, 0.38, 0.2),
+    repeats=(0.7, 0.2, 0.07, 0.03),
     empty=0.02,
     low=1.0,
     colour_jitter=0.16,

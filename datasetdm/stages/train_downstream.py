@@ -55,10 +55,16 @@ def run_unit(context: Context, key: str) -> None:
     make_unit(_unit(context, key), work)
 
 
+def trained(context: Context, key: str) -> Path:
+    """The folder of a training, which is made now if it is missing."""
+    run_unit(context, key)
+    return _unit(context, key)
+
+
 def dev_figures(context: Context, key: str) -> dict[str, float]:
     """What a training, made now if it is missing, reached on dev."""
-    run_unit(context, key)
-    figures: dict[str, float] = read_json(_unit(context, key) / "metrics.json", remedy="Remove it; it is made again.")
+    file = trained(context, key) / "metrics.json"
+    figures: dict[str, float] = read_json(file, remedy="Remove it; it is made again.")
     return figures
 
 
@@ -130,7 +136,20 @@ def _record(context: Context, key: str) -> dict[str, float]:
 
 def _datasets(context: Context, key: str) -> list[Labelled]:
     """The annotated images that an arm is trained on, with their share of a batch."""
-    return [part for share, sources in _groups(context, key) for part in _weighted(context, share, sources)]
+    return mixture(context, _groups(context, key))
+
+
+def mixture(context: Context, groups: Groups) -> list[Labelled]:
+    """Annotated images with their share of a batch; a group's share is split in proportion to numbers of images.
+
+    Args:
+        context: the benchmark.
+        groups: share of a batch, and its sources: folder, subset and the stage that makes it.
+
+    Raises:
+        DatasetDMError: a source is missing.
+    """
+    return [part for share, sources in groups for part in _weighted(context, share, sources)]
 
 
 def _groups(context: Context, key: str) -> Groups:
