@@ -18,7 +18,7 @@ TARGET_CHANNELS = 256  # of the ResNet's third stage, a 16th of the image's side
 def read_targets(pool: ImagePool, folder: Path, device: str) -> torch.Tensor:
     """The ResNet's features of all images of the pool: float16 on the device, N x 256 x S/16 x S/16."""
     resnet = load_resnet(folder).to(device)
-    return torch.cat([resnet.stages(normalise(images, device))[2].half() for images in pool.batches()])
+    return torch.cat([resnet.stages(normalise(images, device), 3)[-1].half() for images in pool.batches()])
 
 
 class Aligner(nn.Module):
