@@ -68,7 +68,7 @@ def measure_amount(context: Context, arguments: argparse.Namespace) -> list[Row]
         synthetic = [first_drawn(context, seed, drawn) for seed in arguments.seeds]
         folders = [train(context, seed, both_of(context, seed, *sets)) for seed, sets in synthetic]
         accepted = fmean(len(_samples(context, accepted)) for _, (accepted, _) in synthetic)
-        rows.append({"drawn": drawn, "accepted": accepted, **judge(context, folders)})
+        rows.append({"drawn": drawn, "accepted": round(accepted), **judge(context, folders)})
     show("Amount", context, ["drawn", "accepted"], rows)
     return rows
 
@@ -76,7 +76,7 @@ def measure_amount(context: Context, arguments: argparse.Namespace) -> list[Row]
 def measure_labels(context: Context, arguments: argparse.Namespace) -> list[Row]:
     """`real` against the number of labelled images, and how many of these `both` is worth."""
     rows = []
-    for count in arguments.labels:
+    for count in sorted(arguments.labels):
         folders = [train(context, seed, [first_labelled(context, seed, count)]) for seed in arguments.seeds]
         rows.append({"trained_on": f"{count} labelled", "labels": count, **judge(context, folders)})
     both = judge(context, [train_downstream.trained(context, f"both/{seed}") for seed in arguments.seeds])
@@ -88,7 +88,7 @@ def measure_labels(context: Context, arguments: argparse.Namespace) -> list[Row]
     for subset in both:
         curve = [(row["labels"], _merit(context, row[subset])) for row in rows]
         equal = equal_labels(curve, _merit(context, both[subset]))
-        annotation = (equal - rows[0]["labels"]) * arguments.minutes_per_label / 60
+        annotation = (equal - context.settings.ingest.num_real) * arguments.minutes_per_label / 60
         worth.append({"set": subset, "labels": equal, "hours_to_annotate": annotation, "hours_to_compute": hours})
     print(f"\n## Break-even, {arguments.minutes_per_label:g} minutes for a labelled image\n")
     print(markdown(list(worth[0]), [list(row.values()) for row in worth]), flush=True)
