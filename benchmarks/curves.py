@@ -12,7 +12,6 @@ The last two train for the study's own number of iterations. A training is a uni
 
 import argparse
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -88,10 +87,11 @@ def measure_labels(context: Context, arguments: argparse.Namespace) -> list[Row]
     for subset in both:
         curve = [(row["labels"], _merit(context, row[subset])) for row in rows]
         equal = equal_labels(curve, _merit(context, both[subset]))
-        annotation = (equal - context.settings.ingest.num_real) * arguments.minutes_per_label / 60
+        further = None if equal is None else equal - context.settings.ingest.num_real
+        annotation = None if further is None else further * arguments.minutes_per_label / 60
         worth.append({"set": subset, "labels": equal, "hours_to_annotate": annotation, "hours_to_compute": hours})
     print(f"\n## Break-even, {arguments.minutes_per_label:g} minutes for a labelled image\n")
-    print(markdown(list(worth[0]), [list(row.values()) for row in worth]), flush=True)
+    print(markdown(list(worth[0]), [["-" if cell is None else cell for cell in row.values()] for row in worth]))
     return [*rows, {"trained_on": "both", **both}, {"break_even": worth}]
 
 
@@ -216,17 +216,17 @@ def _figures(context: Context, folder: Path, subset: str) -> dict[str, float]:
     return figures
 
 
-def equal_labels(curve: Sequence[tuple[int, float]], merit: float) -> float:
+def equal_labels(curve: Sequence[tuple[int, float]], merit: float) -> float | None:
     """With how many labelled images a curve (labels, merit; ascending in labels) reaches a merit.
 
-    Between its points a curve is straight over the logarithm of the labels. NaN where it does not reach so far.
+    Between its points a curve is straight over the logarithm of the labels. None where it does not reach so far.
     """
     if merit <= curve[0][1]:
         return curve[0][0]
     for (few, low), (many, high) in pairwise(curve):
         if low < merit <= high:
             return few * (many / few) ** ((merit - low) / (high - low))
-    return math.nan
+    return None
 
 
 def show(title: str, context: Context, names: Sequence[str], rows: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ def test_labels_that_reach_a_merit(merit: float, labels: float) -> None:
 
 
 def test_a_merit_beyond_the_curve_cannot_be_told() -> None:
-    assert math.isnan(equal_labels(CURVE, 0.4))
+    assert equal_labels(CURVE, 0.4) is None
 
 
 def test_a_curve_that_falls_in_between_is_read_where_it_is_first_reached() -> None:
