@@ -51,7 +51,7 @@ def measure_schedule(context: Context, arguments: argparse.Namespace) -> list[Ro
     for arm in arguments.arms:
         curve = []
         for iterations in arguments.iterations:
-            timed = with_iterations(context, iterations)
+            timed = context.with_downstream(iterations=iterations)
             folders = [train_downstream.trained(timed, f"{arm}/{seed}") for seed in arguments.seeds]
             curve.append({"arm": arm, "iterations": iterations, **judge(timed, folders)})
         best = max(curve, key=lambda row: _merit(context, row["dev"]))
@@ -102,17 +102,6 @@ TABLES: dict[str, Callable[[Context, argparse.Namespace], list[Row]]] = {
 }
 
 
-def with_iterations(context: Context, iterations: int) -> Context:
-    """The same benchmark with another length of training."""
-    settings = context.settings
-    downstream = settings.downstream.model_copy(update={"iterations": iterations})
-    benchmarks = {
-        **context.params.benchmarks,
-        context.benchmark: settings.model_copy(update={"downstream": downstream}),
-    }
-    return dataclasses.replace(context, params=context.params.model_copy(update={"benchmarks": benchmarks}))
-
-
 def first_drawn(context: Context, seed: int, drawn: int) -> tuple[int, tuple[Labelled, Labelled]]:
     """Of the first so many drawn images those that the filters accept, and the splices of these; with the seed.
 
@@ -129,7 +118,7 @@ def first_drawn(context: Context, seed: int, drawn: int) -> tuple[int, tuple[Lab
     chosen = [sample for sample in _samples(context, source) if int(Path(sample.name).stem) < drawn]
     splices = context.settings.augmentation
     accepted = save_set(context, chosen, source, drawn)
-    spliced = save_set(context, augment(context.task(), chosen, splices), source, drawn, splices)
+    spliced = save_set(context, augment(context.task(), chosen, splices), source, drawn, splices, linked=False)
     return seed, (accepted, spliced)
 
 
@@ -159,22 +148,25 @@ def first_labelled(context: Context, seed: int, count: int) -> Labelled:
     return save_set(context, samples[:count], few, count, *annotated_set(further.folder, further.subset))
 
 
-def save_set(context: Context, samples: Iterable[Sample], source: Labelled, *rest: Any) -> Labelled:
-    """Samples as a set of their own, which is made once; images that lie in the source's folder are linked.
+def save_set(
+    context: Context, samples: Iterable[Sample], source: Labelled, *rest: Any, linked: bool = True
+) -> Labelled:
+    """Samples as a set of their own, which is made once.
 
     Args:
         context: the benchmark.
         samples: what is saved.
         source: the set that they come from.
         rest: what decides, beside the source, which they are.
+        linked: their images lie in the source's folder, and are linked in place of written anew.
     """
     unit = context.paths.work("curves") / digest(
         annotated_set(source.folder, source.subset), context.settings.task, *rest
     )
 
     def work(folder: Path) -> None:
-        renumbered = [dataclasses.replace(sample, image_id=number) for number, sample in enumerate(samples, 1)]
-        if all((source.images_dir / sample.name).exists() for sample in renumbered):
+        renumbered = (dataclasses.replace(sample, image_id=number) for number, sample in enumerate(samples, 1))
+        if linked:
             save_labelled(context.task(), folder, source.subset, renumbered, source.images_dir)
         else:
             (folder / "images").mkdir()
@@ -204,6 +196,12 @@ def judge(context: Context, folders: Sequence[Path]) -> Row:
 
 
 def _figures(context: Context, folder: Path, subset: str) -> dict[str, float]:
+    made = folder if subset == "dev" else _evaluated(context, folder, subset)  # the training itself looks at dev
+    figures: dict[str, float] = read_json(made / "metrics.json", remedy=AGAIN)
+    return figures
+
+
+def _evaluated(context: Context, folder: Path, subset: str) -> Path:
     task, data = context.task(), annotated_set(context.paths.real, subset)
     unit = context.paths.work("curves") / digest(folder / "model.safetensors", folder / "config.json", data)
 
@@ -212,8 +210,7 @@ def _figures(context: Context, folder: Path, subset: str) -> dict[str, float]:
         write_json(made / "metrics.json", evaluate(model, task, task.load(context.paths.real, subset)))
 
     make_unit(unit, work)
-    figures: dict[str, float] = read_json(unit / "metrics.json", remedy=AGAIN)
-    return figures
+    return unit
 
 
 def equal_labels(curve: Sequence[tuple[int, float]], merit: float) -> float | None:

@@ -1,8 +1,9 @@
 """What every stage is handed: the benchmark, its settings and its paths."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from datasetdm import config
 from datasetdm.diffusion import load_backbone
@@ -35,6 +36,13 @@ class Context:
     def settings(self) -> config.Benchmark:
         """The benchmark's block of `params.yaml`."""
         return self.params.benchmark(self.benchmark)
+
+    def with_downstream(self, **changes: Any) -> "Context":
+        """The same benchmark with some settings of its downstream model changed."""
+        downstream = self.settings.downstream.model_copy(update=changes)
+        settings = self.settings.model_copy(update={"downstream": downstream})
+        benchmarks = {**self.params.benchmarks, self.benchmark: settings}
+        return replace(self, params=self.params.model_copy(update={"benchmarks": benchmarks}))
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -5,13 +5,11 @@ arms of the comparison, and not trained again where they are there. The sets tha
 `pseudo`, `synthetic`) have the same number of images, none of them spliced.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
-from datasetdm import config
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, write_json, write_text
@@ -80,11 +78,7 @@ def _synthetic(context: Context) -> Labelled:
 
 def _pseudo(context: Context) -> Labelled:
     """The further real images as the P-Decoder annotates them: the unit of `annotate`, whether an arm asks for it."""
-    settings = context.settings
-    arms: tuple[config.Arm, ...] = ("pseudo",)
-    asking = settings.model_copy(update={"downstream": settings.downstream.model_copy(update={"arms": arms})})
-    benchmarks = {**context.params.benchmarks, context.benchmark: asking}
-    asked = dataclasses.replace(context, params=context.params.model_copy(update={"benchmarks": benchmarks}))
+    asked = context.with_downstream(arms=("pseudo",))
     subset = f"seed_{context.seeds[0]}"
     return Labelled(folder=annotate.made(asked, subset), subset=subset)
 
