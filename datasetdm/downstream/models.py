@@ -64,7 +64,7 @@ def _adapt_solov2(model: ModelConfig, num_classes: int, settings: config.Downstr
     head, shrink = model["mask_head"], settings.image_size / 800
     head["num_classes"] = num_classes
     head["scale_ranges"] = [[round(side * shrink) or 1 for side in sides] for sides in head["scale_ranges"]]
-    head["num_grids"] = [24, 20, 16, 12, 8]
+    head["num_grids"] = [16, 12, 10, 8, 6]
     model["neck"]["out_channels"] = head["in_channels"] = head["feat_channels"] = 128
     head["mask_feature_head"].update(feat_channels=64, out_channels=64)
     model["test_cfg"]["score_thr"] = settings.score_threshold
