@@ -60,7 +60,7 @@ def _adapt_light_mask_rcnn(model: ModelConfig, num_classes: int, settings: confi
 
 
 def _adapt_solov2(model: ModelConfig, num_classes: int, settings: config.Downstream) -> None:
-    """Grids and object sizes made for 800 pixels, brought to the size of the image."""
+    """Half the width, object sizes brought from 800 pixels to those of the image, and a sixth of the cells."""
     head, shrink = model["mask_head"], settings.image_size / 800
     head["num_classes"] = num_classes
     head["scale_ranges"] = [[round(side * shrink) or 1 for side in sides] for sides in head["scale_ranges"]]
