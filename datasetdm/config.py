@@ -255,7 +255,7 @@ class Downstream(Section):
     batch_size: PositiveInt = 8
     learning_rate: float = Field(gt=0)
     autocast: bool = Field(
-        default=True, description="Products in bfloat16 where the device has them and the (instance) model allows it"
+        default=True, description="Products in bfloat16 where the CPU has them and the (instance) model allows it"
     )
     real_weight: Fraction = Field(
         default=0.5, description="Share of real images in a batch of `both`, `real_augmented` and `self_training`"

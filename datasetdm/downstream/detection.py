@@ -24,7 +24,7 @@ from datasetdm import config
 from datasetdm.downstream import EVALUATION_BATCH, Labelled, evaluate
 from datasetdm.downstream.detection_data import train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
-from datasetdm.downstream.precision import has_bfloat16
+from datasetdm.downstream.precision import pays_in_bfloat16
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing, write_json
 from datasetdm.structures import Instances
@@ -273,8 +273,8 @@ def _run(
 
 def _precision(settings: config.Downstream, device: torch.device) -> dict[str, str]:
     """The optimiser wrapper that sets the precision of the products."""
-    if settings.autocast and MODELS[settings.model].autocast and has_bfloat16(device):
-        return {"type": "Bfloat16OptimWrapper", "device_type": device.type}
+    if settings.autocast and MODELS[settings.model].autocast and pays_in_bfloat16(device):
+        return {"type": "Bfloat16OptimWrapper"}
     return {"type": "OptimWrapper"}
 
 

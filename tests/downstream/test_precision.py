@@ -8,7 +8,7 @@ from torch import nn
 from datasetdm import config
 from datasetdm.downstream import Labelled, detection
 from datasetdm.downstream.detection import train
-from datasetdm.downstream.precision import Bfloat16OptimWrapper, has_bfloat16
+from datasetdm.downstream.precision import Bfloat16OptimWrapper, pays_in_bfloat16
 from datasetdm.structures import Category
 from datasetdm.tasks.instance import InstanceTask
 
@@ -22,7 +22,7 @@ def solov2(**changes: object) -> config.Downstream:
 
 def test_products_are_bfloat16_and_weights_are_not() -> None:
     layer = nn.Linear(4, 2)
-    wrapper = Bfloat16OptimWrapper("cpu", optimizer=torch.optim.SGD(layer.parameters(), lr=0.1))
+    wrapper = Bfloat16OptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=0.1))
     with wrapper.optim_context(layer):
         product = layer(torch.ones(1, 4))
     assert product.dtype == torch.bfloat16
@@ -39,11 +39,12 @@ def test_only_what_the_cpu_does_itself_counts(
     capabilities: dict[str, bool], native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert has_bfloat16(CPU) is native
+    assert pays_in_bfloat16(CPU) is native
+    assert not pays_in_bfloat16(torch.device("cuda"))  # mmcv's focal loss
 
 
 def test_models_with_mmcvs_own_operators_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detection, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(detection, "pays_in_bfloat16", lambda device: True)
     chosen = {
         case: detection._precision(settings, CPU)["type"]
         for case, settings in {
@@ -60,7 +61,7 @@ def test_a_training_in_bfloat16_leaves_float32_weights(
 ) -> None:
     weights = {}
     for native in (True, False):
-        monkeypatch.setattr(detection, "has_bfloat16", lambda device, native=native: native)
+        monkeypatch.setattr(detection, "pays_in_bfloat16", lambda device, native=native: native)
         train(
             solov2(),
             datasets=[shapes["train"]],
