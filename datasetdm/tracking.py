@@ -61,8 +61,11 @@ class TrackedRun:
     run_id: str
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Numbers by name, e.g. `dev/mask_ap`; with `step`, a point of a curve."""
-        mlflow.log_metrics(dict(metrics), step=step)
+        """Numbers by name, e.g. `dev/mask_ap`; with `step`, a point of a curve.
+
+        What MLflow does not take in a name, as in a category `screw (M4)`, becomes `_`.
+        """
+        mlflow.log_metrics({_metric_name(name): value for name, value in metrics.items()}, step=step)
 
     def log_artifact(self, path: Path | str, folder: str | None = None) -> None:
         """A file (a picture, a table), kept below `folder`."""
@@ -193,7 +196,9 @@ def _version_of(name: str, run_id: str) -> str | None:
     return None
 
 
-def promote(name: str, metric: str, *, higher_is_better: bool = True) -> str | None:
+def promote(
+    name: str, metric: str, *, higher_is_better: bool = True, among: Mapping[str, str] | None = None
+) -> str | None:
     """Move the alias `champion` to the version whose run has the best `metric`, the newest among equals.
 
     `challenger` becomes the newest other version, if there is one.
@@ -202,6 +207,8 @@ def promote(name: str, metric: str, *, higher_is_better: bool = True) -> str | N
         name: name in the registry.
         metric: a metric of the runs that made the versions, measured on dev, e.g. `dev/mask_ap`.
         higher_is_better: False for errors.
+        among: tags that a version's run must have for the version to count, such as the dev set that it was judged by:
+            figures of different sets cannot be ranked.
 
     Returns:
         The champion's version; None where no version has the metric (dev may have had nothing to measure).
@@ -209,8 +216,9 @@ def promote(name: str, metric: str, *, higher_is_better: bool = True) -> str | N
     with _store():
         client = mlflow.MlflowClient()
         entries = client.search_model_versions(f"name='{name}'")
-        runs = {int(entry.version): str(entry.run_id) for entry in entries}
-        scores = {version: client.get_run(run).data.metrics.get(metric) for version, run in runs.items()}
+        runs = {int(entry.version): client.get_run(entry.run_id).data for entry in entries}
+        runs = {version: run for version, run in runs.items() if (among or {}).items() <= run.tags.items()}
+        scores = {version: run.metrics.get(metric) for version, run in runs.items()}
         sign = 1 if higher_is_better else -1
         ranked = sorted((sign * score, version) for version, score in scores.items() if score is not None)
         if not ranked:
@@ -307,6 +315,12 @@ def _experiment(benchmark: str) -> str:
     local = not os.environ.get("MLFLOW_TRACKING_URI")
     location = (Path("mlflow") / "artifacts" / benchmark).resolve().as_uri() if local else None
     return str(mlflow.create_experiment(benchmark, artifact_location=location))
+
+
+def _metric_name(name: str) -> str:
+    """The name as MLflow takes it: letters, digits and `_-. :`, with slashes between parts that are not all dots."""
+    parts = re.sub(r"[^/\w.\- :]", "_", name).split("/")
+    return "/".join(part if part.strip(".") else "_" for part in parts)
 
 
 def _tags(benchmark: str, stage: str, params: Mapping[str, Any], further: Mapping[str, object]) -> dict[str, str]:

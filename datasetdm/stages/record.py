@@ -9,6 +9,7 @@ from typing import Any
 
 from datasetdm.stages.context import Context
 from datasetdm.stages.stage import Stage
+from datasetdm.stages.units import annotated_set, digest
 from datasetdm.tracking import TrackedRun, dvc_md5, promote, track_run
 
 
@@ -54,10 +55,19 @@ def record(
 
 
 def crown(context: Context, kind: str) -> None:
-    """Give the alias `champion` to the model of this kind (`decoder`, `downstream`) that does best on dev."""
+    """Give the alias `champion` to the model of this kind (`decoder`, `downstream`) that does best on this dev set."""
     task = context.task()
-    name = f"{experiment(context)}_{kind}"
-    promote(name, f"dev/{task.primary_metric}", higher_is_better=task.higher_is_better)
+    promote(
+        f"{experiment(context)}_{kind}",
+        f"dev/{task.primary_metric}",
+        higher_is_better=task.higher_is_better,
+        among=judged_by(context),
+    )
+
+
+def judged_by(context: Context) -> dict[str, str]:
+    """The tag that runs share whose dev figures can be compared: the dev set, by its content."""
+    return {"dev_set": digest(context.settings.task, *annotated_set(context.paths.real, "dev"))}
 
 
 def log_curves(run: TrackedRun, file: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasetdm.reading import load_decoder
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.record import crown, experiment, finite, log_curves, record
+from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import annotated_set, digest, make_unit, unit_seconds
 from datasetdm.structures import StageResult
@@ -78,7 +78,8 @@ def _record(context: Context, seed: int) -> dict[str, float]:
     figures = finite(json.loads((folder / "metrics.json").read_text()))
     inputs = {f"real_{context.benchmark}": context.paths.real}
     seconds = unit_seconds(_unit(context, seed))
-    with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, seed=seed) as run:
+    tags = {"seed": seed, **judged_by(context)}
+    with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
         run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
         log_curves(run, folder / "curves.csv")
         run.register_model(

@@ -14,7 +14,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, write_json
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.record import crown, experiment, finite, log_curves, record
+from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
 from datasetdm.stages.self_training import SPLICED, TAUGHT, labels_unit, make_labels
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import annotated_set, digest, make_unit, unit_seconds
@@ -122,7 +122,8 @@ def _record(context: Context, key: str) -> dict[str, float]:
     used = {source for _, sources in _groups(context, key) for source, _, _ in sources}
     inputs = {f"{name}_{context.benchmark}": path for path, name in known.items() if path in used}
     seconds = unit_seconds(_unit(context, key))
-    with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, arm=arm, seed=seed) as run:
+    tags = {"arm": arm, "seed": seed, **judged_by(context)}
+    with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
         run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
         log_curves(run, folder / "curves.csv")
         if arm not in CONTROLS:

@@ -180,6 +180,24 @@ def test_champion_has_the_best_metric_and_challenger_is_the_newest_other(tmp_pat
         assert tracking.load_model("model", "challenger").predict(images) == [40.0, 40.0]
 
 
+def test_figures_of_another_dev_set_do_not_count(tmp_path):
+    register("moved", tmp_path / "1", 1.0, {"dev/mask_ap": 0.9}, dev_set="miniworld")
+    register("moved", tmp_path / "2", 2.0, {"dev/mask_ap": 0.1}, dev_set="own")
+    assert tracking.promote("moved", "dev/mask_ap", among={"dev_set": "own"}) == "2"
+    assert version_of("moved", "champion") == "2"
+    assert tracking.promote("moved", "dev/mask_ap", among={"dev_set": "third"}) is None
+
+
+def test_any_category_name_can_be_part_of_a_metric(tmp_path):
+    names = ["screw (M4)", "R&D", "cup, mug", "driver's cab", "a//b", "..", "Äpfel"]
+    with tracking.track_run(benchmark="names", stage="train", params={}) as run:
+        run.log_metrics({f"dev/iou/{name}": 0.5 for name in names})
+    logged = mlflow.get_run(run.run_id).data.metrics
+    assert set(logged) == {
+        f"dev/iou/{name}" for name in ("screw _M4_", "R_D", "cup_ mug", "driver_s cab", "a/_/b", "_", "Äpfel")
+    }
+
+
 def test_promoting_without_the_metric(tmp_path):
     register("untested", tmp_path / "1", 1.0, {"loss": 0.1})
     assert tracking.promote("untested", "dev/mask_ap") is None
