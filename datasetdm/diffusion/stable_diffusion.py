@@ -146,8 +146,9 @@ class StableDiffusionBackbone(Backbone):
         timesteps = torch.tensor(
             [timestep] * len(prompts) if isinstance(timestep, int) else list(timestep), device=self.device
         )
-        latents = latents.to(self.device, self.unet.dtype)
-        noisy = self._noising.add_noise(latents, self._noise(generators), timesteps)
+        # In float32, as the share of the latents at the first timesteps is 1 in bfloat16, which would leave no noise.
+        noisy = self._noising.add_noise(latents.to(self.device).float(), self._noise(generators).float(), timesteps)
+        noisy = noisy.to(self.unet.dtype)
         prompt_embeds = self._embed(prompts)
         with capture(self.unet, word_token_weights(self.tokenizer, prompts, words)) as captured:
             self._predict(noisy, timesteps, prompt_embeds)

@@ -108,7 +108,7 @@ def _categories(file: Path, records: list[Any]) -> tuple[Category, ...]:
     for record in records:
         where = _where(record, "category")
         identity = _value(file, where, record, "id", int)
-        name = _value(file, where, record, "name", str).strip()
+        name = " ".join(_value(file, where, record, "name", str).split())
         if not name or not name.isprintable() or ";" in name:
             raise _bad(file, where, f"has the name {name!r}; a name needs plain letters and may not hold ';'")
         categories.append(

@@ -15,6 +15,7 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, Ty
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BIT_DEPTH_AT, _COLOUR_TYPE_AT = 24, 25  # in the header chunk
 _GREY, _PALETTE = 0, 3
+_LARGEST_SIDE = 2**15 - 2  # pixels; OpenCV's warps count in 16 bits
 REMEDY = "It is damaged or half downloaded: fetch it again, or take it out of the annotation file."
 
 
@@ -29,6 +30,8 @@ def read_image(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
+            if max(image.size) > _LARGEST_SIDE:
+                raise Image.DecompressionBombError(f"a side has more than {_LARGEST_SIDE} pixels")
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16"):
                 return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=2)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasetdm.reports.comparison import METRICS
+from datasetdm.reports.comparison import METRICS, Metric
 
 #: A link -> what is lost there (better training - worse training), and what helps.
 LINKS = {
@@ -103,7 +103,7 @@ def diagnosis_text(benchmark: str, verdict: Mapping[str, Any], effort: Effort) -
     metric = METRICS[verdict["metric"]]
     rows = [f"| {training} | {metric.text(value)} |" for training, value in verdict["figures"].items()]
     losses = [
-        f"| {link} | {better} - {worse} | {100 * verdict['links'][link]:+.1f} |"
+        f"| {link} | {better} - {worse} | {metric.signed(verdict['links'][link])} |"
         for link, ((better, worse), _) in LINKS.items()
     ]
     weak = verdict["weak_link"]
@@ -120,13 +120,14 @@ def diagnosis_text(benchmark: str, verdict: Mapping[str, Any], effort: Effort) -
             "|---|---:|",
             *rows,
             "",
-            "| link | lost there | points |",
+            f"| link | between | lost there, {metric.axis} |",
             "|---|---|---:|",
             *losses,
             "",
-            "| real labels | synthetic images | gain, points | worth more labels | hours to annotate | compute hours |",
+            f"| real labels | synthetic images | gain, {metric.axis} | worth more labels | hours to annotate "
+            "| compute hours |",
             "|---:|---:|---:|---:|---:|---:|",
-            _break_even_row(verdict, effort),
+            _break_even_row(metric, verdict, effort),
             "",
             f"One seed: differences of a point or two say nothing. {effort.minutes_per_label:g} "
             "minutes of annotation per image are assumed (--minutes-per-label).",
@@ -142,11 +143,11 @@ def _objects_lines(objects_per_image: Mapping[str, float]) -> list[str]:
     return [f"Annotated objects per image: {real:.1f} in real ones, {synthetic:.1f} in accepted drawn ones.", ""]
 
 
-def _break_even_row(verdict: Mapping[str, Any], effort: Effort) -> str:
+def _break_even_row(metric: Metric, verdict: Mapping[str, Any], effort: Effort) -> str:
     found = verdict["break_even"]
     labels = "cannot be told" if found["labels"] is None else f"{found['labels']:.0f}"
     hours = "-" if found["annotation_hours"] is None else f"{found['annotation_hours']:.1f}"
     return (
-        f"| {effort.num_real} | {effort.num_synthetic} | {100 * verdict['gain']:+.1f} | {labels} | {hours} "
+        f"| {effort.num_real} | {effort.num_synthetic} | {metric.signed(verdict['gain'])} | {labels} | {hours} "
         f"| {found['compute_hours']:.2f} |"
     )

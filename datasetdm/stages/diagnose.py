@@ -6,9 +6,10 @@ arms of the comparison, and not trained again where they are there. The sets tha
 """
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from statistics import fmean
+
+import numpy as np
 
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
@@ -41,7 +42,7 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
         num_real=len(_samples(context, _real(context))),
         num_synthetic=len(_samples(context, _synthetic(context))),
         minutes_per_label=minutes_per_label,
-        compute_seconds=synthesize.seconds_spent(context) + train_decoder.seconds_spent(context),
+        compute_seconds=train_decoder.seconds_spent(context, context.seeds[0]) + synthesize.seconds_spent(context),
     )
     verdict = conclude(metric, figures, effort, _objects_per_image(context, sets["synthetic"]))
     text = diagnosis_text(context.benchmark, verdict, effort)
@@ -57,11 +58,11 @@ def _sets(context: Context) -> dict[str, Labelled]:
     true, pseudo = Labelled(folder=context.paths.real, subset="oracle"), _pseudo(context)
     count = min(len(_samples(context, part)) for part in (true, pseudo, synthetic))
     return {
-        "real_half": _first(context, real, len(_samples(context, real)) // 2),
-        "synthetic": _first(context, synthetic, count),
-        "synthetic_half": _first(context, synthetic, count // 2),
-        "pseudo": _first(context, pseudo, count),
-        "true": _first(context, true, count),
+        "real_half": _some(context, real, len(_samples(context, real)) // 2),
+        "synthetic": _some(context, synthetic, count),
+        "synthetic_half": _some(context, synthetic, count // 2),
+        "pseudo": _some(context, pseudo, count),
+        "true": _some(context, true, count),
     }
 
 
@@ -98,19 +99,21 @@ def _objects_per_image(context: Context, synthetic: Labelled) -> dict[str, float
     return means
 
 
-def _first(context: Context, part: Labelled, count: int) -> Labelled:
-    """The first `count` images of a set, as a set of its own."""
+def _some(context: Context, part: Labelled, count: int) -> Labelled:
+    """Any `count` images of a set, as a set of its own; not the first, which may all come from one place."""
     if count == 0:
         raise DatasetDMError(
             f"{part.annotation_file} holds too few images to compare anything: raise synthesis.num_images or lower "
             "synthesis.score_threshold in params.yaml."
         )
+    samples = _samples(context, part)
+    chosen = sorted(np.random.default_rng(0).permutation(len(samples))[:count].tolist())
     unit = context.paths.work("diagnose") / digest(
-        annotated_set(part.folder, part.subset), count, context.settings.task
+        annotated_set(part.folder, part.subset), chosen, context.settings.task
     )
 
     def work(folder: Path) -> None:
-        save_labelled(context.task(), folder, part.subset, islice(_samples(context, part), count), part.images_dir)
+        save_labelled(context.task(), folder, part.subset, (samples[index] for index in chosen), part.images_dir)
 
     make_unit(unit, work)
     return Labelled(folder=unit, subset=part.subset)

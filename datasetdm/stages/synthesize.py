@@ -47,6 +47,8 @@ def plan(context: Context) -> list[str]:
 def run_unit(context: Context, key: str) -> None:
     """Draw and annotate one shard."""
     orders, unit = next((orders, unit) for name, orders, unit in _shards(context) if name == key)
+    if not unit.exists() and _draws_ahead(context):
+        _drawn(context, orders)  # before the shard, whose time is then that of the labels alone
     make_unit(unit, lambda folder: _make_shard(context, orders, folder))
 
 
@@ -64,14 +66,23 @@ def finish(context: Context) -> StageResult:
             _draw_previews(task, folder, subset)
         manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
-    result = _result(context, manifest, shards)
-    _record(context, result, sum(map(unit_seconds, shards)))
+    drawing, labelling = _seconds(context)
+    result = _result(context, manifest, drawing + labelling)
+    _record(context, result, drawing + labelling)
     return result
 
 
 def seconds_spent(context: Context) -> float:
-    """How long it took to draw and annotate the images of all shards."""
-    return sum(unit_seconds(unit) for _, _, unit in _shards(context))
+    """How long it took to draw the images and to annotate them with the decoder of one seed."""
+    drawing, labelling = _seconds(context)
+    return drawing + labelling / len(context.seeds)
+
+
+def _seconds(context: Context) -> tuple[float, float]:
+    """How long it took to draw the images of all shards, and to annotate them with the decoders of all seeds."""
+    shards = _shards(context)
+    drawing = sum(unit_seconds(_drawing(context, orders)) for _, orders, _ in shards) if _draws_ahead(context) else 0.0
+    return drawing, sum(unit_seconds(unit) for _, _, unit in shards)
 
 
 def _record(context: Context, result: StageResult, seconds: float) -> None:
@@ -112,19 +123,30 @@ def _decoder_fingerprint(context: Context, seed: int) -> str:
     return decoder_fingerprint(folder)
 
 
-def _latents(context: Context, orders: list[Order]) -> torch.Tensor:
-    """The drawn images of a shard.
+def _draws_ahead(context: Context) -> bool:
+    """Whether images are drawn before they are read; features of the last step are read off while they are drawn."""
+    return context.settings.synthesis.extraction != "last_step"
 
-    They are a unit of their own, named by what decides how they look: another decoder, or another benchmark with the
-    same prompts, does not draw them again.
+
+def _drawing(context: Context, orders: list[Order]) -> Path:
+    """The unit of a shard's drawn images.
+
+    It is named by what decides how they look: another decoder, or another benchmark with the same prompts, does not
+    draw them again.
     """
-    settings, backbone = context.settings.synthesis, context.backbone()
     wanted = [(order.prompt, order.seed) for order in orders]
-    unit = context.paths.work("draw") / digest(sampler_of(settings), backbone.fingerprint, wanted)
+    sampler = sampler_of(context.settings.synthesis)
+    return context.paths.work("draw") / digest(sampler, context.backbone().fingerprint, wanted)
+
+
+def _drawn(context: Context, orders: list[Order]) -> torch.Tensor:
+    """The drawn images of a shard, as latents."""
+    settings, backbone = context.settings.synthesis, context.backbone()
 
     def work(folder: Path) -> None:
         save_file({"latents": draw(backbone, orders, settings).cpu().contiguous()}, folder / "latents.safetensors")
 
+    unit = _drawing(context, orders)
     make_unit(unit, work)
     return load_file(unit / "latents.safetensors")["latents"]
 
@@ -134,7 +156,7 @@ def _make_shard(context: Context, orders: list[Order], folder: Path) -> None:
     labellers = list(_labellers(context))
     accepted: dict[str, list[Sample]] = {labeller.name: [] for labeller in labellers}
     rows = []
-    latents = None if settings.extraction == "last_step" else _latents(context, orders)
+    latents = _drawn(context, orders) if _draws_ahead(context) else None
     for labelled in synthesize(backbone, task, labellers, orders, settings, latents):
         write_image(folder / "images" / labelled.order.name, labelled.image)
         rows += manifest_rows(labelled, labellers, backbone, settings)
@@ -164,13 +186,13 @@ def _draw_previews(task: Task, folder: Path, subset: str) -> None:
         write_image(folder / "previews" / f"{subset}.png", contact_sheet(pictures))
 
 
-def _result(context: Context, manifest: pd.DataFrame, shards: list[Path]) -> StageResult:
+def _result(context: Context, manifest: pd.DataFrame, seconds: float) -> StageResult:
     reasons = manifest["rejected"].fillna("accepted").groupby(manifest["decoder"]).value_counts()
     return StageResult(
         metrics={
             "images": float(manifest["image"].nunique()),
             "accepted_fraction": float(manifest["accepted"].mean()),
-            "seconds_per_image": sum(map(unit_seconds, shards)) / manifest["image"].nunique(),
+            "seconds_per_image": seconds / manifest["image"].nunique(),
         },
         pictures=[str(path) for path in sorted((context.paths.synthetic / "previews").glob("*.png"))],
         tables={"Accepted and rejected": reasons.rename("images").reset_index().to_markdown(index=False)},
@@ -182,14 +204,17 @@ def _check(context: Context, folder: Path) -> dict[str, int]:
 
 
 def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
-    manifest = pd.read_parquet(folder / "manifest.parquet")
+    file = folder / "manifest.parquet"
+    if not file.exists():
+        raise missing(context, file, "synthesize")
+    manifest = pd.read_parquet(file)
     accepted = manifest[manifest["accepted"]].groupby("decoder").size()
     task = context.task()
     for subset in subsets(context):
         listed, written = int(accepted.get(subset, 0)), len(task.load(folder, subset))
         if listed != written:
             raise DatasetDMError(
-                f"{folder / 'manifest.parquet'} accepts {listed} images of {subset}, its annotations hold "
+                f"{file} accepts {listed} images of {subset}, its annotations hold "
                 f"{written}: run `python -m datasetdm synthesize {context.benchmark}` again."
             )
     return {"rows": len(manifest)}

@@ -21,7 +21,7 @@ from datasetdm.formats.coco_keypoints import (
     save_coco_keypoints,
 )
 from datasetdm.structures import Category, Instances, Persons, Prediction, Sample
-from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Guess, Task, with_categories
+from datasetdm.tasks.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.tasks.pose_drawing import draw_persons
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
@@ -177,13 +177,16 @@ class PoseTask(Task):
         """Persons above `score_threshold` and `min_area`, `max_instances` at the most, with masks made disjoint.
 
         Peaks above `KEYPOINT_SCORE` become visible keypoints (2), the others unlabelled (0). Persons with fewer
-        than `MIN_KEYPOINTS` stay without keypoints, as COCO has its small ones; an image of such alone is rejected.
+        than `MIN_KEYPOINTS` stay without keypoints, as COCO has its small ones; an image of such alone is rejected,
+        and with `require_prompted` one that has another number of persons than its prompt asks for.
         """
         found: Persons = prediction.target
         kept = self._objects.accept(Prediction(target=_numbered(found), score=prediction.score), settings)
         persons = found.select(kept.target.labels)
         keypoints = _labels_of(persons.keypoints, persons.keypoints[..., 2] >= KEYPOINT_SCORE)
         rejected = kept.rejected
+        if rejected is None and settings.require_prompted and {*asked.values()} - {None, len(persons)}:
+            rejected = NOT_FOUND
         if rejected is None and not keypoints.any():
             rejected = "no person with enough keypoints"
         return Acceptance(

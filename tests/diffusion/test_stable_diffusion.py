@@ -214,6 +214,15 @@ def test_noise_is_the_networks_not_the_samplers(pipeline_folder: Path, tmp_path:
     torch.testing.assert_close(*maps)
 
 
+def test_the_least_noise_is_noise_in_bfloat16_too(pipeline_folder: Path) -> None:
+    settings = config.Backbone(path=str(pipeline_folder), image_size=32, device="cpu", dtype="bfloat16")
+    backbone = load_backbone(settings)
+    latents = torch.ones(2, *backbone.latent_shape)
+    features = backbone.extract(latents, ["a dog"] * 2, timestep=1, words=["dog"], generators=generators(0, 1))
+    first, second = next(iter(features.maps.values()))
+    assert not torch.equal(first, second)  # the same picture, other noise
+
+
 def test_an_image_size_that_does_not_fit_is_refused(pipeline_folder: Path) -> None:
     with pytest.raises(DatasetDMError, match="multiple of 8"):
         load_backbone(config.Backbone(path=str(pipeline_folder), image_size=36, device="cpu"))

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import load_coco, open_native_coco
+from datasetdm.formats.images import read_image
 from datasetdm.structures import Category
 
 
@@ -68,6 +70,12 @@ def test_annotations_without_area_are_left_out_and_told(content: Any, build: Cal
         (22, "covers no pixel"),
     ]
     assert len(split[2].target) == 1 and split.rejections_of(0) == ()
+
+
+def test_names_have_single_blanks(content: Any, build: Callable) -> None:
+    content["categories"][0]["name"] = " traffic  light "  # a table of prompts could not tell them from one
+    split = load_coco(*build(content))
+    assert split.categories[0].name == "traffic light"
 
 
 def test_lvis_keys(content: Any, build: Callable) -> None:
@@ -183,6 +191,12 @@ def test_images_are_told_when_they_are_read(content: Any, build: Callable) -> No
     content["annotations"] = []
     with pytest.raises(DatasetDMError, match="is 16 x 12 pixels, but"):
         load_coco(*build(content))[0]
+
+
+def test_sides_beyond_opencvs_warps_are_refused(tmp_path: Path) -> None:
+    Image.new("L", (2**15, 2)).save(tmp_path / "panorama.png")
+    with pytest.raises(DatasetDMError, match=r"panorama\.png is too large"):
+        read_image(tmp_path / "panorama.png")
 
 
 def test_a_link_out_of_the_folder_is_refused(content: Any, build: Callable, tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def test_the_text_says_what_to_do() -> None:
     assert "cannot be told" in blind
 
 
+def test_errors_keep_their_unit() -> None:
+    errors = {name: 1 - value for name, value in FIGURES.items()}
+    text = diagnosis_text("nyu", conclude("abs_rel", errors, EFFORT), EFFORT)
+    assert "| label | true - pseudo | +0.180 |" in text and "| 40 | 200 | +0.040 |" in text
+
+
 def test_the_text_tells_scenes_that_hold_fewer_objects() -> None:
     verdict = conclude("mask_ap", FIGURES, EFFORT, {"real": 3.1, "synthetic": 1.05})
     assert "3.1 in real ones, 1.1 in accepted drawn ones" in diagnosis_text("coco", verdict, EFFORT)

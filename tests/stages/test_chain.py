@@ -10,6 +10,8 @@ import yaml
 from pycocotools.coco import COCO
 
 from datasetdm.__main__ import main
+from datasetdm.stages import synthesize
+from datasetdm.stages.units import unit_seconds
 from datasetdm.tracking import load_model
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,10 @@ def check_registry() -> None:
     for name in ("coco_decoder", "coco_downstream"):
         found = load_model(name).predict(images)
         assert [instances.masks.shape[1:] for instances in found] == [(128, 128)] * 2
+
+
+def unit_folders(folder: Path, stage: str) -> list[Path]:
+    return [path for path in (folder / "data/.work" / stage).iterdir() if path.is_dir()]
 
 
 def snapshot(folder: Path) -> dict[str, int]:
@@ -117,6 +123,8 @@ def test_a_cut_off_synthesis_goes_on(project, monkeypatch, capsys) -> None:
     assert main(["synthesize", "coco"]) == 0
     assert "shard_00001" not in capsys.readouterr().out
     assert len(list((folder / "data/synthetic/coco/images").iterdir())) == 5
+    drawing, labelling = (sum(map(unit_seconds, unit_folders(folder, stage))) for stage in ("draw", "synthesize"))
+    assert drawing > 0 and synthesize.seconds_spent(context) == pytest.approx(drawing + labelling)
 
 
 @pytest.mark.parametrize(

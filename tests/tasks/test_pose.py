@@ -14,6 +14,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.coco_keypoints import FLIP_PAIRS, KEYPOINTS
 from datasetdm.structures import Category, DiffusionFeatures, FeatureLevel, Persons, Prediction, Sample
+from datasetdm.tasks.base import NOT_FOUND
 from datasetdm.tasks.pose import KEYPOINT_SCORE, KEYPOINT_WEIGHT, MIN_KEYPOINTS, SIGMA, PoseTask
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
 from datasetdm.views import random_view, resize_matrix
@@ -372,6 +373,13 @@ def test_only_keypoints_that_a_teacher_is_certain_of_are_labels() -> None:
     assert trusted.target.keypoints[0, :3, 2].tolist() == [0, 0, 2]
     np.testing.assert_array_equal(trusted.target.masks, COUPLE.masks[:1])  # the persons are rectangles
     assert TASK.trusted(found, 0.7, synthesis()).rejected == "no person with enough keypoints"
+
+
+def test_another_number_of_persons_than_asked_for_is_rejected() -> None:
+    strict = synthesis(require_prompted=True)
+    reasons = [TASK.accept(predicted(), strict, {0: count}).rejected for count in (None, 1, 2, 3)]
+    assert reasons == [None, NOT_FOUND, None, NOT_FOUND]
+    assert TASK.accept(predicted(), synthesis(), {0: 1}).rejected is None
 
 
 def test_accepted_masks_share_no_pixel_and_boxes_follow() -> None:
