@@ -6,7 +6,8 @@ its annotation stays exact, since a tile is only moved (and shrunk where the spl
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -89,26 +90,46 @@ def splice(samples: Sequence[Sample], grid: Grid, task: Task, *, max_size: int, 
     if len(samples) != rows * columns:
         raise ValueError(f"a {rows} x {columns} splice takes {rows * columns} samples, not {len(samples)}")
     height, width = _tile_size(samples[0].image.shape[:2], grid, max_size)
-    canvas = np.zeros((rows * height, columns * width, 3), dtype=np.uint8)
-    targets = []
-    for position, sample in enumerate(samples):
-        top, left = height * (position // columns), width * (position % columns)
-        canvas[top : top + height, left : left + width] = resized(sample.image, (height, width))
-        matrix = resize_matrix(sample.image.shape[:2], (height, width))
-        matrix[:, 2] += (left, top)
-        targets.append(task.warp(sample.target, matrix, canvas.shape[:2]))
+    stripes = [_stripe(samples[columns * row : columns * (row + 1)], (height, width), task) for row in range(rows)]
+    image = np.concatenate([picture for picture, _ in stripes])
+    targets = [
+        task.warp(target, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, height * row]]), image.shape[:2])
+        for row, (_, target) in enumerate(stripes)
+    ]
     captions = dict.fromkeys(sample.caption for sample in samples if sample.caption)
-    return Sample(name=name, image=canvas, caption="; ".join(captions), target=task.merge(targets))
+    return Sample(name=name, image=image, caption="; ".join(captions), target=task.merge(targets))
 
 
 def augment(
-    task: Task, samples: Sequence[Sample], settings: config.Augmentation, *, prefix: str = "splice"
+    task: Task,
+    samples: Sequence[Sample],
+    settings: config.Augmentation,
+    *,
+    prefix: str = "splice",
+    part: slice = slice(None),
 ) -> Iterator[Sample]:
-    """The spliced images that the settings ask for, one at a time; see `plan_splices` and `splice`."""
+    """The spliced images that the settings ask for, one at a time, all or a part; see `plan_splices` and `splice`."""
     plans = plan_splices(settings.num_images, settings.proportions, len(samples), settings.seed, prefix=prefix)
-    for plan in plans:
+    for number, plan in list(enumerate(plans, start=1))[part]:
         tiles = [samples[index] for index in plan.indices]
-        yield splice(tiles, plan.grid, task, max_size=settings.max_size, name=plan.name)
+        spliced = splice(tiles, plan.grid, task, max_size=settings.max_size, name=plan.name)
+        yield replace(spliced, image_id=number)
+
+
+def _stripe(samples: Sequence[Sample], size: tuple[int, int], task: Task) -> tuple[np.ndarray, Any]:
+    """Tiles of (height, width) side by side: their image and their joint annotation.
+
+    Row by row, because a map is laid out once per part that is joined: in a grid of 8 x 8 sixteen times, not 64 times,
+    the size of the splice.
+    """
+    height, width = size
+    image = np.concatenate([resized(sample.image, size) for sample in samples], axis=1)
+    targets = []
+    for column, sample in enumerate(samples):
+        matrix = resize_matrix(sample.image.shape[:2], size)
+        matrix[0, 2] += width * column
+        targets.append(task.warp(sample.target, matrix, (height, width * len(samples))))
+    return image, task.merge(targets)
 
 
 def _parse_grid(key: str) -> Grid:

@@ -1,13 +1,19 @@
-"""Stage `augment`: images spliced out of the synthetic ones, and for the controls out of others; a unit is one set."""
+"""Stage `augment`: images spliced out of the synthetic ones, and for the controls out of others.
 
+A unit is a shard of one set, named `<set>/<number>`.
+"""
+
+from itertools import chain
 from pathlib import Path
 
 from datasetdm.augmentation import augment
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import annotated_set, digest, make_unit, publish_unit
+from datasetdm.stages.units import annotated_set, digest, link, make_unit
 from datasetdm.structures import StageResult
+
+SHARD_SIZE = 500  # splices
 
 
 def sources(context: Context) -> dict[str, tuple[Path, str, str]]:
@@ -25,42 +31,54 @@ def sources(context: Context) -> dict[str, tuple[Path, str, str]]:
     return found
 
 
+def shards(context: Context, subset: str) -> list[str]:
+    """The units of a spliced set; one even where no splice is asked for, so that there is a set."""
+    return [f"{subset}/{number}" for number in range(-(-context.settings.augmentation.num_images // SHARD_SIZE) or 1)]
+
+
 def plan(context: Context) -> list[str]:
-    """The sets that are not spliced yet."""
-    return [subset for subset in sources(context) if not _unit(context, subset).exists()]
+    """The shards that are not spliced yet."""
+    keys = [key for subset in sources(context) for key in shards(context, subset)]
+    return [key for key in keys if not _unit(context, key).exists()]
 
 
 def run_unit(context: Context, key: str) -> None:
-    """Splice one set."""
-    source, subset, _ = sources(context)[key]
+    """Splice one shard."""
+    subset, number = key.split("/")
+    folder, source, _ = sources(context)[subset]
+    start = int(number) * SHARD_SIZE
 
-    def work(folder: Path) -> None:
-        task = context.task()
-        spliced = augment(task, task.load(source, subset), context.settings.augmentation, prefix=key)
-        (folder / "images").mkdir()
-        task.save(folder, key, spliced)
+    def work(unit: Path) -> None:
+        task, settings = context.task(), context.settings.augmentation
+        part = slice(start, start + SHARD_SIZE)
+        (unit / "images").mkdir()
+        task.save(unit, subset, augment(task, task.load(folder, source), settings, prefix=subset, part=part))
 
     make_unit(_unit(context, key), work)
 
 
 def finish(context: Context) -> StageResult:
-    """Publish the spliced images of every set."""
+    """Put the shards of every set together and publish them."""
     task = context.task()
     with publish_checked(context, STAGE, context.paths.augmented) as folder:
+        (folder / "images").mkdir()
         for subset in sources(context):
-            publish_unit(_unit(context, subset), folder)
+            units = [_unit(context, key) for key in shards(context, subset)]
+            for image in chain.from_iterable((unit / "images").iterdir() for unit in units):
+                link(image, folder / "images" / image.name)
+            task.save(folder, subset, chain.from_iterable(task.load(unit, subset) for unit in units))
         metrics = {f"{subset}/images": float(len(task.load(folder, subset))) for subset in sources(context)}
     return StageResult(metrics=metrics)
 
 
 def _unit(context: Context, key: str) -> Path:
     context.task()  # without the real images nothing else is there either
-    source, subset, stage = sources(context)[key]
-    file = source / "annotations" / f"{subset}.json"
+    folder, source, stage = sources(context)[key.split("/")[0]]
+    file = folder / "annotations" / f"{source}.json"
     if not file.exists():
         raise missing(context, file, stage)
-    fingerprint = digest(key, context.settings.task, context.settings.augmentation, *annotated_set(source, subset))
-    return context.paths.work("augment") / fingerprint
+    settings = [key, SHARD_SIZE, context.settings.task, context.settings.augmentation]
+    return context.paths.work("augment") / digest(*settings, *annotated_set(folder, source))
 
 
 def _check(context: Context, folder: Path) -> dict[str, int]:

@@ -148,5 +148,10 @@ def test_augment_makes_what_the_settings_ask_for() -> None:
         "seed_0_2x2_000001.png",
     ]
     assert {sample.image.shape[:2] for sample in spliced} == {(24, 64), (48, 64)}
+    assert [sample.image_id for sample in spliced] == [1, 2, 3, 4]
+    part = list(augment(TASK, samples, settings, prefix="seed_0", part=slice(2, 9)))
+    assert [(sample.name, sample.image_id) for sample in part] == [
+        (sample.name, sample.image_id) for sample in spliced[2:]
+    ]
     again = list(augment(TASK, samples, settings, prefix="seed_0"))
     assert all(np.array_equal(one.image, other.image) for one, other in zip(spliced, again, strict=True))

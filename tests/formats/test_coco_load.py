@@ -75,7 +75,7 @@ def test_annotations_without_area_are_left_out_and_told(content: Any, build: Cal
 def test_names_have_single_blanks(content: Any, build: Callable) -> None:
     content["categories"][0]["name"] = " traffic  light "  # a table of prompts could not tell them from one
     split = load_coco(*build(content))
-    assert split.categories[0].name == "traffic light"
+    assert "traffic light" in [category.name for category in split.categories]
 
 
 def test_lvis_keys(content: Any, build: Callable) -> None:

@@ -107,8 +107,28 @@ def test_controls_cost_nothing_where_they_are_not_asked_for(project, edit) -> No
     edit("benchmarks.coco.downstream.p_decoder", True)
     edit("benchmarks.coco.downstream.self_training_threshold", 0.9)
     asked = open_context("coco")
-    assert augment._unit(asked, "seed_0").exists() and not augment._unit(asked, "real_0").exists()
+    assert augment._unit(asked, "seed_0/0").exists() and not augment._unit(asked, "real_0/0").exists()
     assert {key: train_downstream._unit(asked, key) for key in units} == units
+
+
+def test_a_cut_off_augmentation_goes_on(project, edit, monkeypatch) -> None:
+    project(MINIWORLD)
+    assert main(["ingest", "coco"]) == 0
+    context, stage = open_context("coco"), STAGES["augment"]
+    stand_in(context.paths.synthetic)
+    assert main(["augment", "coco"]) == 0
+    whole = {file.name: file.read_bytes() for file in context.paths.augmented.rglob("*") if file.is_file()}
+
+    monkeypatch.setattr(augment, "SHARD_SIZE", 1)
+    assert stage.plan(context) == ["seed_0/0", "seed_0/1"]
+    stage.run_unit(context, "seed_0/1")
+    assert stage.plan(context) == ["seed_0/0"]
+    assert main(["augment", "coco"]) == 0
+    assert {file.name: file.read_bytes() for file in context.paths.augmented.rglob("*") if file.is_file()} == whole
+
+    edit("benchmarks.coco.augmentation.num_images", 0)
+    assert main(["augment", "coco"]) == 0
+    assert len(context.task().load(context.paths.augmented, "seed_0")) == 0
 
 
 def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against(controls: Path) -> None:
