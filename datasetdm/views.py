@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
@@ -28,6 +29,7 @@ COLOUR_JITTER = 0.25  # largest relative change of brightness, contrast and satu
 GENERIC_PROMPT = "a photo"
 EXTRACTION_BATCH = 8
 MEMORY_SHARE = 0.7  # of the machine's memory that the cache may take
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # "max" where there is none
 
 T = TypeVar("T")
 
@@ -310,11 +312,21 @@ def derived_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
+def memory_limit() -> int:
+    """Bytes of memory that this process may have: the machine's, or a container's (cgroup v2) where that is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = CONTAINER_LIMIT.read_text().strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdecimal() else machine
+
+
 def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:
     storage = features.apply(lambda values: torch.empty(0, *values.shape[1:], dtype=torch.float16))
     tensors = [*storage.maps.values(), *storage.attention.values()]
     size = sum(2 * total * int(np.prod(values.shape[1:])) for values in tensors)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_limit()
     if size > MEMORY_SHARE * memory:
         raise DatasetDMError(
             f"The features of {total} views take {size / 2**30:.1f} GiB, more than this machine's "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasetdm import config
+from datasetdm import config, views
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Instances, Sample
 from datasetdm.views import cache_views, draw_views, mix, random_view, splice_two, squeeze, to_square, vary_prompt
@@ -139,6 +139,18 @@ def test_too_many_views_are_refused(backbone, task, samples, settings):
     huge = settings.model_copy(update={"views_per_image": 10**9})
     with pytest.raises(DatasetDMError, match="views_per_image"):
         cache_views(backbone, task, samples, huge, seed=0, progress=quiet)
+
+
+@pytest.mark.parametrize(("limit", "refused"), [("1000\n", True), ("max\n", False), (None, False)])
+def test_a_containers_memory_counts(backbone, task, samples, settings, tmp_path, monkeypatch, limit, refused):
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(limit)
+    monkeypatch.setattr(views, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    if refused:
+        with pytest.raises(DatasetDMError, match="views_per_image"):
+            cache_views(backbone, task, samples, settings, seed=0)
+    else:
+        cache_views(backbone, task, samples, settings, seed=0)
 
 
 def test_no_labelled_image_is_a_clear_error(backbone, task, settings):
