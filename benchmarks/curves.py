@@ -26,7 +26,7 @@ from datasetdm.formats.files import read_json, write_json
 from datasetdm.reports.comparison import METRICS
 from datasetdm.stages import open_context, synthesize, train_decoder, train_downstream
 from datasetdm.stages.context import Context
-from datasetdm.stages.units import annotated_set, digest, make_unit
+from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder
 from datasetdm.stages.unlabelled import save_labelled
 from datasetdm.structures import Sample
 
@@ -180,7 +180,8 @@ def train(context: Context, seed: int, parts: Sequence[Labelled]) -> Path:
     """The folder of a training on these sets."""
     data = [[*annotated_set(part.folder, part.subset), round(part.weight, 6)] for part in parts]
     unit = context.paths.work("curves") / train_downstream.fingerprint(context, seed, data)
-    make_unit(unit, lambda folder: train_downstream.train(context, parts, seed, folder))
+    resume = resume_folder(unit)
+    make_unit(unit, lambda folder: train_downstream.train(context, parts, seed, folder, resume=resume))
     return unit
 
 

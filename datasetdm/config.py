@@ -254,6 +254,9 @@ class Downstream(Section):
     iterations: PositiveInt
     batch_size: PositiveInt = 8
     learning_rate: float = Field(gt=0)
+    checkpoint_every: PositiveInt = Field(
+        default=1000, description="Iterations between checkpoints, from which a training that was cut off goes on"
+    )
     autocast: bool = Field(
         default=True, description="Products in bfloat16 where the CPU has them and the (instance) model allows it"
     )

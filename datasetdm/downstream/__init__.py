@@ -71,10 +71,14 @@ class DownstreamModel:
         seed: int,
         out: Path,
         device: str = "auto",
+        resume: Path | None = None,
     ) -> dict[str, float]:
-        """Train on `datasets`, write the model to the folder `out` and return its metrics on `dev`."""
+        """Train on `datasets`, write the model to the folder `out` and return its metrics on `dev`.
+
+        With `resume`, a folder for checkpoints, a training that was cut off goes on.
+        """
         train = import_module(self.module).train
-        return train(settings, task=task, datasets=datasets, dev=dev, seed=seed, out=out, device=device)
+        return train(settings, task=task, datasets=datasets, dev=dev, seed=seed, out=out, device=device, resume=resume)
 
     def load(self, folder: Path, device: str = "auto") -> Predictor:
         """The model that `train` wrote to a folder."""

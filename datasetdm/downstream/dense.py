@@ -111,6 +111,7 @@ def train(
     seed: int,
     out: Path,
     device: str = "auto",
+    resume: Path | None = None,
 ) -> dict[str, float]:
     """Train a network; every arm gets the same number of iterations.
 
@@ -125,6 +126,7 @@ def train(
         seed: decides initial weights, order and augmentation.
         out: folder to (over)write.
         device: auto, cpu, cuda, cuda:1, ...
+        resume: folder of checkpoints, written every `settings.checkpoint_every` iterations and gone on from.
 
     Returns:
         The metrics on `dev`.
@@ -151,7 +153,7 @@ def train(
     first_targets = [views[number]["targets"] for number in range(min(FITTING_VIEWS, len(views)))]
     readout = readout.fitted(torch.stack(first_targets))
     dev_samples = task.load(dev.folder, dev.subset)
-    curve = run_training(LearningNetwork(network, readout), views, settings, seed=seed, device=where)
+    curve = run_training(LearningNetwork(network, readout), views, settings, seed=seed, device=where, resume=resume)
     predictor = DensePredictor(network, readout, image_size=settings.image_size, device=where)
     metrics = evaluate(predictor, task, dev_samples)
     description = {

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from datasetdm import config
 from datasetdm.downstream import EVALUATION_BATCH, Labelled, evaluate
+from datasetdm.downstream.checkpoints import Checkpoints
 from datasetdm.downstream.detection_data import train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
 from datasetdm.downstream.precision import pays_in_bfloat16
@@ -114,6 +115,7 @@ def train(
     seed: int,
     out: Path,
     device: str = "auto",
+    resume: Path | None = None,
 ) -> dict[str, float]:
     """Train a detector; every arm gets the same number of iterations.
 
@@ -128,6 +130,7 @@ def train(
         seed: decides initial weights, order and augmentation.
         out: folder to (over)write.
         device: auto, cpu, cuda, cuda:1, ...
+        resume: folder of a checkpoint, written every `settings.checkpoint_every` iterations and gone on from.
 
     Returns:
         The metrics on `dev`.
@@ -144,6 +147,9 @@ def train(
     model.init_weights()
     if settings.pretrained is not None:
         load_backbone(model, Path(settings.pretrained))
+    checkpoints = Checkpoints(resume, every=settings.checkpoint_every, iterations=settings.iterations)
+    if checkpoints.done:
+        log.info("going on from iteration %d", checkpoints.done)
     loader = train_loader(
         datasets,
         categories,
@@ -153,11 +159,12 @@ def train(
         seed=seed,
         # Preparing a batch is 2 % of an iteration on the CPU; a GPU would wait for it.
         num_workers=0 if where.type == "cpu" else min(8, os.cpu_count() or 1),
+        start=checkpoints.done,
     )
-    curve = LossCurve(settings.iterations, where)
+    curve = LossCurve(settings.iterations, where, checkpoints)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as workspace:
-        _run(model, loader, curve, settings, where, seed, Path(workspace) / "runner")
+        _run(model, loader, curve, checkpoints, settings, where, seed, Path(workspace) / "runner")
     detector = Detector(model, image_size=settings.image_size, score_threshold=settings.score_threshold, device=where)
     metrics = evaluate(detector, task, task.load(dev.folder, dev.subset))
     with replacing(out) as result:
@@ -186,11 +193,11 @@ class LossCurve(Hook):
         rows: iteration, learning rate and mean of each loss term.
     """
 
-    def __init__(self, iterations: int, device: torch.device):
+    def __init__(self, iterations: int, device: torch.device, checkpoints: Checkpoints):
         self.every = max(1, iterations // 50)
         self.iterations = iterations
         self.device = device
-        self.rows: list[dict[str, float]] = []
+        self.done, self.rows = checkpoints.done, checkpoints.rows
         self._terms: list[Mapping[str, float]] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -202,7 +209,7 @@ class LossCurve(Hook):
     ) -> None:
         """Take in the losses of one iteration."""
         self._terms.append({key: float(torch.as_tensor(value).detach()) for key, value in (outputs or {}).items()})
-        done = batch_idx + 1
+        done = self.done + batch_idx + 1
         if done % self.every and done != self.iterations:
             return
         means = {key: float(np.mean([terms[key] for terms in self._terms])) for key in self._terms[0]}
@@ -228,6 +235,7 @@ def _run(
     model: BaseDetector,
     loader: Any,
     curve: LossCurve,
+    checkpoints: Checkpoints,
     settings: config.Downstream,
     device: torch.device,
     seed: int,
@@ -241,7 +249,7 @@ def _run(
         train_dataloader=loader,
         train_cfg={
             "type": "IterBasedTrainLoop",
-            "max_iters": settings.iterations,
+            "max_iters": settings.iterations - checkpoints.done,
             "val_interval": settings.iterations,
         },
         optim_wrapper={
@@ -259,9 +267,9 @@ def _run(
                 "end": max(settings.iterations, warmup + 1),
             },
         ],
-        # The weights are saved as safetensors at the end; mmengine's checkpoints hold pickles.
+        # The weights are saved as safetensors at the end, checkpoints by a hook of ours.
         default_hooks={"checkpoint": None, "logger": None, "timer": None, "sampler_seed": None},
-        custom_hooks=[curve],
+        custom_hooks=[curve, checkpoints],
         visualizer={"type": "Visualizer", "vis_backends": []},
         randomness={"seed": seed},
         default_scope="mmdet",

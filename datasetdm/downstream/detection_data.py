@@ -77,8 +77,9 @@ def train_loader(
     iterations: int,
     seed: int,
     num_workers: int = 0,
+    start: int = 0,
 ) -> DataLoader:
-    """Exactly `iterations` batches, drawn from the sources by their weights.
+    """Exactly `iterations` batches, less the first `start`, drawn from the sources by their weights.
 
     Without workers the random state of numpy decides the augmentation, with workers `seed` does.
 
@@ -94,12 +95,12 @@ def train_loader(
             "raise the number of images in params.yaml."
         )
     parts, weights = zip(*filled, strict=True)
-    sampler = MixtureSampler([len(part) for part in parts], weights, iterations * batch_size, seed)
+    sampler = MixtureSampler([len(part) for part in parts], weights, iterations * batch_size, seed, start * batch_size)
     return DataLoader(
         ConcatDataset(parts),
         batch_size=batch_size,
         sampler=sampler,
         collate_fn=pseudo_collate,
         num_workers=num_workers,
-        worker_init_fn=partial(worker_init_fn, num_workers=num_workers, rank=0, seed=seed),
+        worker_init_fn=partial(worker_init_fn, num_workers=num_workers, rank=0, seed=seed + start),
     )

@@ -117,6 +117,7 @@ def train(
     seed: int,
     out: Path,
     device: str = "auto",
+    resume: Path | None = None,
 ) -> dict[str, float]:
     """Train a network; every arm gets the same number of iterations.
 
@@ -131,6 +132,7 @@ def train(
         seed: decides initial weights, order and augmentation.
         out: folder to (over)write.
         device: auto, cpu, cuda, cuda:1, ...
+        resume: folder of checkpoints, written every `settings.checkpoint_every` iterations and gone on from.
 
     Returns:
         The metrics on `dev`, within the true boxes.
@@ -160,7 +162,7 @@ def train(
         seed=seed,
     )
     dev_samples = task.load(dev.folder, dev.subset)
-    curve = run_training(LearningNetwork(network, sigma), crops, settings, seed=seed, device=where)
+    curve = run_training(LearningNetwork(network, sigma), crops, settings, seed=seed, device=where, resume=resume)
     metrics = evaluate(PosePredictor(network, where), task, dev_samples)
     with replacing(out) as folder:
         folder.mkdir()

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
@@ -36,6 +38,10 @@ class LossCurve(TrainerCallback):
         self.every = max(1, iterations // 50)
         self.rows: list[dict[str, float]] = []
 
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """Take over what a training that goes on had noted."""
+        self.rows = [_row(logs["step"], logs) for logs in state.log_history if "loss" in logs]
+
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **others: Any) -> TrainerControl:
         """Have the loss logged now, or not."""
         control.should_log = state.global_step % self.every == 0 or state.global_step == state.max_steps
@@ -57,7 +63,7 @@ class LossCurve(TrainerCallback):
             raise DatasetDMError(
                 f"The network's loss is {loss} after {state.global_step} iterations. Lower downstream.learning_rate."
             )
-        self.rows.append({"iteration": state.global_step, "learning_rate": float(logs["learning_rate"]), "loss": loss})
+        self.rows.append(_row(state.global_step, logs))
         if len(self.rows) % 10 == 0:
             log.info("iteration %d of %d: loss %.3f", state.global_step, state.max_steps, loss)
 
@@ -67,6 +73,10 @@ class LossCurve(TrainerCallback):
             writer = csv.DictWriter(stream, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def _row(iteration: int, logs: dict[str, float]) -> dict[str, float]:
+    return {"iteration": iteration, "learning_rate": float(logs["learning_rate"]), "loss": float(logs["loss"])}
 
 
 class OneDevice(TrainingArguments):
@@ -84,7 +94,13 @@ class OneDevice(TrainingArguments):
 
 
 def run_training(
-    model: nn.Module, views: Dataset[Any], settings: config.Downstream, *, seed: int, device: torch.device
+    model: nn.Module,
+    views: Dataset[Any],
+    settings: config.Downstream,
+    *,
+    seed: int,
+    device: torch.device,
+    resume: Path | None = None,
 ) -> LossCurve:
     """Train with AdamW, a short linear warm-up, then a cosine down to zero; the model ends up trained on `device`.
 
@@ -94,14 +110,16 @@ def run_training(
         settings: the schedule.
         seed: of whatever the model draws itself.
         device: where to train.
+        resume: folder of checkpoints, written every `settings.checkpoint_every` iterations and gone on from.
 
     Raises:
         DatasetDMError: the loss is not finite.
     """
     curve = LossCurve(settings.iterations)
+    keeps = resume is not None and settings.iterations > settings.checkpoint_every
     with tempfile.TemporaryDirectory() as workspace:
         arguments = OneDevice(
-            output_dir=workspace,
+            output_dir=str(resume) if keeps else workspace,
             seed=seed,
             use_cpu=device.type == "cpu",
             max_steps=settings.iterations,
@@ -119,15 +137,27 @@ def run_training(
             remove_unused_columns=False,
             logging_strategy="no",  # the curve decides
             logging_nan_inf_filter=False,
-            save_strategy="no",
+            save_strategy="steps" if keeps else "no",
+            save_steps=settings.checkpoint_every,
+            save_total_limit=1,
             report_to="none",
             disable_tqdm=True,
         )
         with _current(device):
             trainer = Trainer(model=model, args=arguments, train_dataset=views, callbacks=[curve])
             trainer.remove_callback(PrinterCallback)
-            trainer.train()
+            trainer.train(resume_from_checkpoint=_last_checkpoint(resume) if resume else None)
     return curve
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that is whole: the Trainer writes its state last."""
+    whole = [file.parent for file in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    newest = max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    if newest is None:
+        return None
+    log.info("going on from %s", newest.name)
+    return str(newest)
 
 
 def choose_device(name: str) -> torch.device:

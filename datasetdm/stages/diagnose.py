@@ -17,7 +17,7 @@ from datasetdm.formats.files import read_json, write_json, write_text
 from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
 from datasetdm.stages import annotate, synthesize, train_decoder, train_downstream
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.units import annotated_set, digest, make_unit
+from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder
 from datasetdm.stages.unlabelled import save_labelled
 from datasetdm.structures import Sample
 
@@ -127,7 +127,7 @@ def _train(context: Context, training: str, part: Labelled) -> dict[str, float]:
 
     def work(folder: Path) -> None:
         print(f"diagnose {context.benchmark}: {training}", flush=True)
-        train_downstream.train(context, [part], seed, folder)
+        train_downstream.train(context, [part], seed, folder, resume=resume_folder(unit))
 
     make_unit(unit, work)
     figures: dict[str, float] = read_json(unit / "metrics.json", remedy="Remove it; it is made again.")

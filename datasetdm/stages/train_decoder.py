@@ -9,7 +9,7 @@ from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import annotated_set, digest, make_unit, unit_seconds
+from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder, unit_seconds
 from datasetdm.structures import StageResult
 from datasetdm.training import train_decoder
 
@@ -48,11 +48,10 @@ def run_unit(context: Context, key: str) -> None:
             context.settings.decoder,
             seed=seed,
             out=folder,
-            resume=unit.with_suffix(".resume"),
+            resume=resume_folder(unit),
         )
 
     make_unit(unit, work)
-    shutil.rmtree(unit.with_suffix(".resume"), ignore_errors=True)
 
 
 def finish(context: Context) -> StageResult:

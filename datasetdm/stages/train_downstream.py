@@ -17,7 +17,7 @@ from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
 from datasetdm.stages.self_training import SPLICED, TAUGHT, labels_unit, make_labels
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import annotated_set, digest, make_unit, unit_seconds
+from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder, unit_seconds
 from datasetdm.structures import StageResult
 
 # Trained to be compared with: measured, but never offered for use in the model registry.
@@ -25,7 +25,7 @@ CONTROLS = frozenset({"oracle", "real_augmented", "self_training", "pseudo"})
 
 # Which other arms there are, what they mix and what their labels are is no property of a single training; what it is
 # trained on is looked at instead.
-_NOT_OF_A_TRAINING = {"arms", "p_decoder", "real_weight", "self_training_threshold", "pretrained"}
+_NOT_OF_A_TRAINING = {"arms", "p_decoder", "real_weight", "self_training_threshold", "pretrained", "checkpoint_every"}
 
 Groups = list[tuple[float, list[tuple[Path, str, str]]]]
 
@@ -47,12 +47,14 @@ def run_unit(context: Context, key: str) -> None:
         run_unit(context, f"real/{seed}")
         make_labels(context, seed, _unit(context, f"real/{seed}"))
 
+    unit = _unit(context, key)
+
     def work(folder: Path) -> None:
-        train(context, _datasets(context, key), int(seed), folder)
+        train(context, _datasets(context, key), int(seed), folder, resume=resume_folder(unit))
         if arm == "self_training":
             write_json(folder / "labels.json", {"images": len(context.task().load(_labels(context, seed), TAUGHT))})
 
-    make_unit(_unit(context, key), work)
+    make_unit(unit, work)
 
 
 def trained(context: Context, key: str) -> Path:
@@ -68,8 +70,11 @@ def dev_figures(context: Context, key: str) -> dict[str, float]:
     return figures
 
 
-def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Path) -> None:
-    """Train the benchmark's model on these sets and write it to `folder`, with its dev figures in `metrics.json`."""
+def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Path, *, resume: Path) -> None:
+    """Train the benchmark's model on these sets and write it to `folder`, with its dev figures in `metrics.json`.
+
+    A training that was cut off goes on from its last checkpoint, in `resume`.
+    """
     settings = context.settings
     DOWNSTREAM[settings.task.name].train(
         settings.downstream,
@@ -79,6 +84,7 @@ def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Pat
         seed=seed,
         out=folder,
         device=context.params.backbone.device,
+        resume=resume,
     )
 
 

@@ -72,15 +72,20 @@ def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
     """Make the unit `folder` unless it is there; `work` fills a temporary folder, which is then renamed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
-        if folder.exists():
-            return
-        remove_leftovers(folder)
-        start = time.perf_counter()
-        with replacing(folder) as temporary:
-            temporary.mkdir()
-            work(temporary)
-        # Beside the unit, not in it: outputs hold nothing that changes from run to run.
-        folder.with_suffix(".seconds").write_text(f"{time.perf_counter() - start:.3f}")
+        if not folder.exists():
+            remove_leftovers(folder)
+            start = time.perf_counter()
+            with replacing(folder) as temporary:
+                temporary.mkdir()
+                work(temporary)
+            # Beside the unit, not in it: outputs hold nothing that changes from run to run.
+            folder.with_suffix(".seconds").write_text(f"{time.perf_counter() - start:.3f}")
+        shutil.rmtree(resume_folder(folder), ignore_errors=True)
+
+
+def resume_folder(unit: Path) -> Path:
+    """Where the work on a unit may keep checkpoints, for the case that it is cut off; gone once the unit is there."""
+    return unit.with_suffix(".resume")
 
 
 def publish_unit(unit: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
-from datasetdm.downstream import DOWNSTREAM, Labelled
+from datasetdm.downstream import DOWNSTREAM, Labelled, detection
 from datasetdm.downstream.detection import Detector, train
 from datasetdm.downstream.detection_data import coco_dataset, train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
@@ -246,3 +246,38 @@ def test_workers_augment_repeatably(shapes: dict[str, Labelled], categories: tup
         batches.append([image for batch in loader for image in batch["inputs"]])
     assert len(batches[0]) == 8
     assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
+
+
+def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(iterations=6, model="solov2_r18", autocast=False, checkpoint_every=2)
+
+    def fit(name: str, resume: Path | None, settings: config.Downstream = settings) -> Path:
+        sources, task = [shapes["train"]], InstanceTask(categories)
+        out, dev = tmp_path / name, shapes["dev"]
+        train(settings, datasets=sources, task=task, dev=dev, seed=0, out=out, device="cpu", resume=resume)
+        return out
+
+    whole = fit("whole", None)
+    note = detection.LossCurve.after_train_iter
+
+    def cut(self: detection.LossCurve, runner: object, batch_idx: int, *others: object, **named: object) -> None:
+        if batch_idx == 4:
+            raise KeyboardInterrupt
+        note(self, runner, batch_idx, *others, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detection.LossCurve, "after_train_iter", cut)
+        with pytest.raises(KeyboardInterrupt):
+            fit("cut", tmp_path / "resume")
+    assert [file.name for file in (tmp_path / "resume").iterdir()] == ["checkpoint.pt"]
+    resumed = fit("cut", tmp_path / "resume")
+
+    assert (resumed / "curves.csv").read_text() == (whole / "curves.csv").read_text()
+    expected = load_file(whole / "model.safetensors")
+    for key, value in load_file(resumed / "model.safetensors").items():
+        torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
+
+    with pytest.raises(DatasetDMError, match="remove it to start anew"):
+        fit("other", tmp_path / "resume", make_settings(iterations=6, checkpoint_every=2))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datasetdm.config import Augmentation
-from datasetdm.stages.units import annotated_set, digest, make_unit
+from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder
 
 
 def write(folder: Path, name: str = "a.txt", text: str = "a") -> None:
@@ -28,6 +28,20 @@ def test_failed_unit_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         make_unit(tmp_path / "work" / "unit", fail)
     assert [path.name for path in (tmp_path / "work").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_checkpoints_outlive_a_failure_but_not_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "unit"
+
+    def cut(folder: Path) -> None:
+        write(resume_folder(unit))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_unit(unit, cut)
+    assert (resume_folder(unit) / "a.txt").exists()
+    make_unit(unit, lambda folder: write(folder, text=(resume_folder(unit) / "a.txt").read_text()))
+    assert (unit / "a.txt").read_text() == "a" and not resume_folder(unit).exists()
 
 
 def test_digest_sees_settings_and_contents(tmp_path: Path) -> None:

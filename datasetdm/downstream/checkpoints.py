@@ -1,0 +1,95 @@
+"""Checkpoints of a detector's training, from which one that was cut off goes on.
+
+mmengine's own hold pickles. These hold tensors, numbers and texts, and are read with `weights_only`.
+"""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import replacing
+
+FILE = "checkpoint.pt"
+
+
+class Checkpoints(Hook):
+    """Goes on from the checkpoint of a folder where there is one, and writes the next ones there.
+
+    Without worker processes for the data the training then ends with the very weights that it would have had.
+
+    Args:
+        folder: where the checkpoint lies; None: nothing is read or written.
+        every: iterations from one to the next.
+        iterations: of the whole training; at its end none is written.
+
+    Attributes:
+        done: iterations that are behind the training when it starts.
+        rows: of the loss curve so far; the hook that notes it appends to this list.
+    """
+
+    priority = "VERY_LOW"  # after the hook that steps the learning rate
+
+    def __init__(self, folder: Path | None, *, every: int, iterations: int) -> None:
+        self.file = folder / FILE if folder else None
+        self.every, self.iterations = every, iterations
+        self.content: Mapping[str, Any] = {}
+        if self.file and self.file.exists():
+            self.content = torch.load(self.file, map_location="cpu", weights_only=True)
+        self.done: int = self.content.get("iteration", 0)
+        self.rows: list[dict[str, float]] = list(self.content.get("rows", ()))
+
+    def before_train(self, runner: Runner) -> None:
+        """Put the training where the checkpoint was written."""
+        if not self.content:
+            return
+        try:
+            runner.model.load_state_dict(self.content["model"])
+            runner.optim_wrapper.load_state_dict(self.content["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise DatasetDMError(f"{self.file} is of another model ({error}): remove it to start anew.") from None
+        for scheduler, state in zip(runner.param_schedulers, self.content["schedulers"], strict=True):
+            scheduler.load_state_dict(state)
+        _set_random_state(self.content["random"])
+        self.content = {}
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        """Write a checkpoint, or not."""
+        iteration = self.done + batch_idx + 1
+        if self.file is None or iteration % self.every or iteration == self.iterations:
+            return
+        content = {
+            "iteration": iteration,
+            "model": runner.model.state_dict(),
+            "optimizer": runner.optim_wrapper.state_dict(),
+            "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
+            "rows": self.rows,
+            "random": _random_state(),
+        }
+        with replacing(self.file) as temporary:
+            torch.save(content, temporary)
+
+
+def _random_state() -> dict[str, Any]:
+    """That of all generators that augmentation and model draw from, as tensors and numbers."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+    }
+
+
+def _set_random_state(state: Mapping[str, Any]) -> None:
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])

@@ -1,0 +1,84 @@
+"""A training with the Trainer of transformers that is cut off, on a network of one layer."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from datasetdm import config
+from datasetdm.downstream.trainer import LossCurve, run_training
+
+SETTINGS = config.Downstream(
+    model="line", image_size=8, iterations=7, batch_size=2, learning_rate=0.1, checkpoint_every=2
+)
+
+
+class Line(nn.Module):
+    """Fits a line; a little noise of its own makes the random state count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": (self.layer(x) + 0.1 * torch.randn_like(x) - y).square().mean()}
+
+
+class Points(Dataset[Any]):
+    def __len__(self) -> int:
+        return SETTINGS.iterations * SETTINGS.batch_size
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"x": torch.tensor([float(index)]), "y": torch.tensor([2.0 * index])}
+
+
+def fit(resume: Path | None, settings: config.Downstream = SETTINGS) -> tuple[Line, LossCurve]:
+    torch.manual_seed(0)
+    model = Line()
+    return model, run_training(model, Points(), settings, seed=0, device=torch.device("cpu"), resume=resume)
+
+
+def cut_after(monkeypatch: pytest.MonkeyPatch, iterations: int, resume: Path) -> None:
+    """A training that ends with an interruption."""
+    step_end = LossCurve.on_step_end
+
+    def cut(self: LossCurve, args: Any, state: Any, control: Any, **others: Any) -> Any:
+        if state.global_step > iterations:
+            raise KeyboardInterrupt
+        return step_end(self, args, state, control, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LossCurve, "on_step_end", cut)
+        with pytest.raises(KeyboardInterrupt):
+            fit(resume)
+
+
+def check_same(first: tuple[Line, LossCurve], second: tuple[Line, LossCurve]) -> None:
+    for one, other in zip(first[0].parameters(), second[0].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert [row["iteration"] for row in second[1].rows] == list(range(1, SETTINGS.iterations + 1))
+    np.testing.assert_allclose([row["loss"] for row in first[1].rows], [row["loss"] for row in second[1].rows])
+
+
+def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit(None)
+    cut_after(monkeypatch, 5, tmp_path)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["checkpoint-4"]
+    (tmp_path / "checkpoint-6").mkdir()  # cut off while it was written: it has no state
+    check_same(whole, fit(tmp_path))
+
+
+def test_a_training_that_was_cut_off_after_its_end_is_not_trained_again(tmp_path: Path) -> None:
+    first, again = fit(tmp_path), fit(tmp_path)
+    check_same(first, again)
+
+
+def test_short_trainings_write_no_checkpoints(tmp_path: Path) -> None:
+    fit(tmp_path, SETTINGS.model_copy(update={"checkpoint_every": 7}))
+    assert not list(tmp_path.iterdir())
