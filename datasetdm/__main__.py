@@ -41,6 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which takes a second to import
+            raise
+        print(
+            f"error: {str(error).splitlines()[0]} Lower the batch_size of that stage in params.yaml (decoder, "
+            "synthesis or downstream), or image_size; what is finished stays.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from what is finished", file=sys.stderr)
         return 130

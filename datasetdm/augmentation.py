@@ -157,9 +157,9 @@ def _largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
 
 
 def _draw(rng: np.random.Generator, num_samples: int, count: int) -> tuple[int, ...]:
-    rounds = -(-count // num_samples)
-    draws = np.concatenate([rng.permutation(num_samples) for _ in range(rounds)])
-    return tuple(draws[:count].tolist())
+    rounds, rest = divmod(count, num_samples)
+    draws = [rng.permutation(num_samples) for _ in range(rounds)]
+    return tuple(np.concatenate([*draws, rng.choice(num_samples, rest, replace=False)]).tolist())
 
 
 def _tile_size(size: tuple[int, ...], grid: Grid, max_size: int) -> tuple[int, int]:

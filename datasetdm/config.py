@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    StringConstraints,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -20,6 +21,7 @@ from datasetdm.errors import DatasetDMError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
 Timestep = Annotated[int, Field(ge=0, lt=1000)]
+GRID = r"^[1-9]\d*x[1-9]\d*$"  # rows x columns
 Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
 
 
@@ -236,7 +238,9 @@ class Augmentation(Section):
     """Image splicing."""
 
     num_images: int = Field(ge=0)
-    proportions: dict[str, float] = Field(description="Grid 'rows x columns' -> weight, the paper's thousands")
+    proportions: dict[Annotated[str, StringConstraints(pattern=GRID)], float] = Field(
+        description="Grid 'rows x columns' -> weight, the paper's thousands"
+    )
     max_size: PositiveInt = Field(description="Longest side of a spliced image; larger grids shrink their tiles")
     seed: Seed = 0
 

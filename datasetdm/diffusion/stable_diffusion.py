@@ -284,7 +284,8 @@ def how_to_get(path: str) -> str:
     """What to do where the model that `backbone.path` names is missing or damaged."""
     return (
         "Get a model in the diffusers format with safetensors, for example with "
-        "`hf download CompVis/stable-diffusion-v1-4 --local-dir data/backbones/stable-diffusion-v1-4`, "
+        "`hf download CompVis/stable-diffusion-v1-4 --include '*.json' '*.txt' '*/model.safetensors' "
+        "'*/diffusion_pytorch_model.safetensors' --local-dir data/backbones/stable-diffusion-v1-4`, "
         f"and name its folder as backbone.path in params.yaml (now: {path}). "
         "The embedded default, data/backbones/miniworld, is part of the repository."
     )

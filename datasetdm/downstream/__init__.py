@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from datasetdm import config
+from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Sample
 from datasetdm.tasks.base import Task
 
@@ -57,9 +58,30 @@ class DownstreamModel:
 
     The module is imported when it is first used: its framework takes seconds to import, and the other
     stages do without it.
+
+    Attributes:
+        module: where `train` and `load` are.
+        models: the names that `downstream.model` may have, known without importing the module.
     """
 
     module: str
+    models: tuple[str, ...] = ()
+
+    def check_model(self, settings: config.Downstream) -> None:
+        """DatasetDMError where the model is unknown or of another task."""
+        if settings.model not in self.models:
+            raise DatasetDMError(
+                f"params.yaml: downstream.model '{settings.model}' is no model for this task. There are: "
+                f"{', '.join(self.models)}."
+            )
+
+    def check_weights(self, settings: config.Downstream) -> None:
+        """DatasetDMError where the weights are missing that the training starts from."""
+        if settings.pretrained is not None and not Path(settings.pretrained).exists():
+            raise DatasetDMError(
+                f"{settings.pretrained} is missing: downstream.pretrained in params.yaml names the folder with the "
+                f"backbone's weights; put it there, or set it to null to start from random weights."
+            )
 
     def train(
         self,
@@ -85,11 +107,16 @@ class DownstreamModel:
         return import_module(self.module).load(folder, device)
 
 
+_DETECTORS = ("mask-rcnn_r18", "mask-rcnn_r50", "solov2_r18", "condinst_r18", "mask2former_r50", "mask2former_swin-b")
+_SEGMENTERS = ("upernet_r18", "upernet_swin-l", "segformer_b0", "mask2former_r50", "mask2former_swin-b")
+_REGRESSORS = ("upernet_r18", "upernet_swin-l", "segformer_b0", "glpn_small", "glpn_nyu")
+_POSE_MODELS = ("vitpose_tiny", "vitpose_small", "vitpose_base")
+
 DOWNSTREAM: dict[str, DownstreamModel] = {
-    "instance": DownstreamModel("datasetdm.downstream.detection"),
-    "semantic": DownstreamModel("datasetdm.downstream.dense"),
-    "depth": DownstreamModel("datasetdm.downstream.dense"),
-    "pose": DownstreamModel("datasetdm.downstream.pose"),
+    "instance": DownstreamModel("datasetdm.downstream.detection", _DETECTORS),
+    "semantic": DownstreamModel("datasetdm.downstream.dense", _SEGMENTERS),
+    "depth": DownstreamModel("datasetdm.downstream.dense", _REGRESSORS),
+    "pose": DownstreamModel("datasetdm.downstream.pose", _POSE_MODELS),
 }
 
 EVALUATION_BATCH = 16

@@ -149,7 +149,7 @@ def train(
         load_backbone(model, Path(settings.pretrained))
     checkpoints = Checkpoints(resume, every=settings.checkpoint_every, iterations=settings.iterations)
     if checkpoints.done:
-        log.info("going on from iteration %d", checkpoints.done)
+        print(f"going on from iteration {checkpoints.done}", flush=True)
     loader = train_loader(
         datasets,
         categories,
@@ -221,7 +221,7 @@ class LossCurve(Hook):
         self.rows.append({"iteration": done, "learning_rate": rate, **means})
         self._terms.clear()
         if len(self.rows) % 10 == 0:
-            log.info("iteration %d of %d: loss %.3f", done, self.iterations, means["loss"])
+            print(f"iteration {done} of {self.iterations}: loss {means['loss']:.3f}", flush=True)
 
     def save(self, file: Path) -> None:
         """Write the rows as CSV."""

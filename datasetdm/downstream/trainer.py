@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +22,6 @@ from datasetdm.errors import DatasetDMError
 WARMUP = 0.05  # of the iterations
 WEIGHT_DECAY = 0.05
 MAX_GRADIENT_NORM = 5.0
-
-log = logging.getLogger(__name__)
 
 
 class LossCurve(TrainerCallback):
@@ -65,7 +62,7 @@ class LossCurve(TrainerCallback):
             )
         self.rows.append(_row(state.global_step, logs))
         if len(self.rows) % 10 == 0:
-            log.info("iteration %d of %d: loss %.3f", state.global_step, state.max_steps, loss)
+            print(f"iteration {state.global_step} of {state.max_steps}: loss {loss:.3f}", flush=True)
 
     def save(self, file: Path) -> None:
         """Write the rows as CSV."""
@@ -156,7 +153,7 @@ def _last_checkpoint(folder: Path) -> str | None:
     newest = max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
     if newest is None:
         return None
-    log.info("going on from %s", newest.name)
+    print(f"going on from {newest.name}", flush=True)
     return str(newest)
 
 

@@ -3,6 +3,7 @@
 A unit is a shard of one set, named `<set>/<number>`.
 """
 
+import math
 from itertools import chain
 from pathlib import Path
 
@@ -31,15 +32,9 @@ def sources(context: Context) -> dict[str, tuple[Path, str, str]]:
     return found
 
 
-def shards(context: Context, subset: str) -> list[str]:
-    """The units of a spliced set; one even where no splice is asked for, so that there is a set."""
-    return [f"{subset}/{number}" for number in range(-(-context.settings.augmentation.num_images // SHARD_SIZE) or 1)]
-
-
 def plan(context: Context) -> list[str]:
     """The shards that are not spliced yet."""
-    keys = [key for subset in sources(context) for key in shards(context, subset)]
-    return [key for key in keys if not _unit(context, key).exists()]
+    return [key for subset in sources(context) for key, unit in _units(context, subset).items() if not unit.exists()]
 
 
 def run_unit(context: Context, key: str) -> None:
@@ -54,7 +49,7 @@ def run_unit(context: Context, key: str) -> None:
         (unit / "images").mkdir()
         task.save(unit, subset, augment(task, task.load(folder, source), settings, prefix=subset, part=part))
 
-    make_unit(_unit(context, key), work)
+    make_unit(_units(context, subset)[key], work)
 
 
 def finish(context: Context) -> StageResult:
@@ -63,7 +58,7 @@ def finish(context: Context) -> StageResult:
     with publish_checked(context, STAGE, context.paths.augmented) as folder:
         (folder / "images").mkdir()
         for subset in sources(context):
-            units = [_unit(context, key) for key in shards(context, subset)]
+            units = _units(context, subset).values()
             for image in chain.from_iterable((unit / "images").iterdir() for unit in units):
                 link(image, folder / "images" / image.name)
             task.save(folder, subset, chain.from_iterable(task.load(unit, subset) for unit in units))
@@ -71,14 +66,19 @@ def finish(context: Context) -> StageResult:
     return StageResult(metrics=metrics)
 
 
-def _unit(context: Context, key: str) -> Path:
+def _units(context: Context, subset: str) -> dict[str, Path]:
+    """The shards of a spliced set by key; one even where no splice is asked for, so that there is a set."""
     context.task()  # without the real images nothing else is there either
-    folder, source, stage = sources(context)[key.split("/")[0]]
+    folder, source, stage = sources(context)[subset]
     file = folder / "annotations" / f"{source}.json"
     if not file.exists():
         raise missing(context, file, stage)
-    settings = [key, SHARD_SIZE, context.settings.task, context.settings.augmentation]
-    return context.paths.work("augment") / digest(*settings, *annotated_set(folder, source))
+    settings = context.settings.augmentation
+    common = digest(subset, SHARD_SIZE, context.settings.task, settings, *annotated_set(folder, source))
+    return {
+        f"{subset}/{number}": context.paths.work("augment") / digest(common, number)
+        for number in range(max(1, math.ceil(settings.num_images / SHARD_SIZE)))
+    }
 
 
 def _check(context: Context, folder: Path) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any
 from datasetdm import config
 from datasetdm.diffusion import load_backbone
 from datasetdm.diffusion.backbone import Backbone
+from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json
 from datasetdm.stages.paths import DATA, STUDY_DATA, Paths
@@ -76,9 +77,14 @@ class Context:
 
 
 def open_context(benchmark: str, *, study: bool = False) -> Context:
-    """The context of a benchmark, from `params.yaml` in the current folder."""
+    """The context of a benchmark, from `params.yaml` in the current folder.
+
+    Raises:
+        DatasetDMError: settings that are wrong, be it for a stage that comes late.
+    """
     params = config.load_params(study=study)
-    params.benchmark(benchmark)  # a wrong name is told now
+    settings = params.benchmark(benchmark)
+    DOWNSTREAM[settings.task.name].check_model(settings.downstream)
     return Context(benchmark, params, Paths(STUDY_DATA if study else DATA, benchmark), study)
 
 

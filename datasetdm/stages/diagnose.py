@@ -31,7 +31,8 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
     if not context.settings.ingest.num_oracle:
         raise DatasetDMError(
             f"diagnose compares drawn images with real ones: set benchmarks.{context.benchmark}.ingest.num_oracle in "
-            "params.yaml to about the number of synthetic images, and run `ingest` again."
+            "params.yaml to about the number of synthetic images, and run `ingest` again. (That draws the labelled "
+            "images anew, so that the decoder has to be trained again, too.)"
         )
     sets = _sets(context)
     metric = context.task().primary_metric

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from datasetdm.stages.context import Context
+from datasetdm.stages.units import passing_over_busy_units
 from datasetdm.structures import StageResult
 
 
@@ -71,11 +72,21 @@ class Stage:
 
 
 def run_stage(stage: Stage, context: Context, say: Callable[[str], None] = print) -> StageResult:
-    """Run a stage from its first missing unit to its published output (what the CLI and DVC do)."""
+    """Run a stage from its first missing unit to its published output (what the CLI and DVC do).
+
+    Several processes may do so at once, on a GPU each: what another one is at is left to it, and waited for at the end.
+    """
     start = time.perf_counter()
-    keys = stage.plan(context)
+    keys, busy = stage.plan(context), []
     for number, key in enumerate(keys, 1):
         say(f"{stage.name} {context.benchmark}: {key} ({number} of {len(keys)})")
+        try:
+            with passing_over_busy_units():
+                stage.run_unit(context, key)
+        except Timeout:
+            busy.append(key)
+    for key in busy:
+        say(f"{stage.name} {context.benchmark}: {key}, which another process had begun")
         stage.run_unit(context, key)
     result = finish_stage(stage, context)
     say(f"{stage.name} {context.benchmark}: done in {time.perf_counter() - start:.0f} s")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.downstream import DOWNSTREAM, Labelled
-from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, write_json
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
@@ -95,15 +94,11 @@ def fingerprint(context: Context, *data: Any) -> str:
         DatasetDMError: the weights that it starts from are missing.
     """
     settings = context.settings.downstream
+    DOWNSTREAM[context.settings.task.name].check_weights(settings)
     own = settings.model_dump(exclude=_NOT_OF_A_TRAINING)
-    pretrained = Path(settings.pretrained) if settings.pretrained else None
-    if pretrained is not None and not pretrained.exists():
-        raise DatasetDMError(
-            f"{pretrained} is missing: downstream.pretrained in params.yaml names the folder with the "
-            f"detector's backbone weights; put it there, or set it to null to start from random weights."
-        )
+    pretrained = Path(settings.pretrained) if settings.pretrained else ""
     dev = annotated_set(context.paths.real, "dev")
-    return digest(own, context.settings.task, pretrained or "", dev, *data)
+    return digest(own, context.settings.task, pretrained, dev, *data)
 
 
 def finish(context: Context) -> StageResult:

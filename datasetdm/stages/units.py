@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from pydantic import BaseModel
 
 from datasetdm.formats.files import remove_leftovers, replacing
 from datasetdm.formats.unlabelled import load_unlabelled
+
+_patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: as long as it takes
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -69,9 +73,13 @@ def annotated_set(root: Path, subset: str) -> list[Any]:
 
 
 def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
-    """Make the unit `folder` unless it is there; `work` fills a temporary folder, which is then renamed."""
+    """Make the unit `folder` unless it is there; `work` fills a temporary folder, which is then renamed.
+
+    Raises:
+        filelock.Timeout: another process is at it, and the caller is `passing_over_busy_units`.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with FileLock(folder.with_suffix(".lock"), timeout=_patience.get()):
         if not folder.exists():
             remove_leftovers(folder)
             start = time.perf_counter()
@@ -81,6 +89,16 @@ def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
             # Beside the unit, not in it: outputs hold nothing that changes from run to run.
             folder.with_suffix(".seconds").write_text(f"{time.perf_counter() - start:.3f}")
         shutil.rmtree(resume_folder(folder), ignore_errors=True)
+
+
+@contextmanager
+def passing_over_busy_units() -> Iterator[None]:
+    """Inside it `make_unit` raises `filelock.Timeout` where it would wait for another process."""
+    token = _patience.set(0)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
 
 
 def resume_folder(unit: Path) -> Path:

@@ -107,7 +107,8 @@ def test_controls_cost_nothing_where_they_are_not_asked_for(project, edit) -> No
     edit("benchmarks.coco.downstream.p_decoder", True)
     edit("benchmarks.coco.downstream.self_training_threshold", 0.9)
     asked = open_context("coco")
-    assert augment._unit(asked, "seed_0/0").exists() and not augment._unit(asked, "real_0/0").exists()
+    there = {subset: augment._units(asked, subset)[f"{subset}/0"].exists() for subset in ("seed_0", "real_0")}
+    assert there == {"seed_0": True, "real_0": False}
     assert {key: train_downstream._unit(asked, key) for key in units} == units
 
 

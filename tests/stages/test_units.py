@@ -1,11 +1,17 @@
 """Units and outputs appear whole or not at all."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock, Timeout
 
 from datasetdm.config import Augmentation
-from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder
+from datasetdm.stages.context import Context
+from datasetdm.stages.paths import Paths
+from datasetdm.stages.stage import Stage, run_stage
+from datasetdm.stages.units import annotated_set, digest, make_unit, passing_over_busy_units, resume_folder
+from datasetdm.structures import StageResult
 
 
 def write(folder: Path, name: str = "a.txt", text: str = "a") -> None:
@@ -42,6 +48,39 @@ def test_checkpoints_outlive_a_failure_but_not_the_unit(tmp_path: Path) -> None:
     assert (resume_folder(unit) / "a.txt").exists()
     make_unit(unit, lambda folder: write(folder, text=(resume_folder(unit) / "a.txt").read_text()))
     assert (unit / "a.txt").read_text() == "a" and not resume_folder(unit).exists()
+
+
+def test_what_another_process_is_at_is_passed_over(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "unit.lock"), passing_over_busy_units(), pytest.raises(Timeout):
+        make_unit(tmp_path / "unit", write)
+    make_unit(tmp_path / "unit", write)
+    assert (tmp_path / "unit" / "a.txt").exists()
+
+
+def test_a_stage_leaves_busy_units_to_the_end(tmp_path: Path) -> None:
+    made: list[str] = []
+    other = FileLock(tmp_path / "1.lock")
+    other.acquire()
+
+    def run_unit(context: Context, key: str) -> None:
+        make_unit(tmp_path / key, lambda folder: made.append(key))
+        if key == "2":
+            other.release()  # the other process was killed
+
+    stage = Stage(
+        name="work",
+        asset="work",
+        description="",
+        upstream=(),
+        parameters=(),
+        finish=lambda context: StageResult(),
+        output=lambda context: tmp_path,
+        plan=lambda context: ["0", "1", "2"],
+        run_unit=run_unit,
+    )
+    paths = Paths(tmp_path / "data", "coco")
+    run_stage(stage, SimpleNamespace(benchmark="coco", paths=paths), say=lambda text: None)  # type: ignore[arg-type]
+    assert made == ["0", "2", "1"]
 
 
 def test_digest_sees_settings_and_contents(tmp_path: Path) -> None:
