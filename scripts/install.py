@@ -25,6 +25,7 @@ import preflight
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
+CUDA_HEADERS = ROOT / "scripts" / "cuda_headers"  # where torch's own are searched first
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "datasetdm-setup.json"
 LOCK = ROOT / "requirements.lock"
@@ -223,6 +224,7 @@ def build_mmcv(folder: Path, cuda: bool) -> None:
         pip(
             "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "--wheel-dir", scratch, MMCV,
             CFLAGS="-O2 -g0 -DNDEBUG", MMCV_WITH_OPS="1", FORCE_CUDA="1" if cuda else "0", MAX_JOBS=str(jobs),
+            CPATH=os.pathsep.join(filter(None, [os.environ.get("CPATH"), str(CUDA_HEADERS)])),
         )  # fmt: skip
         wheel = next(Path(scratch).glob("*.whl"))
         if not any(name.startswith("mmcv/_ext.") for name in zipfile.ZipFile(wheel).namelist()):
