@@ -255,8 +255,11 @@ class Downstream(Section):
         default=False, description="Report the P-Decoder itself on the test images, beside the arms"
     )
     image_size: PositiveInt
-    iterations: PositiveInt
-    batch_size: PositiveInt = 8
+    iterations: PositiveInt = Field(description="Steps of the optimiser")
+    batch_size: PositiveInt = Field(default=8, description="Images that are in memory at once")
+    accumulate: PositiveInt = Field(
+        default=1, description="Batches whose gradients make one step, where memory does not hold as large a batch"
+    )
     learning_rate: float = Field(gt=0)
     checkpoint_every: PositiveInt = Field(
         default=1000, description="Iterations between checkpoints, from which a training that was cut off goes on"
@@ -271,6 +274,11 @@ class Downstream(Section):
         default=0.5, description="What the teacher of `self_training` is less certain of is no label; choose it on dev"
     )
     score_threshold: Fraction = Field(default=0.05, description="Detections below it are not written")
+
+    @property
+    def num_batches(self) -> int:
+        """That a training goes through."""
+        return self.iterations * self.accumulate
 
 
 class Benchmark(Section):

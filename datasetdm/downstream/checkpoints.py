@@ -26,23 +26,23 @@ class Checkpoints(Hook):
 
     Args:
         folder: where the checkpoint lies; None: nothing is read or written.
-        every: iterations from one to the next.
-        iterations: of the whole training; at its end none is written.
+        every: batches from one to the next.
+        end: batches of the whole training; after the last none is written.
 
     Attributes:
-        done: iterations that are behind the training when it starts.
+        done: batches that are behind the training when it starts.
         rows: of the loss curve so far; the hook that notes it appends to this list.
     """
 
     priority = "VERY_LOW"  # after the hook that steps the learning rate
 
-    def __init__(self, folder: Path | None, *, every: int, iterations: int) -> None:
+    def __init__(self, folder: Path | None, *, every: int, end: int) -> None:
         self.file = folder / FILE if folder else None
-        self.every, self.iterations = every, iterations
+        self.every, self.end = every, end
         self.content: Mapping[str, Any] = {}
         if self.file and self.file.exists():
             self.content = torch.load(self.file, map_location="cpu", weights_only=True)
-        self.done: int = self.content.get("iteration", 0)
+        self.done: int = self.content.get("done", 0)
         self.rows: list[dict[str, float]] = list(self.content.get("rows", ()))
 
     def before_train(self, runner: Runner) -> None:
@@ -63,11 +63,11 @@ class Checkpoints(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
         """Write a checkpoint, or not."""
-        iteration = self.done + batch_idx + 1
-        if self.file is None or iteration % self.every or iteration == self.iterations:
+        done = self.done + batch_idx + 1
+        if self.file is None or done % self.every or done == self.end:
             return
         content = {
-            "iteration": iteration,
+            "done": done,
             "model": runner.model.state_dict(),
             "optimizer": runner.optim_wrapper.state_dict(),
             "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],

@@ -147,7 +147,7 @@ def train(
         task=task,
         readout=readout,
         image_size=settings.image_size,
-        num_views=settings.iterations * settings.batch_size,
+        num_views=settings.num_batches * settings.batch_size,
         seed=seed,
     )
     first_targets = [views[number]["targets"] for number in range(min(FITTING_VIEWS, len(views)))]

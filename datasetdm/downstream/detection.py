@@ -147,21 +147,21 @@ def train(
     model.init_weights()
     if settings.pretrained is not None:
         load_backbone(model, Path(settings.pretrained))
-    checkpoints = Checkpoints(resume, every=settings.checkpoint_every, iterations=settings.iterations)
+    checkpoints = Checkpoints(resume, every=settings.checkpoint_every * settings.accumulate, end=settings.num_batches)
     if checkpoints.done:
-        print(f"going on from iteration {checkpoints.done}", flush=True)
+        print(f"going on from iteration {checkpoints.done // settings.accumulate}", flush=True)
     loader = train_loader(
         datasets,
         categories,
         image_size=settings.image_size,
         batch_size=settings.batch_size,
-        iterations=settings.iterations,
+        num_batches=settings.num_batches,
         seed=seed,
         # Preparing a batch is 2 % of an iteration on the CPU; a GPU would wait for it.
         num_workers=0 if where.type == "cpu" else min(8, os.cpu_count() or 1),
         start=checkpoints.done,
     )
-    curve = LossCurve(settings.iterations, where, checkpoints)
+    curve = LossCurve(settings, where, checkpoints)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as workspace:
         _run(model, loader, curve, checkpoints, settings, where, seed, Path(workspace) / "runner")
@@ -193,9 +193,9 @@ class LossCurve(Hook):
         rows: iteration, learning rate and mean of each loss term.
     """
 
-    def __init__(self, iterations: int, device: torch.device, checkpoints: Checkpoints):
-        self.every = max(1, iterations // 50)
-        self.iterations = iterations
+    def __init__(self, settings: config.Downstream, device: torch.device, checkpoints: Checkpoints):
+        self.accumulate, self.iterations = settings.accumulate, settings.iterations
+        self.every = max(1, settings.iterations // 50)
         self.device = device
         self.done, self.rows = checkpoints.done, checkpoints.rows
         self._terms: list[Mapping[str, float]] = []
@@ -209,8 +209,8 @@ class LossCurve(Hook):
     ) -> None:
         """Take in the losses of one iteration."""
         self._terms.append({key: float(torch.as_tensor(value).detach()) for key, value in (outputs or {}).items()})
-        done = self.done + batch_idx + 1
-        if done % self.every and done != self.iterations:
+        done, within = divmod(self.done + batch_idx + 1, self.accumulate)
+        if within or (done % self.every and done != self.iterations):
             return
         means = {key: float(np.mean([terms[key] for terms in self._terms])) for key in self._terms[0]}
         if not np.isfinite(means["loss"]):
@@ -242,30 +242,27 @@ def _run(
     work_dir: Path,
 ) -> None:
     """The training itself: AdamW, a twentieth of the iterations to warm up, then a cosine down to zero."""
-    warmup = max(2, settings.iterations // 20)  # mmengine's LinearLR does not arrive within one iteration
+    end = settings.num_batches
+    warmup = max(2, end // 20)  # mmengine's LinearLR does not arrive within one iteration
     runner = Runner(
         model=model,
         work_dir=str(work_dir),
         train_dataloader=loader,
         train_cfg={
             "type": "IterBasedTrainLoop",
-            "max_iters": settings.iterations - checkpoints.done,
-            "val_interval": settings.iterations,
+            "max_iters": end - checkpoints.done,
+            "val_interval": end,
         },
         optim_wrapper={
             **_precision(settings, device),
             "optimizer": {"type": "AdamW", "lr": settings.learning_rate, "weight_decay": 0.05, "fused": True},
             "paramwise_cfg": {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0},
             "clip_grad": {"max_norm": 5.0},
+            "accumulative_counts": settings.accumulate,
         },
         param_scheduler=[
             {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "begin": 0, "end": warmup},
-            {
-                "type": "CosineAnnealingLR",
-                "by_epoch": False,
-                "begin": warmup,
-                "end": max(settings.iterations, warmup + 1),
-            },
+            {"type": "CosineAnnealingLR", "by_epoch": False, "begin": warmup, "end": max(end, warmup + 1)},
         ],
         # The weights are saved as safetensors at the end, checkpoints by a hook of ours.
         default_hooks={"checkpoint": None, "logger": None, "timer": None, "sampler_seed": None},

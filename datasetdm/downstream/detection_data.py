@@ -74,12 +74,12 @@ def train_loader(
     *,
     image_size: int,
     batch_size: int,
-    iterations: int,
+    num_batches: int,
     seed: int,
     num_workers: int = 0,
     start: int = 0,
 ) -> DataLoader:
-    """Exactly `iterations` batches, less the first `start`, drawn from the sources by their weights.
+    """Exactly `num_batches` batches, less the first `start`, drawn from the sources by their weights.
 
     Without workers the random state of numpy decides the augmentation, with workers `seed` does.
 
@@ -95,7 +95,7 @@ def train_loader(
             "raise the number of images in params.yaml."
         )
     parts, weights = zip(*filled, strict=True)
-    sampler = MixtureSampler([len(part) for part in parts], weights, iterations * batch_size, seed, start * batch_size)
+    sampler = MixtureSampler([len(part) for part in parts], weights, num_batches * batch_size, seed, start * batch_size)
     return DataLoader(
         ConcatDataset(parts),
         batch_size=batch_size,

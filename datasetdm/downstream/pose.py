@@ -158,7 +158,7 @@ def train(
         size=crop_size(settings.image_size),
         cells=cells,
         sigma=sigma,
-        num_crops=settings.iterations * settings.batch_size,
+        num_crops=settings.num_batches * settings.batch_size,
         seed=seed,
     )
     dev_samples = task.load(dev.folder, dev.subset)

@@ -103,7 +103,7 @@ def run_training(
 
     Args:
         model: gives a dictionary with `loss` when called with the items of a batch by their names.
-        views: all that is learnt, in its order: `settings.iterations` x `settings.batch_size` items.
+        views: all that is learnt, in its order: `settings.num_batches` x `settings.batch_size` items.
         settings: the schedule.
         seed: of whatever the model draws itself.
         device: where to train.
@@ -121,6 +121,7 @@ def run_training(
             use_cpu=device.type == "cpu",
             max_steps=settings.iterations,
             per_device_train_batch_size=settings.batch_size,
+            gradient_accumulation_steps=settings.accumulate,
             train_sampling_strategy="sequential",  # the views have their order
             optim="adamw_torch_fused",
             learning_rate=settings.learning_rate,

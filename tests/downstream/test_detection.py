@@ -135,7 +135,7 @@ def test_every_model_builds_offline_and_takes_a_step(
     model = build_model(description)
     model.init_weights()
     model.train()
-    loader = train_loader([shapes["train"]], categories, image_size=64, batch_size=2, iterations=1, seed=0)
+    loader = train_loader([shapes["train"]], categories, image_size=64, batch_size=2, num_batches=1, seed=0)
     data = model.data_preprocessor(next(iter(loader)), training=True)
     assert data["inputs"].shape == (2, 3, 64, 64)
     loss, terms = model.parse_losses(model(**data, mode="loss"))
@@ -234,24 +234,31 @@ def test_nothing_to_train_on_is_a_clear_error(
     empty.annotation_file.parent.mkdir()
     empty.annotation_file.write_text(json.dumps({**content, "images": [], "annotations": []}))
     with pytest.raises(DatasetDMError, match="no image to train on"):
-        train_loader([empty], categories, image_size=64, batch_size=2, iterations=1, seed=0)
+        train_loader([empty], categories, image_size=64, batch_size=2, num_batches=1, seed=0)
 
 
 def test_workers_augment_repeatably(shapes: dict[str, Labelled], categories: tuple[Category, ...]) -> None:
     batches = []
     for _ in range(2):
         loader = train_loader(
-            [shapes["train"]], categories, image_size=64, batch_size=4, iterations=2, seed=3, num_workers=1
+            [shapes["train"]], categories, image_size=64, batch_size=4, num_batches=2, seed=3, num_workers=1
         )
         batches.append([image for batch in loader for image in batch["inputs"]])
     assert len(batches[0]) == 8
     assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
-    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shapes: dict[str, Labelled],
+    categories: tuple[Category, ...],
+    accumulate: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = make_settings(iterations=6, model="solov2_r18", autocast=False, checkpoint_every=2)
+    settings = make_settings(
+        iterations=6, accumulate=accumulate, model="solov2_r18", autocast=False, checkpoint_every=2
+    )
 
     def fit(name: str, resume: Path | None, settings: config.Downstream = settings) -> Path:
         sources, task = [shapes["train"]], InstanceTask(categories)
@@ -263,7 +270,7 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
     note = detection.LossCurve.after_train_iter
 
     def cut(self: detection.LossCurve, runner: object, batch_idx: int, *others: object, **named: object) -> None:
-        if batch_idx == 4:
+        if batch_idx == 5 * accumulate - 1:
             raise KeyboardInterrupt
         note(self, runner, batch_idx, *others, **named)
 
@@ -274,10 +281,12 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
     assert [file.name for file in (tmp_path / "resume").iterdir()] == ["checkpoint.pt"]
     resumed = fit("cut", tmp_path / "resume")
 
+    rows = list(csv.DictReader((whole / "curves.csv").open()))
+    assert [row["iteration"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     assert (resumed / "curves.csv").read_text() == (whole / "curves.csv").read_text()
     expected = load_file(whole / "model.safetensors")
     for key, value in load_file(resumed / "model.safetensors").items():
         torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
 
     with pytest.raises(DatasetDMError, match="remove it to start anew"):
-        fit("other", tmp_path / "resume", make_settings(iterations=6, checkpoint_every=2))
+        fit("other", tmp_path / "resume", settings.model_copy(update={"model": "mask-rcnn_r18"}))
