@@ -133,7 +133,7 @@ def _stripe(samples: Sequence[Sample], size: tuple[int, int], task: Task) -> tup
 
 
 def _parse_grid(key: str) -> Grid:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", key)
+    match = re.fullmatch(config.GRID, key)
     if match is None:
         raise DatasetDMError(
             f"params.yaml: augmentation.proportions has the grid '{key}'. Write rows x columns as in '2x3'."

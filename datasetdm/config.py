@@ -21,7 +21,7 @@ from datasetdm.errors import DatasetDMError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
 Timestep = Annotated[int, Field(ge=0, lt=1000)]
-GRID = r"^[1-9]\d*x[1-9]\d*$"  # rows x columns
+GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
 Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
 
 

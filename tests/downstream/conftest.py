@@ -1,13 +1,18 @@
 """A small set of drawn discs and bars, in the layout of a COCO set."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as mask_utils
+from safetensors.torch import load_file
 
+from datasetdm import config
 from datasetdm.downstream import Labelled
 from datasetdm.structures import Category
 
@@ -66,3 +71,19 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Labelled]:
 def categories() -> tuple[Category, ...]:
     """Categories of the drawn shapes, in label order."""
     return CATEGORIES
+
+
+@pytest.fixture
+def check_checkpoints() -> Callable[..., None]:
+    """Trains twice with the same checkpoints: the second finds the end of the first and trains no more."""
+
+    def check(train: Callable[..., Any], settings: config.Downstream, folder: Path, **data: Any) -> None:
+        weights = []
+        for attempt in ("first", "again"):
+            train(settings, **data, seed=0, out=folder / attempt, device="cpu", resume=folder / "resume")
+            weights.append(load_file(folder / attempt / "model.safetensors"))
+        assert [path.name for path in (folder / "resume").iterdir()] == [f"checkpoint-{settings.iterations}"]
+        for key, value in weights[0].items():
+            torch.testing.assert_close(value, weights[1][key], rtol=0, atol=0)
+
+    return check
