@@ -249,7 +249,9 @@ class Downstream(Section):
     """The ordinary model that is trained on each arm."""
 
     model: str = Field(description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models")
-    pretrained: str | None = Field(default=None, description="Folder with the backbone's weights; None: from scratch")
+    pretrained: str | None = Field(
+        default=None, description="Folder or hub name of the backbone's weights; None: from scratch"
+    )
     arms: tuple[Arm, ...] = Field(default=("real", "synthetic", "both", "oracle"), min_length=1)
     p_decoder: bool = Field(
         default=False, description="Report the P-Decoder itself on the test images, beside the arms"

@@ -75,14 +75,6 @@ class DownstreamModel:
                 f"{', '.join(self.models)}."
             )
 
-    def check_weights(self, settings: config.Downstream) -> None:
-        """DatasetDMError where the weights are missing that the training starts from."""
-        if settings.pretrained is not None and not Path(settings.pretrained).exists():
-            raise DatasetDMError(
-                f"{settings.pretrained} is missing: downstream.pretrained in params.yaml names the folder with the "
-                f"backbone's weights; put it there, or set it to null to start from random weights."
-            )
-
     def train(
         self,
         settings: config.Downstream,

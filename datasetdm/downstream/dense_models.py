@@ -13,8 +13,6 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import (
@@ -34,6 +32,7 @@ from transformers import logging as transformers_logging
 
 from datasetdm import config
 from datasetdm.decoder.depth_loss import log_depth, scale_invariant_loss
+from datasetdm.downstream.weights import read_weights, refuse, weights_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.depth import counted_mask
 from datasetdm.structures import IGNORE, DepthMap, SemanticMap
@@ -337,29 +336,20 @@ def build_network(settings: config.Downstream, task_name: str, channels: int) ->
     spec = MODELS[settings.model]
     network = spec.network(spec.architecture(channels))
     if settings.pretrained is not None:
-        load_backbone(network.model.get_submodule(spec.backbone), Path(settings.pretrained))
+        load_backbone(network.model.get_submodule(spec.backbone), weights_file(settings.pretrained))
     return network
 
 
-def load_backbone(backbone: PreTrainedModel, folder: Path) -> None:
-    """Fill a backbone with `model.safetensors` of a folder; a classifier on top is left out.
+def load_backbone(backbone: PreTrainedModel, file: Path) -> None:
+    """Fill a backbone with the weights of a safetensors file; a classifier on top is left out.
 
     ResNets may be named as in torchvision (`conv1.weight`, `layer1.0.bn1.running_mean`, ...); all others are named as
-    in transformers, whose hub folders fit as they are.
+    in transformers, whose hub models fit as they are.
 
     Raises:
-        DatasetDMError: the file is missing or damaged, or holds another network.
+        DatasetDMError: the file is damaged, or holds another network.
     """
-    file = folder / "model.safetensors"
-    remedy = "or set downstream.pretrained to null in params.yaml to train from scratch."
-    try:
-        state = {transformers_name(name): value.float() for name, value in load_file(file).items()}
-    except FileNotFoundError:
-        raise DatasetDMError(
-            f"{file} is missing. Put the backbone's weights there (named as in torchvision or transformers), {remedy}"
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise DatasetDMError(f"{file} cannot be read ({error}). Fetch it again, {remedy}") from None
+    state = {transformers_name(name): value.float() for name, value in read_weights(file).items()}
     # transformers' own loading knows how the names in files differ from those in the modules.
     filled, report = type(backbone).from_pretrained(
         None, config=backbone.config, state_dict=state, ignore_mismatched_sizes=True, output_loading_info=True
@@ -367,10 +357,7 @@ def load_backbone(backbone: PreTrainedModel, folder: Path) -> None:
     misfits = [name for name in sorted(report["missing_keys"]) if not _is_optional(name)]
     misfits += [str(mismatch) for mismatch in sorted(report["mismatched_keys"])]
     if misfits:
-        raise DatasetDMError(
-            f"{file} does not fit the backbone of this model: {len(misfits)} tensors are missing or have another "
-            f"shape, such as {misfits[0]}. Choose another downstream.model or downstream.pretrained in params.yaml."
-        )
+        raise refuse(file, misfits)
     backbone.load_state_dict(filled.state_dict())
 
 

@@ -26,6 +26,7 @@ from datasetdm.downstream.checkpoints import Checkpoints
 from datasetdm.downstream.detection_data import train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
 from datasetdm.downstream.precision import pays_in_bfloat16
+from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing, write_json
 from datasetdm.structures import Instances
@@ -146,7 +147,7 @@ def train(
     model = build_model(description)
     model.init_weights()
     if settings.pretrained is not None:
-        load_backbone(model, Path(settings.pretrained))
+        load_backbone(model, weights_file(settings.pretrained))
     checkpoints = Checkpoints(resume, every=settings.checkpoint_every * settings.accumulate, end=settings.num_batches)
     if checkpoints.done:
         print(f"going on from iteration {checkpoints.done // settings.accumulate}", flush=True)

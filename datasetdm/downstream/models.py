@@ -1,7 +1,8 @@
 """The detectors: configurations that mmdet ships, fitted to classes and image size."""
 
 import itertools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
 from mmengine.hub import get_config
-from safetensors.torch import load_file
 from torch import nn
 
 from datasetdm import config
+from datasetdm.downstream.weights import read_weights, refuse
 from datasetdm.errors import DatasetDMError
 
 ModelConfig = dict[str, Any]
@@ -144,31 +145,54 @@ def build_model(description: ModelConfig) -> BaseDetector:
     return MMDET_MODELS.build(ConfigDict(description))
 
 
-def load_backbone(model: BaseDetector, folder: Path) -> None:
-    """Fill the detector's backbone with `model.safetensors` of a folder.
+def load_backbone(model: BaseDetector, file: Path) -> None:
+    """Fill the detector's backbone with the weights of a safetensors file; a classifier on top is left out.
 
     ResNets are named as in torchvision (`conv1.weight`, `layer1.0.bn1.running_mean`, ...), Swin Transformers
-    as in their authors' release (`layers.0.blocks.0.attn.qkv.weight`, ...); a classifier on top is left out.
+    as in transformers, whose hub models fit as they are, or as in their authors' release
+    (`layers.0.blocks.0.attn.qkv.weight`, ...).
 
     Raises:
-        DatasetDMError: the file is missing, or holds another network.
+        DatasetDMError: the file is damaged, or holds another network.
     """
-    file = folder / "model.safetensors"
-    if not file.is_file():
-        raise DatasetDMError(
-            f"{file} is missing. Put the backbone's weights there (a ResNet named as in torchvision), or set "
-            "downstream.pretrained to null in params.yaml to train from scratch."
-        )
-    state = load_file(file)
-    if any(key.startswith("layers.") for key in state):
-        state = {key.removeprefix("backbone."): value for key, value in swin_converter(state).items()}
+    state = read_weights(file)
+    if any(".attention.self.query." in name for name in state):
+        state = authors_swin(state)
+    if any(name.startswith("layers.") for name in state):
+        state = {name.removeprefix("backbone."): value for name, value in swin_converter(state).items()}
     misfits = _misfits(model.backbone, state)
     if misfits:
-        raise DatasetDMError(
-            f"{file} does not fit the backbone of this detector: {len(misfits)} tensors are missing or have another "
-            f"shape, such as {misfits[0]}. Choose another downstream.model or downstream.pretrained in params.yaml."
-        )
+        raise refuse(file, misfits)
     model.backbone.load_state_dict(state, strict=False)
+
+
+#: What transformers calls the parts of a Swin Transformer, and what its authors do; in the order of replacement.
+_AUTHORS_NAMES = {
+    r"^(swin\.)?embeddings\.patch_embeddings\.projection\.": "patch_embed.proj.",
+    r"^(swin\.)?embeddings\.norm\.": "patch_embed.norm.",
+    r"^(swin\.)?encoder\.": "",
+    r"\.attention\.self\.query\.": ".attn.qkv.",
+    r"\.attention\.self\.": ".attn.",
+    r"\.attention\.output\.dense\.": ".attn.proj.",
+    r"\.layernorm_before\.": ".norm1.",
+    r"\.layernorm_after\.": ".norm2.",
+    r"\.intermediate\.dense\.": ".mlp.fc1.",
+    r"\.output\.dense\.": ".mlp.fc2.",
+}
+
+
+def authors_swin(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of transformers' Swin Transformer, named and arranged as its authors do, whom mmdet understands."""
+    renamed = {}
+    for name, value in state.items():
+        if re.search(r"\.self\.(key|value)\.", name):
+            continue  # comes with the query
+        if ".self.query." in name:
+            value = torch.cat([state[name.replace(".query.", f".{part}.")] for part in ("query", "key", "value")])
+        for theirs, authors in _AUTHORS_NAMES.items():
+            name = re.sub(theirs, authors, name)
+        renamed[name] = value
+    return renamed
 
 
 def _misfits(backbone: nn.Module, state: dict[str, torch.Tensor]) -> list[str]:

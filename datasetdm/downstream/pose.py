@@ -18,6 +18,7 @@ from datasetdm.downstream import Labelled, evaluate
 from datasetdm.downstream.pose_data import PersonCrops, crop, crop_matrix
 from datasetdm.downstream.pose_models import crop_size, heatmap_size, load_backbone, model_config
 from datasetdm.downstream.trainer import choose_device, run_training
+from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.coco_keypoints import FLIP_PAIRS
 from datasetdm.formats.files import read_json, replacing, write_json
@@ -149,7 +150,7 @@ def train(
     nn.init.zeros_(network.head.conv.weight)
     nn.init.normal_(network.backbone.embeddings.position_embeddings, std=0.5)
     if settings.pretrained is not None:
-        load_backbone(network, Path(settings.pretrained))
+        load_backbone(network, weights_file(settings.pretrained))
     cells = heatmap_size(description)
     sigma = max(2.0, cells[0] / 32)  # 2 of 64 cells, as usual; sharper bells on few cells are hardly learnt
     crops = PersonCrops(

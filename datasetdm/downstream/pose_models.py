@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
 from datasetdm import config
+from datasetdm.downstream.weights import read_weights, refuse
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.coco_keypoints import KEYPOINTS
 
@@ -87,30 +86,16 @@ def heatmap_size(model: VitPoseConfig) -> tuple[int, int]:
     return height, width
 
 
-def load_backbone(network: VitPoseForPoseEstimation, folder: Path) -> None:
-    """Fill the transformer with `model.safetensors` of a folder in the ViTPose format; the head stays as it is.
+def load_backbone(network: VitPoseForPoseEstimation, file: Path) -> None:
+    """Fill the transformer with the weights of a file in the ViTPose format; the head stays as it is.
 
     Raises:
-        DatasetDMError: the file is missing, damaged, or holds another network.
+        DatasetDMError: the file is damaged, or holds another network.
     """
-    file = folder / "model.safetensors"
-    try:
-        weights = load_file(file)
-    except FileNotFoundError:
-        raise DatasetDMError(
-            f"{file} is missing. Put weights in the ViTPose format of transformers there, or set "
-            "downstream.pretrained to null in params.yaml to train from scratch."
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise DatasetDMError(f"{file} cannot be read ({error}): it is damaged or half downloaded.") from None
     prefix = "backbone."
-    state = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    state = {name.removeprefix(prefix): value for name, value in read_weights(file).items() if name.startswith(prefix)}
     own = network.backbone.state_dict()
-    misfits = [key for key in own if key not in state or state[key].shape != own[key].shape]
+    misfits = [name for name in own if name not in state or state[name].shape != own[name].shape]
     if misfits:
-        raise DatasetDMError(
-            f"{file} does not fit this network: {len(misfits)} of {len(own)} tensors of its transformer are missing or "
-            f"have another shape, such as {misfits[0]}. Choose another downstream.model, image_size or pretrained in "
-            "params.yaml."
-        )
-    network.backbone.load_state_dict({key: state[key] for key in own})
+        raise refuse(file, misfits)
+    network.backbone.load_state_dict({name: state[name] for name in own})

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasetdm.downstream import DOWNSTREAM
+from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.ingestion import check_no_leak, ingest
 from datasetdm.stages.checks import publish_checked
@@ -23,8 +23,8 @@ def subsets(context: Context) -> list[str]:
 def finish(context: Context) -> StageResult:
     """Select, copy and check; the whole stage, as it takes seconds."""
     settings = context.settings
-    # Told now, not hours later.
-    DOWNSTREAM[settings.task.name].check_weights(settings.downstream)
+    if settings.downstream.pretrained is not None:
+        weights_file(settings.downstream.pretrained)  # what is missing is told now, not hours later
     with publish_checked(context, STAGE, context.paths.real) as folder:
         metrics = ingest(
             settings.source,

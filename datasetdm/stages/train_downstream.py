@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.downstream import DOWNSTREAM, Labelled
+from datasetdm.downstream.weights import weights_file
 from datasetdm.formats.files import read_json, write_json
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
@@ -94,9 +95,8 @@ def fingerprint(context: Context, *data: Any) -> str:
         DatasetDMError: the weights that it starts from are missing.
     """
     settings = context.settings.downstream
-    DOWNSTREAM[context.settings.task.name].check_weights(settings)
     own = settings.model_dump(exclude=_NOT_OF_A_TRAINING)
-    pretrained = Path(settings.pretrained) if settings.pretrained else ""
+    pretrained = weights_file(settings.pretrained) if settings.pretrained else ""
     dev = annotated_set(context.paths.real, "dev")
     return digest(own, context.settings.task, pretrained, dev, *data)
 

@@ -180,27 +180,25 @@ def test_a_hub_folder_fits_as_it_is(
     spec = MODELS[name]
     network = spec.network(shallow(spec.architecture(5)))
     backbone = network.model.get_submodule(spec.backbone)
-    load_backbone(backbone, tmp_path)
+    load_backbone(backbone, tmp_path / "model.safetensors")
     loaded = {tuple(value.flatten()[:8].tolist()) for value in backbone.state_dict().values() if value.ndim > 1}
     weights = [value for name, value in pretrained.state_dict().items() if value.ndim > 1 and "classifier" not in name]
     assert {tuple(value.flatten()[:8].tolist()) for value in weights} <= loaded
 
 
-def test_weights_that_are_missing_damaged_or_of_another_network_are_refused(tmp_path: Path) -> None:
+def test_weights_that_are_damaged_or_of_another_network_are_refused(tmp_path: Path) -> None:
     backbone = MODELS["upernet_r18"].network(MODELS["upernet_r18"].architecture(2)).model.backbone
-    with pytest.raises(DatasetDMError, match=r"model\.safetensors is missing.*downstream\.pretrained"):
-        load_backbone(backbone, tmp_path)
     file = tmp_path / "model.safetensors"
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, file)
     with pytest.raises(DatasetDMError, match="does not fit the backbone of this model"):
-        load_backbone(backbone, tmp_path)
+        load_backbone(backbone, file)
     state = random_resnet18().state_dict()
     save_file({**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}, file)
     with pytest.raises(DatasetDMError, match=r"1 tensors are missing or have another shape, such as .*convolution"):
-        load_backbone(backbone, tmp_path)
+        load_backbone(backbone, file)
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(DatasetDMError, match="cannot be read"):
-        load_backbone(backbone, tmp_path)
+        load_backbone(backbone, file)
 
 
 def test_a_model_that_is_unknown_or_of_another_task_is_refused() -> None:

@@ -306,7 +306,7 @@ def test_pretrained_weights_arrive_and_the_head_stays(tmp_path: Path, persons: L
         for parameter in donor.parameters():
             parameter.fill_(0.01)
     save_file({key: value.contiguous() for key, value in donor.state_dict().items()}, tmp_path / "model.safetensors")
-    load_backbone(network, tmp_path)
+    load_backbone(network, tmp_path / "model.safetensors")
     assert all((value == 0.01).all() for value in network.backbone.parameters())
     torch.testing.assert_close(network.head.conv.weight, head)
     settings = make_settings(pretrained=str(tmp_path), iterations=1, learning_rate=1e-7)
@@ -315,16 +315,15 @@ def test_pretrained_weights_arrive_and_the_head_stays(tmp_path: Path, persons: L
     assert (after["backbone.embeddings.position_embeddings"] - 0.01).abs().max() < 1e-4
 
 
-def test_missing_damaged_or_foreign_weights_are_clear_errors(tmp_path: Path) -> None:
+def test_damaged_or_foreign_weights_are_clear_errors(tmp_path: Path) -> None:
     network = VitPoseForPoseEstimation(model_config(make_settings()))
-    with pytest.raises(DatasetDMError, match=r"set downstream\.pretrained to null"):
-        load_backbone(network, tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"nonsense")
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"nonsense")
     with pytest.raises(DatasetDMError, match="cannot be read"):
-        load_backbone(network, tmp_path)
-    save_file({"conv1.weight": torch.zeros(4)}, tmp_path / "model.safetensors")
-    with pytest.raises(DatasetDMError, match="does not fit this network"):
-        load_backbone(network, tmp_path)
+        load_backbone(network, file)
+    save_file({"conv1.weight": torch.zeros(4)}, file)
+    with pytest.raises(DatasetDMError, match="does not fit"):
+        load_backbone(network, file)
     with pytest.raises(DatasetDMError, match="Run the stage train_downstream"):
         PosePredictor.load(tmp_path)
 

@@ -151,6 +151,13 @@ def test_bad_input_is_told_in_a_paragraph(project, edit, capsys) -> None:
     assert "num_promts" in capsys.readouterr().err
 
 
+def test_missing_weights_of_the_downstream_model_are_told_at_the_start(project, edit, capsys) -> None:
+    project(MINIWORLD)
+    edit("benchmarks.coco.downstream.pretrained", "data/backbones/nowhere")
+    assert main(["ingest", "coco"]) == 2
+    assert "downstream.pretrained in params.yaml is data/backbones/nowhere" in capsys.readouterr().err
+
+
 def test_missing_weights_say_what_to_get(project, edit, capsys) -> None:
     project(MINIWORLD)
     assert main(["ingest", "coco"]) == 0

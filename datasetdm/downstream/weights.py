@@ -1,0 +1,54 @@
+"""The weights that a backbone starts from: `downstream.pretrained` names a folder, or a model of Hugging Face's hub."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from datasetdm.errors import DatasetDMError
+
+REMEDY = "or set downstream.pretrained to null in params.yaml to train from scratch."
+
+
+@cache
+def weights_file(pretrained: str) -> Path:
+    """`model.safetensors` in the folder of that name, or of the model of that name on the hub, fetched at first use.
+
+    Asked once in a process: offline, the hub's client waits for the network every time.
+
+    Raises:
+        DatasetDMError: there is no such file, or the hub cannot be reached.
+    """
+    from transformers.utils import cached_file  # takes a second to import
+
+    try:
+        return Path(cached_file(pretrained, "model.safetensors"))
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise DatasetDMError(
+            f"downstream.pretrained in params.yaml is {pretrained}, which has no model.safetensors that can be read "
+            f"({reason}) Name a folder with that file, or a model of the hub that has it (transformers' "
+            f"`save_pretrained` makes one of older formats), {REMEDY}"
+        ) from None
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        DatasetDMError: the file is damaged or half downloaded.
+    """
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise DatasetDMError(f"{file} cannot be read ({error}). Fetch it again, {REMEDY}") from None
+
+
+def refuse(file: Path, misfits: list[str]) -> DatasetDMError:
+    """The error of a file that holds another network; `misfits` are the tensors that miss or differ in shape."""
+    return DatasetDMError(
+        f"{file} does not fit the backbone of this model: {len(misfits)} tensors are missing or have another shape, "
+        f"such as {misfits[0]}. Choose another downstream.model or downstream.pretrained in params.yaml."
+    )
