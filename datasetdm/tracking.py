@@ -284,6 +284,12 @@ def _refuse_code(folder: Path) -> None:
 # --- the store ---
 
 
+def store_name() -> str | None:
+    """The tracking server that was chosen, or the local store; None where that has no runs yet."""
+    local = Path("mlflow") / "mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or (str(local) if local.exists() else None)
+
+
 @contextmanager
 def _store() -> Iterator[None]:
     """Point MLflow to the store, keep other writers of a local one out, make MLflow's errors readable."""

@@ -33,7 +33,7 @@ from dagster import (
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.stages.context import open_context
-from datasetdm.stages.stage import Stage, finish_stage
+from datasetdm.stages.stage import Stage, finish_stage, run_stage_unit
 from orchestration import dvc
 from orchestration.metadata import describe
 
@@ -52,7 +52,7 @@ def build_assets(params: Params, stages: Mapping[str, Stage]) -> list[AssetsDefi
     assets = []
     for benchmark in params.benchmarks:
         for stage in stages.values():
-            upstream = [asset_name(stages[name], benchmark) for name in stage.upstream]
+            upstream = [asset_name(step, benchmark) for step in stage.upstream]
             if stage.has_units:
                 assets.append(_asset_of_units(stage, benchmark, upstream, params.backbone.device))
             else:
@@ -129,7 +129,7 @@ def _unit_op(stage: Stage, benchmark: str, device: str) -> OpDefinition:
     )
     def run_unit(context: OpExecutionContext) -> None:
         with readable_failures():
-            stage.run_unit(open_context(benchmark), _unit_key(context))
+            run_stage_unit(stage, open_context(benchmark), _unit_key(context))
 
     return run_unit
 

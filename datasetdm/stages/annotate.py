@@ -12,6 +12,7 @@ from pathlib import Path
 
 from datasetdm.pseudo_labels import read_labels
 from datasetdm.reading import decoder_fingerprint, load_decoder
+from datasetdm.stages import ingest, train_decoder
 from datasetdm.stages.checks import check_accepted, publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
@@ -101,7 +102,7 @@ STAGE = Stage(
     name="annotate",
     asset="pseudo",
     description="Real images without labels, annotated by the P-Decoder; empty where no arm is trained on them.",
-    upstream=("ingest", "train_decoder"),
+    upstream=(ingest.STAGE, train_decoder.STAGE),
     parameters=("task", "seeds", "synthesis", "downstream.arms"),
     uses_backbone=True,
     plan=plan,

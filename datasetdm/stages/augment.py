@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from datasetdm.augmentation import augment
+from datasetdm.stages import annotate, ingest, synthesize
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
@@ -90,7 +91,7 @@ STAGE = Stage(
     name="augment",
     asset="augmented",
     description="Several synthetic images spliced into one, with their annotations (the paper's augmentation).",
-    upstream=("ingest", "synthesize", "annotate"),
+    upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE),
     parameters=("task", "seeds", "augmentation", "downstream.arms"),
     plan=plan,
     run_unit=run_unit,

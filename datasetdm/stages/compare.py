@@ -18,7 +18,7 @@ from datasetdm.reports.comparison import METRICS, plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
 from datasetdm.reports.page import IID_TITLE, render_page
 from datasetdm.reports.pictures import contact_sheet
-from datasetdm.stages import train_downstream
+from datasetdm.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
@@ -326,7 +326,14 @@ STAGE = Stage(
     name="compare",
     asset="comparison",
     description="All arms and seeds on the test set: table, plot, gallery, page.",
-    upstream=("ingest", "train_decoder", "synthesize", "annotate", "augment", "train_downstream"),
+    upstream=(
+        ingest.STAGE,
+        train_decoder.STAGE,
+        synthesize.STAGE,
+        annotate.STAGE,
+        augment.STAGE,
+        train_downstream.STAGE,
+    ),
     parameters=("task", "seeds", "downstream.arms", "downstream.p_decoder"),
     uses_backbone=True,
     plan=plan,

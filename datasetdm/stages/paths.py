@@ -68,6 +68,10 @@ class Paths:
         """Finished units of a stage, untracked: `<fingerprint>/` each."""
         return self.data / ".work" / stage
 
+    def told(self, stage: str) -> Path:
+        """What a stage told when it published its output, and of what."""
+        return self.data / ".work" / f"{stage}_{self.benchmark}.json"
+
     def lock(self, stage: str) -> Path:
         """Held while a stage publishes its output."""
         return self.data / ".work" / f"{stage}_{self.benchmark}.lock"

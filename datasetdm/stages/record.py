@@ -38,9 +38,7 @@ def record(
         seconds: how long the work took.
         tags: further tags, such as arm and seed.
     """
-    params = {key: _setting(context, key) for key in stage.parameters}
-    if stage.uses_backbone:
-        params["backbone"] = context.params.backbone.model_dump(mode="json")
+    params = stage.settings(context)
     with track_run(
         benchmark=experiment(context),
         stage=stage.name,
@@ -85,10 +83,3 @@ def finite(figures: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         for name, value in figures.items()
         if isinstance(value, int | float) and math.isfinite(value)
     }
-
-
-def _setting(context: Context, key: str) -> Any:
-    value: Any = context.settings.model_dump(mode="json")
-    for part in key.split("."):
-        value = value[part]
-    return value

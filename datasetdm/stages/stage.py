@@ -1,13 +1,17 @@
 """What a stage is, and the one way to run it."""
 
+import operator
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from datasetdm.stages.context import Context
+from datasetdm.stages.published import forget, known_result, remember
 from datasetdm.stages.units import passing_over_busy_units
 from datasetdm.structures import StageResult
 
@@ -43,7 +47,7 @@ class Stage:
         name: the verb: CLI, DVC.
         asset: the noun: the Dagster asset is `<asset>_<benchmark>`.
         description: one sentence for people.
-        upstream: names of the stages whose outputs it reads.
+        upstream: the stages whose outputs it reads.
         parameters: the keys of the benchmark's block that it depends on.
         uses_backbone: whether it reads the diffusion model.
         plan: the keys of the units that are missing.
@@ -56,7 +60,7 @@ class Stage:
     name: str
     asset: str
     description: str
-    upstream: tuple[str, ...]
+    upstream: tuple["Stage", ...]
     parameters: tuple[str, ...]
     finish: Callable[[Context], StageResult]
     output: Callable[[Context], Path]
@@ -70,6 +74,14 @@ class Stage:
         """Whether the work is cut into units."""
         return self.plan is not _no_units
 
+    def settings(self, context: Context) -> dict[str, Any]:
+        """The settings that it depends on, by key."""
+        block = context.settings.model_dump(mode="json")
+        found = {key: reduce(operator.getitem, key.split("."), block) for key in self.parameters}
+        if self.uses_backbone:
+            found["backbone"] = context.params.backbone.model_dump(mode="json")
+        return found
+
 
 def run_stage(stage: Stage, context: Context, say: Callable[[str], None] = print) -> StageResult:
     """Run a stage from its first missing unit to its published output (what the CLI and DVC do).
@@ -82,20 +94,30 @@ def run_stage(stage: Stage, context: Context, say: Callable[[str], None] = print
         say(f"{stage.name} {context.benchmark}: {key} ({number} of {len(keys)})")
         try:
             with passing_over_busy_units():
-                stage.run_unit(context, key)
+                run_stage_unit(stage, context, key)
         except Timeout:
             busy.append(key)
     for key in busy:
         say(f"{stage.name} {context.benchmark}: {key}, which another process had begun")
-        stage.run_unit(context, key)
+        run_stage_unit(stage, context, key)
     result = finish_stage(stage, context)
     say(f"{stage.name} {context.benchmark}: done in {time.perf_counter() - start:.0f} s")
     return result
 
 
+def run_stage_unit(stage: Stage, context: Context, key: str) -> None:
+    """Make one unit of a stage."""
+    forget(stage, context)
+    stage.run_unit(context, key)
+
+
 def finish_stage(stage: Stage, context: Context) -> StageResult:
-    """Publish the output of a stage, one caller at a time."""
+    """Publish the output of a stage unless it is up to date, one caller at a time."""
     lock = context.paths.lock(stage.name)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        return stage.finish(context)
+        result = known_result(stage, context)
+        if result is None:
+            result = stage.finish(context)
+            remember(stage, context, result)
+        return result

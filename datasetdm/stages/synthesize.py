@@ -13,6 +13,7 @@ from datasetdm.formats.files import write_image
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reading import decoder_fingerprint, load_decoder
 from datasetdm.reports.pictures import contact_sheet
+from datasetdm.stages import ingest, train_decoder, write_prompts
 from datasetdm.stages.checks import check_accepted, publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
@@ -224,7 +225,7 @@ STAGE = Stage(
     name="synthesize",
     asset="synthetic",
     description="Images drawn by the diffusion model, with the annotations that the P-Decoder reads off it.",
-    upstream=("ingest", "train_decoder", "write_prompts"),
+    upstream=(ingest.STAGE, train_decoder.STAGE, write_prompts.STAGE),
     parameters=("task", "seeds", "synthesis"),
     uses_backbone=True,
     plan=plan,

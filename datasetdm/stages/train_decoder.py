@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from datasetdm.reading import load_decoder
+from datasetdm.stages import ingest
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
@@ -97,7 +98,7 @@ STAGE = Stage(
     name="train_decoder",
     asset="p_decoder",
     description="The P-Decoder: reads annotations off the frozen diffusion model, trained on the few labelled images.",
-    upstream=("ingest",),
+    upstream=(ingest.STAGE,),
     parameters=("task", "seeds", "decoder"),
     uses_backbone=True,
     plan=plan,

@@ -12,6 +12,7 @@ from typing import Any
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.downstream.weights import weights_file
 from datasetdm.formats.files import read_json, write_json
+from datasetdm.stages import annotate, augment, ingest, synthesize
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
@@ -227,7 +228,7 @@ STAGE = Stage(
     name="train_downstream",
     asset="downstream",
     description="An ordinary model of the task, trained on real, synthetic, both and the controls.",
-    upstream=("ingest", "synthesize", "annotate", "augment"),
+    upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE, augment.STAGE),
     parameters=("task", "seeds", "downstream", "synthesis"),
     plan=plan,
     run_unit=run_unit,

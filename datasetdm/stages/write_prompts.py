@@ -4,6 +4,7 @@ from pathlib import Path
 
 from datasetdm.formats.files import write_bytes
 from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, write_prompts
+from datasetdm.stages import ingest
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.structures import StageResult
@@ -42,7 +43,7 @@ STAGE = Stage(
     name="write_prompts",
     asset="prompts",
     description="Prompts over the categories, balanced per class, in a table that a person may edit.",
-    upstream=("ingest",),
+    upstream=(ingest.STAGE,),
     parameters=("task", "prompts"),
     finish=finish,
     output=lambda context: context.paths.prompts,

@@ -61,7 +61,8 @@ class Toy:
     def __init__(self, instance: DagsterInstance) -> None:
         self.instance, self.trouble = instance, Trouble()
         self.run_ids: list[str] = []
-        self.stages = {"count": self._count(), "total": self._total()}
+        count = self._count()
+        self.stages = {"count": count, "total": self._total(count)}
         self.params = load_params()
 
     def run(self, selection: str | None = None) -> ExecuteInProcessResult:
@@ -114,7 +115,7 @@ class Toy:
             checks=(Check(name="complete", description="Every unit is there.", run=_complete),),
         )
 
-    def _total(self) -> Stage:
+    def _total(self, count: Stage) -> Stage:
         def finish(context: Context) -> StageResult:
             counts = Path("data/counts") / context.benchmark
             if not counts.exists():
@@ -130,7 +131,7 @@ class Toy:
             name="total",
             asset="totals",
             description="Adds them up.",
-            upstream=("count",),
+            upstream=(count,),
             parameters=(),
             finish=finish,
             output=lambda context: Path("data/totals") / f"{context.benchmark}.txt",

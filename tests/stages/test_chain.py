@@ -1,6 +1,8 @@
 """The whole chain through the command line, on the embedded world and on real COCO images, in small."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +53,13 @@ def unit_folders(folder: Path, stage: str) -> list[Path]:
 
 
 def snapshot(folder: Path) -> dict[str, int]:
-    files = [file for file in (folder / "data/.work").rglob("*") if file.is_file() and file.suffix != ".lock"]
+    files = [file for file in (folder / "data/.work").glob("*/**/*") if file.is_file() and file.suffix != ".lock"]
     return {str(file): file.stat().st_mtime_ns for file in files}
+
+
+def count_runs(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "mlflow/mlflow.db")) as store:
+        return int(store.execute("SELECT COUNT(*) FROM runs").fetchone()[0])
 
 
 @pytest.mark.slow
@@ -70,10 +77,11 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     assert verdict["weak_link"] in verdict["links"] and len(verdict["figures"]) == 7
     assert "6 minutes of annotation" in (folder / "data/diagnosis/coco.md").read_text()
 
-    before = snapshot(folder)
+    before, logged = snapshot(folder), count_runs(folder)
     assert main(["run", "coco"]) == 0
     assert main(["diagnose", "coco"]) == 0
     assert snapshot(folder) == before  # nothing is made twice
+    assert count_runs(folder) == logged > 0  # nor logged
 
     (folder / "data/real/coco/annotations/iid.json").rename(folder / "iid.json")  # as if asked for after `ingest`
     capsys.readouterr()

@@ -1,17 +1,18 @@
 """Units and outputs appear whole or not at all."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock, Timeout
 
-from datasetdm.config import Augmentation
+from datasetdm.config import Augmentation, load_params
 from datasetdm.stages.context import Context
 from datasetdm.stages.paths import Paths
 from datasetdm.stages.stage import Stage, run_stage
 from datasetdm.stages.units import annotated_set, digest, make_unit, passing_over_busy_units, resume_folder
 from datasetdm.structures import StageResult
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 def write(folder: Path, name: str = "a.txt", text: str = "a") -> None:
@@ -78,8 +79,7 @@ def test_a_stage_leaves_busy_units_to_the_end(tmp_path: Path) -> None:
         plan=lambda context: ["0", "1", "2"],
         run_unit=run_unit,
     )
-    paths = Paths(tmp_path / "data", "coco")
-    run_stage(stage, SimpleNamespace(benchmark="coco", paths=paths), say=lambda text: None)  # type: ignore[arg-type]
+    run_stage(stage, Context("coco", load_params(PARAMS), Paths(tmp_path / "data", "coco")), say=lambda text: None)
     assert made == ["0", "2", "1"]
 
 
