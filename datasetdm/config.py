@@ -164,9 +164,12 @@ class Decoder(Section):
     num_layers: PositiveInt = 4
     num_heads: PositiveInt = 8
     feedforward_dim: PositiveInt = 512
-    views_per_image: PositiveInt = Field(default=32, description="Cached augmented views of each labelled image")
+    views_per_image: PositiveInt | None = Field(
+        default=32,
+        description="Cached augmented views of each labelled image; None: new ones at every step, uncached",
+    )
     train_timesteps: tuple[Timestep, Timestep] = Field(
-        default=(1, 200), description="Noise levels of the cached views, inclusive"
+        default=(1, 200), description="Noise levels of the views, inclusive"
     )
     timestep: Timestep = Field(default=50, description="Noise level at which features are read after training")
     noise_draws: PositiveInt = Field(default=1, description="Features averaged over so many noise draws when reading")

@@ -17,14 +17,14 @@ from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing, write_json, write_text
 from datasetdm.reading import build_decoder, describe_decoder, embed_vocabulary, predict_images, save_decoder
-from datasetdm.structures import Sample
+from datasetdm.structures import DiffusionFeatures, Sample
 from datasetdm.tasks.base import Task
-from datasetdm.views import GENERIC_PROMPT, ViewCache, cache_views, derived_seed
+from datasetdm.view_features import Views, open_views
+from datasetdm.views import GENERIC_PROMPT, derived_seed
 
 LOG_EVERY = 20  # iterations per row of the loss curve
 WARM_UP = 0.05  # share of the iterations in which the learning rate rises
 GRADIENT_CLIP = 1.0  # largest norm of the gradient of all parameters
-CALIBRATION_VIEWS = 256
 
 Row = dict[str, float]
 
@@ -85,9 +85,9 @@ def train_decoder(
         checkpoint = None if resume is None else resume / "checkpoint.pt"
         state = _resumed(checkpoint, identity, decoder, optimizer, progress) or _State()
         if state.iteration < settings.iterations:
-            views = cache_views(backbone, task, few_shot, settings, seed=seed, progress=progress)
+            views = open_views(backbone, task, few_shot, settings, seed=seed, progress=progress)
             if state.iteration == 0:
-                _calibrate(decoder, views, backbone.device)
+                decoder.calibrate(views.examples())
         while state.iteration < settings.iterations:
             stop = min(state.iteration + settings.evaluate_every, settings.iterations)
             _run(decoder, optimizer, task, views, settings, seed, state, stop, backbone.device)
@@ -131,16 +131,11 @@ def evaluate(
     return evaluator.compute() if evaluator else {}
 
 
-def _calibrate(decoder: PDecoder, views: ViewCache, device: torch.device) -> None:
-    index = torch.randperm(len(views))[:CALIBRATION_VIEWS]
-    decoder.calibrate(views.batch(index, device)[0])
-
-
 def _run(
     decoder: PDecoder,
     optimizer: torch.optim.Optimizer,
     task: Task,
-    views: ViewCache,
+    views: Views,
     settings: config.Decoder,
     seed: int,
     state: _State,
@@ -156,8 +151,8 @@ def _run(
         rate = _learning_rate(iteration, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        index = torch.randperm(len(views))[: settings.batch_size]
-        losses = _step(decoder, optimizer, task, views, index, device, iteration)
+        features, targets = views.draw(settings.batch_size, device)
+        losses = _step(decoder, optimizer, task, features, targets, iteration)
         sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
         count += 1
         if (iteration + 1) % LOG_EVERY == 0 or iteration + 1 == stop:
@@ -171,12 +166,10 @@ def _step(
     decoder: PDecoder,
     optimizer: torch.optim.Optimizer,
     task: Task,
-    views: ViewCache,
-    index: torch.Tensor,
-    device: torch.device,
+    features: DiffusionFeatures,
+    targets: Sequence[Mapping[str, torch.Tensor]],
     iteration: int,
 ) -> Row:
-    features, targets = views.batch(index, device)
     losses = task.loss(decoder(features), targets)
     loss = torch.stack(list(losses.values())).sum()
     if not torch.isfinite(loss):

@@ -1,13 +1,8 @@
-"""Augmented views of the labelled images, and the frozen backbone's features of them, computed once.
+"""Augmented views of the labelled images: mirrored, zoomed, tinted, mixed, and their prompts varied."""
 
-The backbone is frozen, so that a view costs one pass of it and not one per training step.
-"""
-
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
@@ -15,11 +10,9 @@ import numpy as np
 import torch
 
 from datasetdm import config
-from datasetdm.decoder.p_decoder import mask_size
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.words import occurrences
-from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DiffusionFeatures, Sample
+from datasetdm.structures import Sample
 from datasetdm.tasks.base import Task
 
 SCALES = (0.7, 1.4)  # how far a view zooms out and in
@@ -27,9 +20,6 @@ MIX_SHARE = 0.6  # of the views show parts of two images, where the task can pas
 SPLICE_SHARE = 0.4  # of those show them side by side
 COLOUR_JITTER = 0.25  # largest relative change of brightness, contrast and saturation
 GENERIC_PROMPT = "a photo"
-EXTRACTION_BATCH = 8
-MEMORY_SHARE = 0.7  # of the machine's memory that the cache may take
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # "max" where there is none
 
 T = TypeVar("T")
 
@@ -45,89 +35,41 @@ class View:
     target: Any
 
 
-@dataclass(frozen=True)
-class ViewCache:
-    """Features and training targets of all views.
-
-    Attributes:
-        features: N views in float16 on the CPU, attention averaged over its layers.
-        targets: what `Task.encode` made of each view's annotation.
-    """
-
-    features: DiffusionFeatures
-    targets: list[dict[str, torch.Tensor]]
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def batch(
-        self, index: torch.Tensor, device: torch.device
-    ) -> tuple[DiffusionFeatures, list[Mapping[str, torch.Tensor]]]:
-        """Features (float32) and targets of the views `index` on `device`."""
-        features = self.features.apply(lambda values: values[index].to(device, torch.float32))
-        targets = [self.targets[position] for position in index.tolist()]
-        return features, [{key: value.to(device) for key, value in target.items()} for target in targets]
-
-
-def cache_views(
-    backbone: Backbone,
-    task: Task,
-    samples: Sequence[Sample],
-    settings: config.Decoder,
-    *,
-    seed: int,
-    progress: Callable[[str], None] = print,
-) -> ViewCache:
-    """Draw `views_per_image` views of every sample and read their features.
+def draw_views(task: Task, samples: Sequence[Sample], settings: config.Decoder, side: int, seed: int) -> Iterator[View]:
+    """`views_per_image` views of every sample in turn, `side` pixels square.
 
     A view depends on the seed, its sample's position and its own number alone. The first view of a sample is
     the whole image as it is.
-
-    Raises:
-        DatasetDMError: no samples, or features that would not fit into memory.
     """
-    if not len(samples):
-        raise DatasetDMError(
-            "There is no labelled image to train the decoder on: raise ingest.num_real in params.yaml."
-        )
-    total = len(samples) * settings.views_per_image
-    storage: DiffusionFeatures | None = None
-    targets: list[dict[str, torch.Tensor]] = []
-    for views in batches(draw_views(task, samples, settings, backbone.image_size, seed), EXTRACTION_BATCH):
-        start, stop = len(targets), len(targets) + len(views)
-        features = _extract(backbone, task, views, settings, range(start, stop), seed)
-        storage = storage or _allocate(features, total)
-        _store(storage, features, slice(start, stop))
-        targets += [task.encode(view.target, mask_size(features)) for view in views]
-        if stop == total or start // 200 != stop // 200:
-            progress(f"features of {stop} of {total} views")
-    assert storage is not None
-    return ViewCache(storage, targets)
-
-
-def draw_views(task: Task, samples: Sequence[Sample], settings: config.Decoder, side: int, seed: int) -> Iterator[View]:
-    """The views of all samples in turn, `side` pixels square."""
-    names = [category.noun for category in task.subjects]
     for position in range(len(samples)):
         sample = to_square(task, samples[position], side)
-        for number in range(settings.views_per_image):
+        for number in range(settings.views_per_image or 0):
             rng = np.random.default_rng([seed, position, number])
-            prompt = sample.caption
-            if number == 0:
-                view = sample
-            else:
-                view = random_view(task, sample, rng)
-                if len(samples) > 1 and rng.random() < MIX_SHARE:
-                    partner = (position + int(rng.integers(1, len(samples)))) % len(samples)
-                    other = random_view(task, to_square(task, samples[partner], side), rng)
-                    if mixed := mix(task, view, other, rng):
-                        view = mixed
-                        prompt = "; ".join(filter(None, (prompt, other.caption)))
-            yield View(
-                image=view.image,
-                prompt=vary_prompt(prompt, names, settings.prompt_noise, rng),
-                target=view.target,
-            )
+            yield draw_view(task, sample, samples, position, settings.prompt_noise, rng, plain=number == 0)
+
+
+def draw_view(
+    task: Task,
+    sample: Sample,
+    samples: Sequence[Sample],
+    position: int,
+    noise: config.PromptNoise,
+    rng: np.random.Generator,
+    *,
+    plain: bool,
+) -> View:
+    """A view of the square `sample`, which is the one at `position`; `plain` is the whole image as it is."""
+    view, prompt, side = sample, sample.caption, sample.image.shape[0]
+    if not plain:
+        view = random_view(task, sample, rng)
+        if len(samples) > 1 and rng.random() < MIX_SHARE:
+            partner = (position + int(rng.integers(1, len(samples)))) % len(samples)
+            other = random_view(task, to_square(task, samples[partner], side), rng)
+            if mixed := mix(task, view, other, rng):
+                view = mixed
+                prompt = "; ".join(filter(None, (prompt, other.caption)))
+    names = [category.noun for category in task.subjects]
+    return View(image=view.image, prompt=vary_prompt(prompt, names, noise, rng), target=view.target)
 
 
 def to_square(task: Task, sample: Sample, side: int) -> Sample:
@@ -272,27 +214,6 @@ def _changed(sample: Sample, image: np.ndarray, target: Any) -> Sample:
     return Sample(name=sample.name, image=image, caption=sample.caption, target=target, image_id=sample.image_id)
 
 
-@torch.no_grad()
-def _extract(
-    backbone: Backbone, task: Task, views: Sequence[View], settings: config.Decoder, numbers: range, seed: int
-) -> DiffusionFeatures:
-    """Features of a few views, each at its own random noise level."""
-    low, high = settings.train_timesteps
-    generators = [torch.Generator().manual_seed(derived_seed(seed, 1, number)) for number in numbers]
-    timesteps = [int(torch.randint(low, high + 1, (1,), generator=generator)) for generator in generators]
-    features = backbone.extract(
-        encode_images(backbone, [view.image for view in views]),
-        [view.prompt for view in views],
-        timestep=timesteps,
-        words=task.words,
-        generators=generators,
-    )
-    return DiffusionFeatures(
-        maps=features.maps,
-        attention={stride: values.mean(dim=2, keepdim=True) for stride, values in features.attention.items()},
-    )
-
-
 def encode_images(backbone: Backbone, images: Sequence[np.ndarray]) -> torch.Tensor:
     """Latents of uint8 images that have the backbone's size."""
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
@@ -310,33 +231,3 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def derived_seed(*numbers: int) -> int:
     """A seed of its own for every tuple of numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-def memory_limit() -> int:
-    """Bytes of memory that this process may have: the machine's, or a container's (cgroup v2) where that is less."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = CONTAINER_LIMIT.read_text().strip()
-    except OSError:
-        return machine
-    return min(machine, int(limit)) if limit.isdecimal() else machine
-
-
-def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:
-    storage = features.apply(lambda values: torch.empty(0, *values.shape[1:], dtype=torch.float16))
-    tensors = [*storage.maps.values(), *storage.attention.values()]
-    size = sum(2 * total * int(np.prod(values.shape[1:])) for values in tensors)
-    memory = memory_limit()
-    if size > MEMORY_SHARE * memory:
-        raise DatasetDMError(
-            f"The features of {total} views take {size / 2**30:.1f} GiB, more than this machine's "
-            f"{memory / 2**30:.1f} GiB of memory allow: lower decoder.views_per_image in params.yaml."
-        )
-    return storage.apply(lambda values: values.new_empty(total, *values.shape[1:]))
-
-
-def _store(storage: DiffusionFeatures, features: DiffusionFeatures, place: slice) -> None:
-    limit = torch.finfo(torch.float16).max
-    for stored, new in ((storage.maps, features.maps), (storage.attention, features.attention)):
-        for stride, values in new.items():
-            stored[stride][place] = values.clamp(-limit, limit).to("cpu", torch.float16)

@@ -60,7 +60,9 @@ def test_registered_model_annotates_images_of_any_size(backbone, task, samples, 
     np.testing.assert_array_equal(again[0].masks, first.masks)
 
 
-def test_resumed_training_ends_where_an_uninterrupted_one_does(backbone, task, samples, settings, tmp_path):
+@pytest.mark.parametrize("views", [4, None])
+def test_resumed_training_ends_where_an_uninterrupted_one_does(backbone, task, samples, settings, tmp_path, views):
+    settings = settings.model_copy(update={"views_per_image": views})
     train_decoder(backbone, task, samples, samples, settings, seed=1, out=tmp_path / "whole", progress=quiet)
 
     def interrupt(text: str) -> None:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from datasetdm import config, views
+from datasetdm import config, view_features
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Instances, Sample
-from datasetdm.views import cache_views, draw_views, mix, random_view, splice_two, squeeze, to_square, vary_prompt
+from datasetdm.view_features import FreshViews, cache_views, open_views
+from datasetdm.views import draw_views, mix, random_view, splice_two, squeeze, to_square, vary_prompt
 
 WORDS = ("dog", "person", "fire hydrant", "bus")
 NO_NOISE = config.PromptNoise(empty=0, generic=0, drop_word=0, wrong_word=0)
@@ -135,6 +136,28 @@ def test_cached_views_are_noised_differently(backbone, task, samples, settings):
     assert not torch.equal(twice.features.maps[2][0], twice.features.maps[2][1])
 
 
+def test_fresh_views_follow_torchs_generator_and_never_come_twice(backbone, task, samples, settings):
+    fresh = open_views(backbone, task, samples, settings.model_copy(update={"views_per_image": None}), seed=0)
+    assert isinstance(fresh, FreshViews) and backbone.views == 0
+    torch.manual_seed(3)
+    (first, targets), (second, _) = (fresh.draw(2, backbone.device) for _ in range(2))
+    assert backbone.views == 4
+    torch.manual_seed(3)
+    again = fresh.draw(2, backbone.device)[0]
+    assert first.maps[2].shape == (2, 24, 32, 32) and first.maps[2].dtype == torch.float32
+    assert {values.shape[2] for values in first.attention.values()} == {1}  # layers averaged
+    assert all(target["masks"].shape[1:] == (64, 64) for target in targets)
+    torch.testing.assert_close(again.maps, first.maps, rtol=0, atol=0)
+    assert not torch.equal(first.maps[2], second.maps[2])
+
+
+def test_fresh_views_show_the_whole_image_now_and_then(backbone, task, samples, settings, monkeypatch):
+    monkeypatch.setattr(view_features, "PLAIN_SHARE", 0.5)
+    fresh = FreshViews(backbone, task, samples[:1], settings)
+    plain = [np.array_equal(fresh._view(np.random.default_rng(n)).image, samples[0].image) for n in range(200)]
+    assert sum(plain) / 200 == pytest.approx(0.5, abs=0.12)
+
+
 def test_too_many_views_are_refused(backbone, task, samples, settings):
     huge = settings.model_copy(update={"views_per_image": 10**9})
     with pytest.raises(DatasetDMError, match="views_per_image"):
@@ -145,7 +168,7 @@ def test_too_many_views_are_refused(backbone, task, samples, settings):
 def test_a_containers_memory_counts(backbone, task, samples, settings, tmp_path, monkeypatch, limit, refused):
     if limit is not None:
         (tmp_path / "memory.max").write_text(limit)
-    monkeypatch.setattr(views, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(view_features, "CONTAINER_LIMIT", tmp_path / "memory.max")
     if refused:
         with pytest.raises(DatasetDMError, match="views_per_image"):
             cache_views(backbone, task, samples, settings, seed=0)
@@ -155,4 +178,4 @@ def test_a_containers_memory_counts(backbone, task, samples, settings, tmp_path,
 
 def test_no_labelled_image_is_a_clear_error(backbone, task, settings):
     with pytest.raises(DatasetDMError, match="num_real"):
-        cache_views(backbone, task, [], settings, seed=0, progress=quiet)
+        open_views(backbone, task, [], settings, seed=0, progress=quiet)
