@@ -201,7 +201,7 @@ def promote(
 ) -> str | None:
     """Move the alias `champion` to the version whose run has the best `metric`, the newest among equals.
 
-    `challenger` becomes the newest other version, if there is one.
+    `challenger` becomes the newest other version, and goes if there is none.
 
     Args:
         name: name in the registry.
@@ -228,6 +228,8 @@ def promote(
         challengers = [version for version in runs if version != champion]
         if challengers:
             client.set_registered_model_alias(name, CHALLENGER, str(max(challengers)))
+        elif CHALLENGER in client.get_registered_model(name).aliases:  # of other runs, or the champion of today
+            client.delete_registered_model_alias(name, CHALLENGER)
         return str(champion)
 
 

@@ -289,12 +289,15 @@ def _device(name: str) -> torch.device:
     has_cuda_ops = mmcv.ops.get_compiling_cuda_version() != "not available"
     if name == "auto":
         if torch.cuda.is_available() and not has_cuda_ops:
-            log.warning("mmcv was built without CUDA: the downstream model runs on the CPU though there is a GPU.")
+            log.warning(
+                "mmcv was built without CUDA: the downstream model runs on the CPU though there is a GPU. "
+                "`make setup CUDA=1` builds it again."
+            )
         return torch.device("cuda" if torch.cuda.is_available() and has_cuda_ops else "cpu")
     if name.startswith("cuda") and not has_cuda_ops:
         raise DatasetDMError(
             "mmcv was built without CUDA, so the downstream model cannot run on a GPU. Build it again with "
-            "FORCE_CUDA=1 and the CUDA toolkit that torch was built with, or set backbone.device to cpu or auto."
+            "`make setup CUDA=1`, which needs the CUDA toolkit, or set backbone.device to cpu or auto."
         )
     return torch.device(name)
 

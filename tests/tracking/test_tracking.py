@@ -181,10 +181,15 @@ def test_champion_has_the_best_metric_and_challenger_is_the_newest_other(tmp_pat
 
 
 def test_figures_of_another_dev_set_do_not_count(tmp_path):
-    register("moved", tmp_path / "1", 1.0, {"dev/mask_ap": 0.9}, dev_set="miniworld")
-    register("moved", tmp_path / "2", 2.0, {"dev/mask_ap": 0.1}, dev_set="own")
-    assert tracking.promote("moved", "dev/mask_ap", among={"dev_set": "own"}) == "2"
-    assert version_of("moved", "champion") == "2"
+    for version, merit in enumerate((0.8, 0.9), 1):
+        register("moved", tmp_path / str(version), 1.0, {"dev/mask_ap": merit}, dev_set="miniworld")
+    assert tracking.promote("moved", "dev/mask_ap", among={"dev_set": "miniworld"}) == "2"
+    assert version_of("moved", "challenger") == "1"
+    register("moved", tmp_path / "3", 2.0, {"dev/mask_ap": 0.1}, dev_set="own")
+    assert tracking.promote("moved", "dev/mask_ap", among={"dev_set": "own"}) == "3"
+    assert version_of("moved", "champion") == "3"
+    with pytest.raises(mlflow.MlflowException, match="challenger"):
+        version_of("moved", "challenger")
     assert tracking.promote("moved", "dev/mask_ap", among={"dev_set": "third"}) is None
 
 
