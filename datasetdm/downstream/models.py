@@ -133,7 +133,7 @@ def model_config(settings: config.Downstream, num_classes: int) -> ModelConfig:
     model["backbone"]["init_cfg"] = None
     if model["backbone"]["type"] == "ResNet":
         model["backbone"].update(frozen_stages=-1, norm_eval=False, norm_cfg={"type": "BN", "requires_grad": True})
-    for padding in model["data_preprocessor"].get("batch_augments", ()):
+    for padding in model["data_preprocessor"].get("batch_augments") or ():
         padding["size"] = [settings.image_size, settings.image_size]
     spec.adapt(model, num_classes, settings)
     return model
