@@ -115,6 +115,9 @@ class Source(Section):
     miniworld: Miniworld | None = Field(
         default=None, description="Render this into `root` first; None: `root` is yours"
     )
+    names: dict[str, str] = Field(
+        default={}, description="Category -> English noun, where the data set's own name says nothing in a prompt"
+    )
 
 
 class DataSource(Source):

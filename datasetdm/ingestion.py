@@ -10,7 +10,7 @@ import filecmp
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,31 @@ def ingest(
 def _open(source: config.Source, split: Literal["train", "val"]) -> Split:
     if source.miniworld:
         render_miniworld(source.root, source.format, source.miniworld)
-    return NATIVE_FORMATS[source.format](source.root, split)
+    opened = NATIVE_FORMATS[source.format](source.root, split)
+    opened.categories = rename(opened, source.names)
+    return opened
+
+
+def rename(split: Split, names: Mapping[str, str]) -> tuple[Category, ...]:
+    """The categories of a split, some by another name; ids and order stay.
+
+    Raises:
+        DatasetDMError: a name that the split does not have, or one that two categories would have.
+    """
+    own = [category.name for category in split.categories]
+    if unknown := sorted(names.keys() - set(own)):
+        raise DatasetDMError(
+            f"`source.names` in params.yaml renames {', '.join(unknown)}, but {split.annotation_file} has no such "
+            f"category. It has: {', '.join(own)}."
+        )
+    renamed = tuple(replace(category, name=names.get(category.name, category.name)) for category in split.categories)
+    nouns = Counter(category.noun for category in renamed)
+    if names and nouns.most_common(1)[0][1] > 1:
+        raise DatasetDMError(
+            f"`source.names` in params.yaml gives two categories of {split.annotation_file} the name "
+            f"{nouns.most_common(1)[0][0]!r}, which a prompt could not tell apart: choose another for one of them."
+        )
+    return renamed
 
 
 def select(split: Split, count: int, *, seed: int, exclude: Collection[int] = ()) -> list[int]:

@@ -14,15 +14,17 @@ from datasetdm.structures import Category, Sample
 
 
 class Split(Protocol):
-    """One split of a data set in its native layout. Opening it reads lists, asking for a sample reads files."""
+    """One split of a data set in its native layout. Opening it reads lists, asking for a sample reads files.
+
+    Attributes:
+        categories: a label is an index into them.
+    """
+
+    categories: tuple[Category, ...]
 
     @property
     def annotation_file(self) -> Path:
         """The file (or folder) that lists the images, for messages."""
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """The categories; a label is an index into them."""
 
     def __len__(self) -> int: ...
 

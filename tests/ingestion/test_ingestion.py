@@ -60,6 +60,33 @@ def test_standard_layout(native: Callable, tmp_path: Path) -> None:
     assert check_no_leak(out) == {name: len(ids) for name, ids in sets.items()}
 
 
+def _ingest_as(names: dict[str, str], root: Path, out: Path) -> None:
+    source = config.DataSource(format="coco", root=root, names=names)
+    ingest(source, config.Ingest(num_real=8, num_dev=6), config.InstanceAnnotation(), (0,), out)
+
+
+def test_categories_may_get_another_name(native: Callable, tmp_path: Path) -> None:
+    root, out = native(), tmp_path / "out"
+    _ingest_as({"cup": "coffee cup"}, root, out)
+    assert [item["name"] for item in json.loads((out / "categories.json").read_text())] == [
+        "apple",
+        "dog",
+        "coffee cup",
+    ]
+    few_shot = load_coco(out / "annotations" / "few_shot_0.json", out / "images")
+    assert [category.id for category in few_shot.categories] == [3, 17, 90]
+    assert any("a coffee cup" in sample.caption for sample in few_shot)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [({"mug": "cup"}, "renames mug, but .*It has: apple, dog, cup"), ({"cup": "dog"}, "two categories.*'dog'")],
+)
+def test_names_that_cannot_be_used_are_told(native: Callable, tmp_path: Path, names: dict[str, str], says: str) -> None:
+    with pytest.raises(DatasetDMError, match=says):
+        _ingest_as(names, native(), tmp_path / "out")
+
+
 def test_a_second_test_set_of_training_images_that_no_other_set_takes(native: Callable, tmp_path: Path) -> None:
     root = native()
     _ingest(root, tmp_path / "without", seeds=(0, 1))
