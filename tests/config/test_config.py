@@ -14,8 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("file", ["params.yaml", "params/paper.yaml"])
 def test_shipped_settings_are_valid(file: str) -> None:
-    params = load_params(ROOT / file)
-    assert "coco" in params.benchmarks
+    demo, study = load_params(ROOT / file), load_params(ROOT / file, study=True)
+    for name in demo.benchmarks:
+        assert len(study.benchmark(name).seeds) > len(demo.benchmark(name).seeds)
+        assert "real_augmented" in study.benchmark(name).downstream.arms
 
 
 def test_paper_settings_hold_the_papers_figures() -> None:
