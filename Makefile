@@ -12,9 +12,6 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export CUDA TORCH_INDEX_URL
 export DO_NOT_TRACK := true
-# Threads that wait for each other sleep: spinning, they slow a machine down that has anything else to do.
-OMP_WAIT_POLICY ?= passive
-export OMP_WAIT_POLICY
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-all test lint ui study lock clean

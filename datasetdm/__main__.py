@@ -1,7 +1,6 @@
 """The command line: `python -m datasetdm <stage> <benchmark>`, or `run` for the whole chain."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,7 +25,6 @@ STAGE_NAMES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 2 bad input, told in one paragraph, 130 stopped)."""
     load_dotenv(".env")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the Makefile does; read when torch is imported
     options = _parser().parse_args(arguments)
     # A polite end lets temporary files be removed on the way out, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

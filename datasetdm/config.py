@@ -115,7 +115,7 @@ class Source(Section):
     miniworld: Miniworld | None = Field(
         default=None, description="Render this into `root` first; None: `root` is yours"
     )
-    names: dict[str, str] = Field(
+    names: dict[str, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = Field(
         default={}, description="Category -> English noun, where the data set's own name says nothing in a prompt"
     )
 
@@ -322,6 +322,14 @@ class Benchmark(Section):
                     f"{name}.format '{source.format}' holds annotations for the task '{TASKS[source.format]}', not "
                     f"for '{self.task.name}'"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _subjects_have_their_new_names(self) -> "Benchmark":
+        names = self.source.names
+        for subject in self.prompts.subjects:
+            if subject in names and subject not in names.values():
+                raise ValueError(f"prompts.subjects has '{subject}', which source.names calls '{names[subject]}'")
         return self
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from datasetdm import config, miniworld
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import NATIVE_FORMATS, Split
 from datasetdm.formats.files import read_json, replacing, write_json
+from datasetdm.formats.semantic_png import BACKGROUND
 from datasetdm.miniworld.exports import EXPORTS
 from datasetdm.prompts.english import counted
 from datasetdm.structures import Category, Sample
@@ -108,8 +109,10 @@ def rename(split: Split, names: Mapping[str, str]) -> tuple[Category, ...]:
     """The categories of a split, some by another name; ids and order stay.
 
     Raises:
-        DatasetDMError: a name that the split does not have, or one that two categories would have.
+        DatasetDMError: a name that the split does not have, or one that two categories would have; the background.
     """
+    if BACKGROUND in {*names, *names.values()}:
+        raise DatasetDMError("`source.names` in params.yaml has the background, which no prompt names: leave it out.")
     own = [category.name for category in split.categories]
     if unknown := sorted(names.keys() - set(own)):
         raise DatasetDMError(
@@ -118,10 +121,10 @@ def rename(split: Split, names: Mapping[str, str]) -> tuple[Category, ...]:
         )
     renamed = tuple(replace(category, name=names.get(category.name, category.name)) for category in split.categories)
     nouns = Counter(category.noun for category in renamed)
-    if names and nouns.most_common(1)[0][1] > 1:
+    if twice := [noun for noun in names.values() if nouns[noun] > 1]:
         raise DatasetDMError(
-            f"`source.names` in params.yaml gives two categories of {split.annotation_file} the name "
-            f"{nouns.most_common(1)[0][0]!r}, which a prompt could not tell apart: choose another for one of them."
+            f"`source.names` in params.yaml makes two categories of {split.annotation_file} a {twice[0]!r}, which a "
+            "prompt could not tell apart: choose another name for one of them."
         )
     return renamed
 
@@ -305,7 +308,7 @@ def _decoder_subsets(split: Split, settings: config.Ingest, task: Task, seeds: S
     if task.words and split.categories != task.categories:
         raise DatasetDMError(
             f"{split.annotation_file} (`source.decoder`) has other categories than the benchmark's own data: the "
-            "decoder has to be trained on those that it is to find."
+            "decoder has to be trained on those that it is to find. (`source.decoder.names` gives them other names.)"
         )
     return {
         f"decoder_{seed}": _Subset(

@@ -165,6 +165,17 @@ def track_run(
             yield TrackedRun(run.info.run_id)
 
 
+def experiment_identity(benchmark: str) -> str | None:
+    """What the benchmark's experiment is known by: another one of the same name is another; None where there is none.
+
+    Raises:
+        DatasetDMError: the store cannot be reached or is of another MLflow version.
+    """
+    with _store():
+        found = mlflow.get_experiment_by_name(benchmark)
+        return None if found is None else f"{found.experiment_id} {found.creation_time}"
+
+
 def params_digest(params: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that differ where the settings differ; order does not matter."""
     return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()[:12]
@@ -284,12 +295,6 @@ def _refuse_code(folder: Path) -> None:
 
 
 # --- the store ---
-
-
-def store_name() -> str | None:
-    """The tracking server that was chosen, or the local store; None where that has no runs yet."""
-    local = Path("mlflow") / "mlflow.db"
-    return os.environ.get("MLFLOW_TRACKING_URI") or (str(local) if local.exists() else None)
 
 
 @contextmanager

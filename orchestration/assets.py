@@ -33,7 +33,7 @@ from dagster import (
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.stages.context import open_context
-from datasetdm.stages.stage import Stage, finish_stage, run_stage_unit
+from datasetdm.stages.stage import Stage, finish_stage
 from orchestration import dvc
 from orchestration.metadata import describe
 
@@ -129,7 +129,7 @@ def _unit_op(stage: Stage, benchmark: str, device: str) -> OpDefinition:
     )
     def run_unit(context: OpExecutionContext) -> None:
         with readable_failures():
-            run_stage_unit(stage, open_context(benchmark), _unit_key(context))
+            stage.run_unit(open_context(benchmark), _unit_key(context))
 
     return run_unit
 

@@ -198,7 +198,8 @@ def install_lock() -> None:
 def install_mmcv(cuda: bool) -> None:
     """mmcv with its compiled ops; built once per machine, Python and torch."""
     name, version = MMCV.split("==")
-    if python_says("import mmcv._ext; print(mmcv.__version__)") == version:
+    installed = "import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version() != 'not available')"
+    if python_says(installed) == f"{version} {cuda}":
         return
     torch = python_says("import torch; print(torch.__version__)")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datasetdm"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -75,6 +76,7 @@ def occurrences(prompt: str, words: Sequence[str]) -> list[list[tuple[int, int]]
     return [[span for span in spans if not inside_longer(span)] for spans in found]
 
 
+@cache  # Python's own cache of patterns is too small for the words of LVIS
 def _pattern(word: str) -> re.Pattern[str]:
     forms = sorted(word_forms(word), key=len, reverse=True)
     alternatives = "|".join(r"[\s_-]+".join(re.escape(part) for part in form.split()) for form in forms)

@@ -25,7 +25,7 @@ def weights_file(pretrained: str) -> Path:
 
     try:
         return Path(cached_file(pretrained, "model.safetensors"))
-    except OSError as error:
+    except Exception as error:  # the hub's client raises errors of a dozen unrelated types
         reason = " ".join(str(error).split())
         raise DatasetDMError(
             f"downstream.pretrained in params.yaml is {pretrained}, which has no model.safetensors that can be read "

@@ -106,6 +106,7 @@ STAGE = Stage(
     parameters=("task", "seeds", "synthesis", "downstream.arms"),
     uses_backbone=True,
     plan=plan,
+    units=lambda context: [_unit(context, subset) for subset in subsets(context)],
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.pseudo,

@@ -94,6 +94,7 @@ STAGE = Stage(
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE),
     parameters=("task", "seeds", "augmentation", "downstream.arms"),
     plan=plan,
+    units=lambda context: [unit for subset in sources(context) for unit in _units(context, subset).values()],
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.augmented,

@@ -55,6 +55,11 @@ class Context:
         """`miniworld` where the embedded world stands in for real data, else `real`."""
         return "miniworld" if self.settings.source.miniworld else "real"
 
+    @property
+    def experiment(self) -> str:
+        """The MLflow experiment, and the prefix of model names; a study's figures stay apart from the demo's."""
+        return f"{self.benchmark}_study" if self.study else self.benchmark
+
     def task(self) -> Task:
         """The task, with the categories that ingestion found."""
         return self.task_of(self.paths.real)

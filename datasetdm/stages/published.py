@@ -1,11 +1,12 @@
 """What a stage has published is not published, checked and logged again while nothing that it depends on has changed.
 
-Everything counts that DVC would look at: the stage's settings, its inputs and its output, by content. So does the
-tracking store, as a stage that another store has never heard of is told to it. What is kept is the stage's own account
-of its output, for Dagster to show.
+That is its settings, the units that its output was put together from (which are named by all that they depend on, and
+carry the time when they were made), its inputs and its output (as `units.digest` sees a folder), and the experiment of
+the tracking store, as another store is to be told, too. What is kept is the stage's own account of its output, for
+Dagster to show.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,21 +14,27 @@ from datasetdm.formats.files import write_text
 from datasetdm.stages.context import Context
 from datasetdm.stages.units import digest
 from datasetdm.structures import StageResult
-from datasetdm.tracking import store_name
+from datasetdm.tracking import experiment_identity
 
 if TYPE_CHECKING:
     from datasetdm.stages.stage import Stage
 
 
 class _Told(BaseModel):
-    """What is kept: the digest of all that the output depends on, itself among it, and what the stage told of it."""
+    """What is kept: the digest of all that counts, and what the stage told of its output."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
     of: str
     result: StageResult
 
 
-def known_result(stage: "Stage", context: Context) -> StageResult | None:
+def sources(stage: "Stage", context: Context) -> list[Any]:
+    """What the output of a stage is made of, for `digest`."""
+    units = [(unit.name, unit.stat().st_mtime_ns if unit.exists() else None) for unit in stage.units(context)]
+    return [stage.settings(context), units, [step.output(context) for step in stage.upstream]]
+
+
+def known_result(stage: "Stage", context: Context, made_of: str) -> StageResult | None:
     """What the stage told of its output, if that is up to date; None if it has to be published."""
     if not stage.output(context).exists():
         return None
@@ -35,21 +42,15 @@ def known_result(stage: "Stage", context: Context) -> StageResult | None:
         told = _Told.model_validate_json(context.paths.told(stage.name).read_text())
     except (FileNotFoundError, ValidationError):
         return None
-    return told.result if told.of == _state(stage, context) else None
+    return told.result if told.of == _state(stage, context, made_of) else None
 
 
-def remember(stage: "Stage", context: Context, result: StageResult) -> None:
-    """Keep what the stage told of the output that it has just published."""
+def remember(stage: "Stage", context: Context, made_of: str, result: StageResult) -> None:
+    """Keep what the stage told of the output that it has just published, out of `made_of`."""
     if stage.has_units:  # the others take seconds, and read what is not ours: the raw data, edited prompts
-        told = _Told(of=_state(stage, context), result=result)
+        told = _Told(of=_state(stage, context, made_of), result=result)
         write_text(context.paths.told(stage.name), told.model_dump_json(indent=2))
 
 
-def forget(stage: "Stage", context: Context) -> None:
-    """The output will have to be published again, as a unit of it is made anew."""
-    context.paths.told(stage.name).unlink(missing_ok=True)
-
-
-def _state(stage: "Stage", context: Context) -> str:
-    files = [step.output(context) for step in (*stage.upstream, stage)]
-    return digest(stage.settings(context), store_name(), files)
+def _state(stage: "Stage", context: Context, made_of: str) -> str:
+    return digest(made_of, experiment_identity(context.experiment), stage.output(context))

@@ -13,11 +13,6 @@ from datasetdm.stages.units import annotated_set, digest
 from datasetdm.tracking import TrackedRun, dvc_md5, promote, track_run
 
 
-def experiment(context: Context) -> str:
-    """The MLflow experiment, and the prefix of model names; a study's figures stay apart from the demo's."""
-    return f"{context.benchmark}_study" if context.study else context.benchmark
-
-
 @contextmanager
 def record(
     context: Context,
@@ -40,7 +35,7 @@ def record(
     """
     params = stage.settings(context)
     with track_run(
-        benchmark=experiment(context),
+        benchmark=context.experiment,
         stage=stage.name,
         params=params,
         tags={"dvc_md5": dvc_md5(output), "world": context.world, **tags},
@@ -56,7 +51,7 @@ def crown(context: Context, kind: str) -> None:
     """Give the alias `champion` to the model of this kind (`decoder`, `downstream`) that does best on this dev set."""
     task = context.task()
     promote(
-        f"{experiment(context)}_{kind}",
+        f"{context.experiment}_{kind}",
         f"dev/{task.primary_metric}",
         higher_is_better=task.higher_is_better,
         among=judged_by(context),

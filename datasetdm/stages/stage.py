@@ -11,12 +11,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from datasetdm.stages.context import Context
-from datasetdm.stages.published import forget, known_result, remember
-from datasetdm.stages.units import passing_over_busy_units
+from datasetdm.stages.published import known_result, remember, sources
+from datasetdm.stages.units import digest, passing_over_busy_units
 from datasetdm.structures import StageResult
 
 
 def _no_units(context: Context) -> list[str]:
+    return []
+
+
+def _no_folders(context: Context) -> list[Path]:
     return []
 
 
@@ -52,6 +56,7 @@ class Stage:
         uses_backbone: whether it reads the diffusion model.
         plan: the keys of the units that are missing.
         run_unit: makes one unit; safe to repeat, safe beside other callers.
+        units: the folders of all units, made or not.
         finish: checks, assembles and publishes the output, logs it, and tells of it.
         checks: what `finish` checks before publishing.
         output: the published path.
@@ -66,6 +71,7 @@ class Stage:
     output: Callable[[Context], Path]
     plan: Callable[[Context], list[str]] = _no_units
     run_unit: Callable[[Context, str], None] = _no_unit
+    units: Callable[[Context], list[Path]] = _no_folders
     uses_backbone: bool = False
     checks: Sequence[Check] = ()
 
@@ -94,21 +100,15 @@ def run_stage(stage: Stage, context: Context, say: Callable[[str], None] = print
         say(f"{stage.name} {context.benchmark}: {key} ({number} of {len(keys)})")
         try:
             with passing_over_busy_units():
-                run_stage_unit(stage, context, key)
+                stage.run_unit(context, key)
         except Timeout:
             busy.append(key)
     for key in busy:
         say(f"{stage.name} {context.benchmark}: {key}, which another process had begun")
-        run_stage_unit(stage, context, key)
+        stage.run_unit(context, key)
     result = finish_stage(stage, context)
     say(f"{stage.name} {context.benchmark}: done in {time.perf_counter() - start:.0f} s")
     return result
-
-
-def run_stage_unit(stage: Stage, context: Context, key: str) -> None:
-    """Make one unit of a stage."""
-    forget(stage, context)
-    stage.run_unit(context, key)
 
 
 def finish_stage(stage: Stage, context: Context) -> StageResult:
@@ -116,8 +116,9 @@ def finish_stage(stage: Stage, context: Context) -> StageResult:
     lock = context.paths.lock(stage.name)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        result = known_result(stage, context)
+        made_of = digest(*sources(stage, context))
+        result = known_result(stage, context, made_of)
         if result is None:
             result = stage.finish(context)
-            remember(stage, context, result)
+            remember(stage, context, made_of, result)
         return result

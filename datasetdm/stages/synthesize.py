@@ -229,6 +229,7 @@ STAGE = Stage(
     parameters=("task", "seeds", "synthesis"),
     uses_backbone=True,
     plan=plan,
+    units=lambda context: [unit for _, _, unit in _shards(context)],
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.synthetic,

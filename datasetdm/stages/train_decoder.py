@@ -8,7 +8,7 @@ from datasetdm.reading import load_decoder
 from datasetdm.stages import ingest
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
+from datasetdm.stages.record import crown, finite, judged_by, log_curves, record
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder, unit_seconds
 from datasetdm.structures import StageResult
@@ -83,7 +83,7 @@ def _record(context: Context, seed: int) -> dict[str, float]:
         run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
         log_curves(run, folder / "curves.csv")
         run.register_model(
-            f"{experiment(context)}_decoder", folder, loader="datasetdm.stages.registry:load_decoder_model"
+            f"{context.experiment}_decoder", folder, loader="datasetdm.stages.registry:load_decoder_model"
         )
     return figures
 
@@ -102,6 +102,7 @@ STAGE = Stage(
     parameters=("task", "seeds", "decoder"),
     uses_backbone=True,
     plan=plan,
+    units=lambda context: [_unit(context, seed) for seed in context.seeds],
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.decoders,

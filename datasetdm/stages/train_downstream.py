@@ -15,7 +15,7 @@ from datasetdm.formats.files import read_json, write_json
 from datasetdm.stages import annotate, augment, ingest, synthesize
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
-from datasetdm.stages.record import crown, experiment, finite, judged_by, log_curves, record
+from datasetdm.stages.record import crown, finite, judged_by, log_curves, record
 from datasetdm.stages.self_training import SPLICED, TAUGHT, labels_unit, make_labels
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder, unit_seconds
@@ -97,7 +97,7 @@ def fingerprint(context: Context, *data: Any) -> str:
     """
     settings = context.settings.downstream
     own = settings.model_dump(exclude=_NOT_OF_A_TRAINING)
-    pretrained = weights_file(settings.pretrained) if settings.pretrained else ""
+    pretrained = weights_file(settings.pretrained).parent if settings.pretrained else ""
     dev = annotated_set(context.paths.real, "dev")
     return digest(own, context.settings.task, pretrained, dev, *data)
 
@@ -130,7 +130,7 @@ def _record(context: Context, key: str) -> dict[str, float]:
         log_curves(run, folder / "curves.csv")
         if arm not in CONTROLS:
             run.register_model(
-                f"{experiment(context)}_downstream",
+                f"{context.experiment}_downstream",
                 folder,
                 loader=f"{DOWNSTREAM[context.settings.task.name].module}:load",
             )
@@ -231,6 +231,7 @@ STAGE = Stage(
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE, augment.STAGE),
     parameters=("task", "seeds", "downstream", "synthesis"),
     plan=plan,
+    units=lambda context: [_unit(context, key) for key in keys(context)],
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.downstream,

@@ -214,3 +214,12 @@ def test_what_was_taken_over_and_overruled_may_be_taken_over_from_any_depth(tmp_
     with pytest.raises(DatasetDMError) as told:
         load_params(file)
     assert "'shallow' is not a setting" in str(told.value)
+
+
+def test_a_subject_goes_by_its_new_name(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["benchmarks"]["coco"]["source"]["names"] = {"cup": "coffee cup"}
+        content["benchmarks"]["coco"]["prompts"]["subjects"] = ["cup"]
+
+    with pytest.raises(DatasetDMError, match=r"'cup', which source\.names calls 'coffee cup'"):
+        load_params(edited(tmp_path, edit))

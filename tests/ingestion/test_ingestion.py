@@ -80,7 +80,11 @@ def test_categories_may_get_another_name(native: Callable, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("names", "says"),
-    [({"mug": "cup"}, "renames mug, but .*It has: apple, dog, cup"), ({"cup": "dog"}, "two categories.*'dog'")],
+    [
+        ({"mug": "cup"}, "renames mug, but .*It has: apple, dog, cup"),
+        ({"cup": "dog"}, "two categories.*'dog'"),
+        ({"cup": "background"}, "leave it out"),
+    ],
 )
 def test_names_that_cannot_be_used_are_told(native: Callable, tmp_path: Path, names: dict[str, str], says: str) -> None:
     with pytest.raises(DatasetDMError, match=says):

@@ -1,5 +1,6 @@
 """What is up to date is not published again, and everything else is."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasetdm.config import load_params
+from datasetdm.stages import published
 from datasetdm.stages.context import Context
 from datasetdm.stages.paths import Paths
 from datasetdm.stages.stage import Stage, run_stage
@@ -36,6 +38,7 @@ class Chain:
             parameters=("seeds", "downstream.arms"),
             plan=lambda context: [] if self.unit.exists() else ["0"],
             run_unit=lambda context, key: self.unit.touch(),
+            units=lambda context: [self.unit],
             output=lambda context: self.output,
             **common,
         )
@@ -68,8 +71,13 @@ def change_settings(chain: Chain) -> None:
     chain.context = chain.context.with_downstream(arms=("real",))
 
 
-def change_unit(chain: Chain) -> None:
-    chain.unit.unlink()
+def name_another_unit(chain: Chain) -> None:
+    chain.unit = chain.unit.with_name("another")  # as with other weights of the backbone at the same path
+    chain.unit.touch()
+
+
+def remake_unit(chain: Chain) -> None:
+    os.utime(chain.unit, ns=(1, 1))  # by another benchmark that shares it, or by `diagnose`
 
 
 CHANGES: dict[str, Callable[[Chain], object]] = {
@@ -77,7 +85,9 @@ CHANGES: dict[str, Callable[[Chain], object]] = {
     "output": lambda chain: (chain.output / "a.txt").write_text("edited"),
     "output is gone": lambda chain: chain.output.rename(chain.output.with_name("away")),
     "settings": change_settings,
-    "unit": change_unit,
+    "missing unit": lambda chain: chain.unit.unlink(),
+    "other unit": name_another_unit,
+    "remade unit": remake_unit,
     "what was told is damaged": lambda chain: chain.context.paths.told("second").write_text("{"),
 }
 
@@ -92,10 +102,27 @@ def test_whatever_changes_is_published_anew(chain: Chain, change: Callable[[Chai
 
 
 def test_another_store_is_told_too(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if an earlier stage has been logged there by then."""
+    for identity in ("1 2026", "1 2027", None, "1 2027"):
+        monkeypatch.setattr(published, "experiment_identity", lambda name, identity=identity: identity)
+        chain.run()
+    assert chain.published == 4
+
+
+def test_an_output_counts_as_made_of_what_was_there_before(chain: Chain) -> None:
+    """What changes while a stage publishes is not taken for what it has read."""
+
+    def finish(context: Context) -> StageResult:
+        result = chain._finish(context)
+        (chain.source / "a.txt").write_text("2")
+        return result
+
+    slow, good = replace(chain.stage, finish=finish), chain.stage
+    chain.stage = slow
     chain.run()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    chain.stage = good
     chain.run()
-    assert chain.published == 2
+    assert chain.published == 2 and (chain.output / "a.txt").read_text() == "2"
 
 
 def test_a_failed_publication_is_tried_again(chain: Chain) -> None:
