@@ -109,7 +109,7 @@ def compare_timesteps(backbone: Backbone, dev: Sequence[Sample], arguments: argp
 def compare_labels(backbone: Backbone, dev: Sequence[Sample], arguments: argparse.Namespace) -> Table:
     """The model with different numbers of labelled images."""
     settings = decoder_settings(arguments)
-    total = arguments.num_labelled * (settings.views_per_image or config.Decoder().views_per_image or 1)
+    total = arguments.num_labelled * (settings.views_per_image or 32)  # where none are cached
     rows = []
     for count in arguments.labels:
         views = max(1, round(total / count))

@@ -33,9 +33,9 @@ def subsets(context: Context) -> dict[str, int]:
     return {f"seed_{seed}": seed for seed in context.seeds} if needed else {}
 
 
-def plan(context: Context) -> list[str]:
-    """The annotation files that are missing."""
-    return [subset for subset in subsets(context) if not _unit(context, subset).exists()]
+def units(context: Context) -> dict[str, list[Path]]:
+    """The annotation files, each a unit."""
+    return {subset: [_unit(context, subset)] for subset in subsets(context)}
 
 
 def run_unit(context: Context, key: str) -> None:
@@ -105,8 +105,7 @@ STAGE = Stage(
     upstream=(ingest.STAGE, train_decoder.STAGE),
     parameters=("task", "seeds", "synthesis", "downstream.arms"),
     uses_backbone=True,
-    plan=plan,
-    units=lambda context: [_unit(context, subset) for subset in subsets(context)],
+    units=units,
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.pseudo,

@@ -33,9 +33,9 @@ def sources(context: Context) -> dict[str, tuple[Path, str, str]]:
     return found
 
 
-def plan(context: Context) -> list[str]:
-    """The shards that are not spliced yet."""
-    return [key for subset in sources(context) for key, unit in _units(context, subset).items() if not unit.exists()]
+def units(context: Context) -> dict[str, list[Path]]:
+    """The shards of all sets, each a unit."""
+    return {key: [unit] for subset in sources(context) for key, unit in _units(context, subset).items()}
 
 
 def run_unit(context: Context, key: str) -> None:
@@ -93,8 +93,7 @@ STAGE = Stage(
     description="Several synthetic images spliced into one, with their annotations (the paper's augmentation).",
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE),
     parameters=("task", "seeds", "augmentation", "downstream.arms"),
-    plan=plan,
-    units=lambda context: [unit for subset in sources(context) for unit in _units(context, subset).values()],
+    units=units,
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.augmented,

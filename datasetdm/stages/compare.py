@@ -35,11 +35,9 @@ NUM_SHOWN = 12
 P_DECODER = "p_decoder"
 
 
-def plan(context: Context) -> list[str]:
-    """The models that are not evaluated yet, as `<arm>/<seed>`."""
-    return [
-        key for key in _keys(context) if not all(_unit(context, key, subset).exists() for subset in _test_sets(context))
-    ]
+def units(context: Context) -> dict[str, list[Path]]:
+    """The models, as `<arm>/<seed>`, each with its evaluation on every test set."""
+    return {key: [_unit(context, key, subset) for subset in _test_sets(context)] for key in _keys(context)}
 
 
 def _test_sets(context: Context) -> list[str]:
@@ -336,8 +334,7 @@ STAGE = Stage(
     ),
     parameters=("task", "seeds", "source", "downstream"),
     uses_backbone=True,
-    plan=plan,
-    units=lambda context: [_unit(context, key, subset) for key in _keys(context) for subset in _test_sets(context)],
+    units=units,
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.reports,

@@ -6,6 +6,7 @@ the tracking store, as another store is to be told, too. What is kept is the sta
 Dagster to show.
 """
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,7 +31,8 @@ class _Told(BaseModel):
 
 def sources(stage: "Stage", context: Context) -> list[Any]:
     """What the output of a stage is made of, for `digest`."""
-    units = [(unit.name, unit.stat().st_mtime_ns if unit.exists() else None) for unit in stage.units(context)]
+    folders = chain.from_iterable(stage.units(context).values())
+    units = [(folder.name, folder.stat().st_mtime_ns if folder.exists() else None) for folder in folders]
     return [stage.settings(context), units, [step.output(context) for step in stage.upstream]]
 
 
@@ -47,9 +49,8 @@ def known_result(stage: "Stage", context: Context, made_of: str) -> StageResult 
 
 def remember(stage: "Stage", context: Context, made_of: str, result: StageResult) -> None:
     """Keep what the stage told of the output that it has just published, out of `made_of`."""
-    if stage.has_units:  # the others take seconds, and read what is not ours: the raw data, edited prompts
-        told = _Told(of=_state(stage, context, made_of), result=result)
-        write_text(context.paths.told(stage.name), told.model_dump_json(indent=2))
+    told = _Told(of=_state(stage, context, made_of), result=result)
+    write_text(context.paths.told(stage.name), told.model_dump_json(indent=2))
 
 
 def _state(stage: "Stage", context: Context, made_of: str) -> str:

@@ -16,12 +16,8 @@ from datasetdm.stages.units import digest, passing_over_busy_units
 from datasetdm.structures import StageResult
 
 
-def _no_units(context: Context) -> list[str]:
-    return []
-
-
-def _no_folders(context: Context) -> list[Path]:
-    return []
+def _no_units(context: Context) -> dict[str, list[Path]]:
+    return {}
 
 
 def _no_unit(context: Context, key: str) -> None:
@@ -54,9 +50,8 @@ class Stage:
         upstream: the stages whose outputs it reads.
         parameters: the keys of the benchmark's block that it depends on.
         uses_backbone: whether it reads the diffusion model.
-        plan: the keys of the units that are missing.
+        units: the units by key, each with its folder (or several), made or not.
         run_unit: makes one unit; safe to repeat, safe beside other callers.
-        units: the folders of all units, made or not.
         finish: checks, assembles and publishes the output, logs it, and tells of it.
         checks: what `finish` checks before publishing.
         output: the published path.
@@ -69,16 +64,19 @@ class Stage:
     parameters: tuple[str, ...]
     finish: Callable[[Context], StageResult]
     output: Callable[[Context], Path]
-    plan: Callable[[Context], list[str]] = _no_units
+    units: Callable[[Context], dict[str, list[Path]]] = _no_units
     run_unit: Callable[[Context, str], None] = _no_unit
-    units: Callable[[Context], list[Path]] = _no_folders
     uses_backbone: bool = False
     checks: Sequence[Check] = ()
 
     @property
     def has_units(self) -> bool:
         """Whether the work is cut into units."""
-        return self.plan is not _no_units
+        return self.units is not _no_units
+
+    def plan(self, context: Context) -> list[str]:
+        """The keys of the units that are missing."""
+        return [key for key, folders in self.units(context).items() if not all(map(Path.exists, folders))]
 
     def settings(self, context: Context) -> dict[str, Any]:
         """The settings that it depends on, by key."""
@@ -116,6 +114,8 @@ def finish_stage(stage: Stage, context: Context) -> StageResult:
     lock = context.paths.lock(stage.name)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
+        if not stage.has_units:  # takes seconds, and reads what is not ours: the raw data, edited prompts
+            return stage.finish(context)
         made_of = digest(*sources(stage, context))
         result = known_result(stage, context, made_of)
         if result is None:

@@ -40,9 +40,9 @@ def subsets(context: Context) -> list[str]:
     return [f"seed_{seed}" for seed in context.seeds]
 
 
-def plan(context: Context) -> list[str]:
-    """The shards that are not drawn yet, by number."""
-    return [key for key, _, unit in _shards(context) if not unit.exists()]
+def units(context: Context) -> dict[str, list[Path]]:
+    """The shards, by number."""
+    return {key: [unit] for key, _, unit in _shards(context)}
 
 
 def run_unit(context: Context, key: str) -> None:
@@ -228,8 +228,7 @@ STAGE = Stage(
     upstream=(ingest.STAGE, train_decoder.STAGE, write_prompts.STAGE),
     parameters=("task", "seeds", "synthesis"),
     uses_backbone=True,
-    plan=plan,
-    units=lambda context: [unit for _, _, unit in _shards(context)],
+    units=units,
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.synthetic,

@@ -30,9 +30,9 @@ def _unit(context: Context, seed: int) -> Path:
     return context.paths.work("train_decoder") / fingerprint
 
 
-def plan(context: Context) -> list[str]:
-    """The seeds whose decoder is not trained yet."""
-    return [str(seed) for seed in context.seeds if not _unit(context, seed).exists()]
+def units(context: Context) -> dict[str, list[Path]]:
+    """The decoders, by seed."""
+    return {str(seed): [_unit(context, seed)] for seed in context.seeds}
 
 
 def run_unit(context: Context, key: str) -> None:
@@ -101,8 +101,7 @@ STAGE = Stage(
     upstream=(ingest.STAGE,),
     parameters=("task", "seeds", "decoder"),
     uses_backbone=True,
-    plan=plan,
-    units=lambda context: [_unit(context, seed) for seed in context.seeds],
+    units=units,
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.decoders,

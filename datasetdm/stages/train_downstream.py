@@ -31,9 +31,9 @@ _NOT_OF_A_TRAINING = {"arms", "p_decoder", "real_weight", "self_training_thresho
 Groups = list[tuple[float, list[tuple[Path, str, str]]]]
 
 
-def plan(context: Context) -> list[str]:
-    """The trainings that are missing, as `<arm>/<seed>`."""
-    return [key for key in keys(context) if not _unit(context, key).exists()]
+def units(context: Context) -> dict[str, list[Path]]:
+    """The trainings, as `<arm>/<seed>`."""
+    return {key: [_unit(context, key)] for key in keys(context)}
 
 
 def keys(context: Context) -> list[str]:
@@ -230,8 +230,7 @@ STAGE = Stage(
     description="An ordinary model of the task, trained on real, synthetic, both and the controls.",
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE, augment.STAGE),
     parameters=("task", "seeds", "downstream", "synthesis"),
-    plan=plan,
-    units=lambda context: [_unit(context, key) for key in keys(context)],
+    units=units,
     run_unit=run_unit,
     finish=finish,
     output=lambda context: context.paths.downstream,

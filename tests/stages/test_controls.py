@@ -82,7 +82,7 @@ def test_labels_of_the_oracle_reach_neither_pseudo_nor_self_training(controls: P
     scramble(controls / "data/real/coco/annotations/oracle.json")
     context = open_context("coco")
     assert train_downstream._unit(context, "oracle/0") != oracle  # whom the labels are for
-    assert annotate.plan(context) == []
+    assert annotate.STAGE.plan(context) == []
     assert train_downstream._unit(context, "self_training/0").exists()
     shutil.rmtree(work / "annotate")
     shutil.rmtree(work / "self_training")

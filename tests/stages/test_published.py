@@ -36,9 +36,8 @@ class Chain:
             asset="second",
             upstream=(first,),
             parameters=("seeds", "downstream.arms"),
-            plan=lambda context: [] if self.unit.exists() else ["0"],
             run_unit=lambda context, key: self.unit.touch(),
-            units=lambda context: [self.unit],
+            units=lambda context: {"0": [self.unit]},
             output=lambda context: self.output,
             **common,
         )

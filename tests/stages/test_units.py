@@ -76,7 +76,7 @@ def test_a_stage_leaves_busy_units_to_the_end(tmp_path: Path) -> None:
         parameters=(),
         finish=lambda context: StageResult(),
         output=lambda context: tmp_path,
-        plan=lambda context: ["0", "1", "2"],
+        units=lambda context: {key: [tmp_path / key] for key in ("0", "1", "2")},
         run_unit=run_unit,
     )
     run_stage(stage, Context("coco", load_params(PARAMS), Paths(tmp_path / "data", "coco")), say=lambda text: None)
