@@ -256,7 +256,8 @@ class Downstream(Section):
 
     model: str = Field(description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models")
     pretrained: str | None = Field(
-        default=None, description="Folder or hub name of the backbone's weights; None: from scratch"
+        default=None,
+        description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: from scratch",
     )
     arms: tuple[Arm, ...] = Field(default=("real", "synthetic", "both", "oracle"), min_length=1)
     p_decoder: bool = Field(

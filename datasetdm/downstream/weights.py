@@ -16,6 +16,8 @@ REMEDY = "or set downstream.pretrained to null in params.yaml to train from scra
 def weights_file(pretrained: str) -> Path:
     """`model.safetensors` in the folder of that name, or of the model of that name on the hub, fetched at first use.
 
+    `name@revision` pins a hub model to a commit, branch or tag.
+
     Asked once in a process: offline, the hub's client waits for the network every time.
 
     Raises:
@@ -23,8 +25,9 @@ def weights_file(pretrained: str) -> Path:
     """
     from transformers.utils import cached_file  # takes a second to import
 
+    name, _, revision = (pretrained, "", "") if Path(pretrained).is_dir() else pretrained.partition("@")
     try:
-        return Path(cached_file(pretrained, "model.safetensors"))
+        return Path(cached_file(name, "model.safetensors", revision=revision or None))
     except Exception as error:  # the hub's client raises errors of a dozen unrelated types
         reason = " ".join(str(error).split())
         raise DatasetDMError(

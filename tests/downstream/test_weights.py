@@ -33,7 +33,11 @@ def test_a_model_of_the_hub_is_taken_from_its_cache(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     weights_file.cache_clear()
-    assert weights_file("lab/swin") == snapshot / "model.safetensors"
+    (tmp_path / "models--lab--swin" / "refs" / "v1").write_text("0123")
+    for name in ("lab/swin", "lab/swin@v1"):
+        assert weights_file(name) == snapshot / "model.safetensors"
+    with pytest.raises(DatasetDMError, match="lab/swin@v2, which has no"):
+        weights_file("lab/swin@v2")
     with pytest.raises(DatasetDMError, match=r"lab/other, which has no model\.safetensors"):
         weights_file("lab/other")
 
