@@ -1,5 +1,7 @@
 """Pretraining, first stage: the autoencoder between pixels and latents."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from datasetdm.diffusion import progress
 from datasetdm.diffusion.perceptual import PerceptualLoss
 from datasetdm.diffusion.pool import ImagePool, halved
 from datasetdm.diffusion.recipe import Recipe
+from datasetdm.errors import DatasetDMError
 
 STAGE = 1
 
@@ -74,6 +77,18 @@ def train_autoencoder(recipe: Recipe, pool: ImagePool) -> AutoencoderTiny:
                 path, {"model": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
             )
     return vae.eval().requires_grad_(False)
+
+
+def load_autoencoder(folder: Path, device: str) -> AutoencoderTiny:
+    """The autoencoder of an exported pipeline, frozen.
+
+    Raises:
+        DatasetDMError: there is none.
+    """
+    if not (folder / "vae").exists():
+        raise DatasetDMError(f"{folder} holds no exported pipeline: `start:` of the pretraining recipe names one.")
+    vae = AutoencoderTiny.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32)
+    return vae.to(device).eval().requires_grad_(False)
 
 
 def build_autoencoder(recipe: Recipe) -> AutoencoderTiny:

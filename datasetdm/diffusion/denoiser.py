@@ -36,7 +36,7 @@ class Denoiser(nn.Module):
 
 
 class Trained(nn.Module):
-    """All that the optimiser changes; as one module, it is compiled as a whole."""
+    """All that the optimiser changes; as one module, its pass is captured as a whole."""
 
     def __init__(self, denoiser: Denoiser, aligner: Aligner | None) -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class Trained(nn.Module):
 
     def forward(
         self, latents: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, ...]:
         """The denoiser's v and, if there is an aligner, what it makes of the U-Net's features on the way."""
         prediction = self.denoiser(latents, timestep, input_ids)
-        return prediction, self.aligner() if self.aligner else None
+        return (prediction, self.aligner()) if self.aligner else (prediction,)
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,14 @@ def train_denoiser(
     log = progress.Log(recipe.work / "log.csv", "denoiser")
     first = 0
     trained.train()
-    if recipe.compile:
-        trained.compile(dynamic=False)  # a program for each image size
+    run: nn.Module = trained
     for phase in recipe.phases:
         last = first + phase.steps
         pool_latents = encode_pool(pool, vae, phase.image_size) if done.step < last else torch.empty(0)
+        if recipe.cuda_graph and done.step < last:
+            generator = progress.step_generator(recipe.seed, STAGE, first, recipe.device)
+            index, captions = draw_batch(input_ids, empty, phase.batch_size, recipe.empty_captions, generator)
+            run = captured(trained, pool_latents[index].float(), captions, recipe)
         for step in range(max(first, done.step), last):
             began = time.monotonic()
             rate = progress.learning_rate(
@@ -109,10 +112,10 @@ def train_denoiser(
             latents = pool_latents[index].float()
             with torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.autocast):
                 noised = add_noise(scheduler, latents, generator)
-                prediction, seen = trained(noised.latents, noised.timestep, captions)
+                prediction, *seen = run(noised.latents, noised.timestep, captions)
                 losses = {f"loss_{phase.image_size}": noised.loss(prediction, recipe.snr_clip)}
                 if aligned:
-                    losses["alignment"] = aligned.weight * alignment_loss(seen, targets[index])
+                    losses["alignment"] = aligned.weight * alignment_loss(seen[0], targets[index])
             optimizer.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
@@ -127,6 +130,18 @@ def train_denoiser(
         first = last
     _save(path, trained, average, optimizer, done)
     export(average, done)
+
+
+def captured(trained: Trained, latents: torch.Tensor, input_ids: torch.Tensor, recipe: Recipe) -> nn.Module:
+    """The same weights and the same pass as a CUDA graph, for inputs of these shapes: B x C x h x w and B x L.
+
+    A small U-Net is thousands of short kernels; to start them one by one takes longer than to run them.
+    """
+    timestep = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
+    shell = Trained(trained.denoiser, trained.aligner)  # the capture replaces a module's forward
+    with torch.autocast("cuda", torch.bfloat16, enabled=recipe.autocast, cache_enabled=False):
+        graph: nn.Module = torch.cuda.make_graphed_callables(shell, (latents, timestep, input_ids))
+    return graph
 
 
 def _save(path: Path, trained: nn.Module, average: Denoiser, optimizer: torch.optim.Optimizer, done: Progress) -> None:

@@ -45,8 +45,7 @@ def model_card(recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, done: Prog
     aligned = f"`{recipe.alignment.resnet.name}`, weight {recipe.alignment.weight}" if recipe.alignment else "none"
     limits = (
         f"Limits: images of {recipe.images.size} px; a vocabulary of {words} words and signs, others are read as "
-        "unknown. Training of less than some million samples leaves much room for improvement: "
-        f"`params/pretrain_gpu.yaml` is the recipe for a GPU. {recipe.remarks}"
+        f"unknown. {recipe.remarks}"
     )
     return f"""---
 license: apache-2.0
@@ -74,7 +73,7 @@ benchmarks' distributions, and none of the styles that are held out for test.
 | autoencoder | {pixels.steps} steps of {pixels.pixels} pixels, {pixels.decoder_steps} more of the decoder alone |
 | perceptual loss of the autoencoder | {perceptual} |
 | U-Net and text encoder | {done.step} steps of {total} planned ({phases}) |
-| samples seen | {done.samples}{f", from the weights in `{recipe.start}`" if recipe.start else ""} |
+| samples seen | {done.samples}{", besides those of the weights that it started from" if recipe.start else ""} |
 | seconds | {done.seconds:.0f} on {recipe.hardware} |
 | objective | v-prediction, zero terminal SNR, min-SNR clip {recipe.snr_clip} |
 | representation alignment (REPA) | {aligned} |

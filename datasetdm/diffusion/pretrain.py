@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from datasetdm.diffusion.autoencoder import train_autoencoder
+from datasetdm.diffusion.autoencoder import load_autoencoder, train_autoencoder
 from datasetdm.diffusion.denoiser import Denoiser, Progress, train_denoiser
 from datasetdm.diffusion.export import export_pipeline
 from datasetdm.diffusion.pool import load_pool
@@ -21,6 +21,7 @@ def pretrain(recipe: Recipe) -> None:
     """Run all stages, or what is left of them."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    torch.backends.cudnn.benchmark = True  # shapes stay the same for thousands of steps
     settings = recipe.images
     pool = load_pool(
         recipe.work / "images",
@@ -29,7 +30,7 @@ def pretrain(recipe: Recipe) -> None:
         seed=settings.seed,
         workers=settings.workers,
     )
-    vae = train_autoencoder(recipe, pool)
+    vae = load_autoencoder(recipe.start, recipe.device) if recipe.start else train_autoencoder(recipe, pool)
     tokenizer = build_tokenizer(vocabulary(), recipe.text_encoder.max_length)
 
     def export(model: Denoiser, done: Progress) -> None:

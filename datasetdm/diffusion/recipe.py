@@ -4,10 +4,11 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import torch
 import yaml
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from datasetdm.config import Fraction, Section
 from datasetdm.errors import DatasetDMError
@@ -105,7 +106,7 @@ class Recipe(Section):
     seed: int = 0
     device: str = "cpu"
     autocast: bool = Field(default=False, description="bfloat16 products; pays on a GPU and on CPUs with AVX512-BF16")
-    compile: bool = Field(default=False, description="torch.compile of U-Net and text encoder; pays on a GPU")
+    cuda_graph: bool = Field(default=False, description="Capture a phase's pass as a CUDA graph; needs a GPU")
     threads: PositiveInt | None = Field(default=None, description="CPU threads; None leaves it to torch")
     work: Path = Field(description="Folder of the rendered images, checkpoints and log.csv; may be deleted afterwards")
     export: Path
@@ -120,7 +121,8 @@ class Recipe(Section):
     )
     start: Path | None = Field(
         default=None,
-        description="Exported pipeline whose U-Net and text encoder are trained further; None: from scratch",
+        description="Exported pipeline whose U-Net and text encoder are trained further, on the latents of its "
+        "autoencoder, which stays as it is; None: all from scratch",
     )
     phases: tuple[Phase, ...] = Field(min_length=1)
     empty_captions: Fraction = 0.1
@@ -131,6 +133,12 @@ class Recipe(Section):
     export_every: PositiveInt = Field(default=2000, description="U-Net steps between exports of the pipeline")
     tagger: Tagger
     remarks: str = Field(default="", description="What was seen in drawn images; goes into the model card")
+
+    @model_validator(mode="after")
+    def _graphs_need_a_gpu(self) -> Self:
+        if self.cuda_graph and torch.device(self.device).type != "cuda":
+            raise ValueError(f"cuda_graph needs a GPU, but device is {self.device}: set cuda_graph: false")
+        return self
 
     @property
     def hardware(self) -> str:

@@ -8,12 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from datasetdm import config
 from datasetdm.diffusion import load_backbone, progress
 from datasetdm.diffusion.alignment import TARGET_CHANNELS, Aligner, alignment_loss, read_targets
-from datasetdm.diffusion.autoencoder import build_autoencoder, to_tensor, train_autoencoder
+from datasetdm.diffusion.autoencoder import build_autoencoder, load_autoencoder, to_tensor, train_autoencoder
 from datasetdm.diffusion.denoiser import add_noise, build_denoiser, build_scheduler, encode_pool, load_denoiser
 from datasetdm.diffusion.perceptual import PerceptualLoss
 from datasetdm.diffusion.pool import ImagePool, halved, load_pool
@@ -135,8 +136,17 @@ def test_a_training_starts_from_exported_weights(recipe: Recipe, small_shards: N
     before, after = weights_of(recipe.export), weights_of(recipe.work / "more_export")
     for name, value in before.items():
         torch.testing.assert_close(value, after[name], rtol=1e-2, atol=1e-4)
-    with pytest.raises(DatasetDMError, match="start"):
-        load_denoiser(recipe.work)
+    assert not (recipe.work / "more" / "autoencoder.pt").exists()
+    pixels = "vae/diffusion_pytorch_model.safetensors"
+    assert (recipe.export / pixels).read_bytes() == (recipe.work / "more_export" / pixels).read_bytes()
+    for load in (load_denoiser, lambda folder: load_autoencoder(folder, "cpu")):
+        with pytest.raises(DatasetDMError, match="start"):
+            load(recipe.work)
+
+
+def test_a_cuda_graph_is_refused_where_there_is_no_gpu(recipe: Recipe) -> None:
+    with pytest.raises(ValidationError, match="cuda_graph: false"):
+        Recipe.model_validate({**recipe.model_dump(), "cuda_graph": True})
 
 
 def test_the_aligner_learns_what_the_resnet_sees(recipe: Recipe, pool: ImagePool) -> None:
