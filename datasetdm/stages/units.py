@@ -82,13 +82,25 @@ def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
     with FileLock(folder.with_suffix(".lock"), timeout=_patience.get()):
         if not folder.exists():
             remove_leftovers(folder)
-            start = time.perf_counter()
-            with replacing(folder) as temporary:
+            with _timed(folder), replacing(folder) as temporary:
                 temporary.mkdir()
                 work(temporary)
-            # Beside the unit, not in it: outputs hold nothing that changes from run to run.
-            folder.with_suffix(".seconds").write_text(f"{time.perf_counter() - start:.3f}")
         shutil.rmtree(resume_folder(folder), ignore_errors=True)
+
+
+@contextmanager
+def _timed(folder: Path) -> Iterator[None]:
+    """Note how long the unit took, with what was spent before it was cut off where that is gone on from.
+
+    The note is beside the unit, not in it: outputs hold nothing that changes from run to run.
+    """
+    checkpoints, start = resume_folder(folder), time.perf_counter()
+    before = unit_seconds(folder) if checkpoints.exists() else 0.0
+    try:
+        yield
+    finally:
+        if folder.exists() or checkpoints.exists():
+            folder.with_suffix(".seconds").write_text(f"{before + time.perf_counter() - start:.3f}")
 
 
 @contextmanager

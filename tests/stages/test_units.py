@@ -1,5 +1,6 @@
 """Units and outputs appear whole or not at all."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ from datasetdm.config import Augmentation, load_params
 from datasetdm.stages.context import Context
 from datasetdm.stages.paths import Paths
 from datasetdm.stages.stage import Stage, run_stage
-from datasetdm.stages.units import annotated_set, digest, make_unit, passing_over_busy_units, resume_folder
+from datasetdm.stages.units import (
+    annotated_set,
+    digest,
+    make_unit,
+    passing_over_busy_units,
+    resume_folder,
+    unit_seconds,
+)
 from datasetdm.structures import StageResult
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -47,8 +55,13 @@ def test_checkpoints_outlive_a_failure_but_not_the_unit(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         make_unit(unit, cut)
     assert (resume_folder(unit) / "a.txt").exists()
+    unit.with_suffix(".seconds").write_text("100")  # as if it had been cut off late
     make_unit(unit, lambda folder: write(folder, text=(resume_folder(unit) / "a.txt").read_text()))
     assert (unit / "a.txt").read_text() == "a" and not resume_folder(unit).exists()
+    assert 100 <= unit_seconds(unit) < 200
+    shutil.rmtree(unit)
+    make_unit(unit, write)
+    assert unit_seconds(unit) < 100  # from the start, not gone on
 
 
 def test_what_another_process_is_at_is_passed_over(tmp_path: Path) -> None:
