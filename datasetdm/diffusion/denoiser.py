@@ -21,6 +21,9 @@ from datasetdm.errors import DatasetDMError
 
 STAGE = 2
 
+#: Noisy latents, timesteps and token ids to the predicted v and whatever is aligned.
+Pass = Callable[..., tuple[torch.Tensor, ...]]
+
 
 class Denoiser(nn.Module):
     """U-Net and text encoder as one trainable module."""
@@ -93,7 +96,7 @@ def train_denoiser(
     log = progress.Log(recipe.work / "log.csv", "denoiser")
     first = 0
     trained.train()
-    run: nn.Module = trained
+    run: Pass = trained
     for phase in recipe.phases:
         last = first + phase.steps
         pool_latents = encode_pool(pool, vae, phase.image_size) if done.step < last else torch.empty(0)
@@ -132,7 +135,7 @@ def train_denoiser(
     export(average, done)
 
 
-def captured(trained: Trained, latents: torch.Tensor, input_ids: torch.Tensor, recipe: Recipe) -> nn.Module:
+def captured(trained: Trained, latents: torch.Tensor, input_ids: torch.Tensor, recipe: Recipe) -> Pass:
     """The same weights and the same pass as a CUDA graph, for inputs of these shapes: B x C x h x w and B x L.
 
     A small U-Net is thousands of short kernels; to start them one by one takes longer than to run them.
@@ -140,7 +143,7 @@ def captured(trained: Trained, latents: torch.Tensor, input_ids: torch.Tensor, r
     timestep = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
     shell = Trained(trained.denoiser, trained.aligner)  # the capture replaces a module's forward
     with torch.autocast("cuda", torch.bfloat16, enabled=recipe.autocast, cache_enabled=False):
-        graph: nn.Module = torch.cuda.make_graphed_callables(shell, (latents, timestep, input_ids))
+        graph: Pass = torch.cuda.make_graphed_callables(shell, (latents, timestep, input_ids))
     return graph
 
 
