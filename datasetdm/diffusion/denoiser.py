@@ -143,8 +143,8 @@ def captured(trained: Trained, latents: torch.Tensor, input_ids: torch.Tensor, r
     timestep = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
     shell = Trained(trained.denoiser, trained.aligner)  # the capture replaces a module's forward
     with torch.autocast("cuda", torch.bfloat16, enabled=recipe.autocast, cache_enabled=False):
-        graph: Pass = torch.cuda.make_graphed_callables(shell, (latents, timestep, input_ids))
-    return graph
+        torch.cuda.make_graphed_callables(shell, (latents, timestep, input_ids))
+    return shell
 
 
 def _save(path: Path, trained: nn.Module, average: Denoiser, optimizer: torch.optim.Optimizer, done: Progress) -> None:
