@@ -150,7 +150,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--num-pretraining", type=int, help="pretraining images they are held against; all if not given"
     )
-    parser.add_argument("--recipe", type=Path, default=Path("params/pretrain_cpu.yaml"), help="of the pretraining")
+    parser.add_argument("--recipe", type=Path, default=Path("params/pretrain_gpu.yaml"), help="of the pretraining")
     parser.add_argument(
         "--pretraining-images", type=Path, help="folder of the rendered images; the recipe's if not given"
     )
