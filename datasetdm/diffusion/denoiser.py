@@ -138,7 +138,7 @@ def train_denoiser(
 def captured(trained: Trained, latents: torch.Tensor, input_ids: torch.Tensor, recipe: Recipe) -> Pass:
     """The same weights and the same pass as a CUDA graph, for inputs of these shapes: B x C x h x w and B x L.
 
-    A small U-Net is thousands of short kernels; to start them one by one takes longer than to run them.
+    A small U-Net is thousands of short kernels; started one by one, some of them wait for the host.
     """
     timestep = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
     shell = Trained(trained.denoiser, trained.aligner)  # the capture replaces a module's forward
