@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from datasetdm.diffusion import progress
 from datasetdm.diffusion.perceptual import PerceptualLoss
 from datasetdm.diffusion.pool import ImagePool, halved
-from datasetdm.diffusion.recipe import Recipe
-from datasetdm.errors import DatasetDMError
+from datasetdm.diffusion.recipe import Recipe, require_pipeline
 
 STAGE = 1
 
@@ -85,8 +84,7 @@ def load_autoencoder(folder: Path, device: str) -> AutoencoderTiny:
     Raises:
         DatasetDMError: there is none.
     """
-    if not (folder / "vae").exists():
-        raise DatasetDMError(f"{folder} holds no exported pipeline: `start:` of the pretraining recipe names one.")
+    require_pipeline(folder)
     vae = AutoencoderTiny.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32)
     return vae.to(device).eval().requires_grad_(False)
 

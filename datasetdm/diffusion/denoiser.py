@@ -16,8 +16,7 @@ from datasetdm.diffusion import progress
 from datasetdm.diffusion.alignment import Aligner, alignment_loss, read_targets
 from datasetdm.diffusion.autoencoder import to_tensor
 from datasetdm.diffusion.pool import ImagePool
-from datasetdm.diffusion.recipe import Recipe
-from datasetdm.errors import DatasetDMError
+from datasetdm.diffusion.recipe import Recipe, require_pipeline
 
 STAGE = 2
 
@@ -192,8 +191,7 @@ def load_denoiser(folder: Path) -> Denoiser:
     Raises:
         DatasetDMError: there is none.
     """
-    if not (folder / "unet").exists():
-        raise DatasetDMError(f"{folder} holds no exported pipeline: `start:` of the pretraining recipe names one.")
+    require_pipeline(folder)
     return Denoiser(
         UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32),
         CLIPTextModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32),

@@ -174,3 +174,13 @@ def load_recipe(path: Path) -> Recipe:
         raise DatasetDMError(f"{path} is missing; the repository has params/pretrain_cpu.yaml.") from None
     except (yaml.YAMLError, ValidationError) as error:
         raise DatasetDMError(f"{path} is no valid pretraining recipe: {' '.join(str(error).split())}") from None
+
+
+def require_pipeline(folder: Path) -> None:
+    """Refuse a `start` that is no exported pipeline.
+
+    Raises:
+        DatasetDMError: it is none.
+    """
+    if not (folder / "model_index.json").exists():
+        raise DatasetDMError(f"{folder} holds no exported pipeline: `start:` of the pretraining recipe names one.")
