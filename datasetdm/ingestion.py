@@ -4,6 +4,9 @@ Few-shot, dev and oracle come out of the training images and do not overlap; tes
 and test are plain random draws, the same for all seeds, so that they look like the data set; each seed has a few-shot
 set of its own, chosen so that every category is as evenly represented as the images allow. A second test set, `iid`,
 is drawn from the training images that are left: validation images may be of another kind, as the miniworld's are.
+
+Images of one drive, room or outfit look alike (`Split.group_of`). Dev has groups of its own, or it would be blind to a
+decoder that knows the training images by heart.
 """
 
 import filecmp
@@ -31,6 +34,7 @@ from datasetdm.tasks.base import Task
 
 _STAMP = "miniworld.json"
 _SHOWN = 5
+DEV_GROUPS = 5  # one in so many is held out for dev
 
 
 @dataclass(frozen=True)
@@ -275,10 +279,9 @@ def _draw_subsets(
             f"{root} has {len(val)} validation images, but {num_test} are asked for: lower `ingest.num_test` in "
             "params.yaml (or leave it out to take them all), or raise `source.miniworld.num_val`."
         )
-    order = np.random.default_rng(0).permutation(len(train)).tolist()
-    dev = order[: settings.num_dev]
-    oracle = order[settings.num_dev : settings.num_dev + settings.num_oracle]
-    reserved = {*dev, *oracle}
+    dev, rest = _split_off_dev(train, settings, root)
+    oracle = rest[: settings.num_oracle]
+    reserved = set(range(len(train))) - set(rest[settings.num_oracle :])
     subsets = {
         f"few_shot_{seed}": _Subset(train, _few_shot(train, settings, task, seed, reserved), seed, whole=False)
         for seed in seeds
@@ -288,9 +291,34 @@ def _draw_subsets(
         subsets["oracle"] = _Subset(train, sorted(oracle), 0, whole=True)
     if settings.num_iid:
         taken = {index for subset in subsets.values() for index in subset.indices}
-        subsets["iid"] = _iid_subset(train, [index for index in order if index not in taken], settings.num_iid, root)
+        subsets["iid"] = _iid_subset(train, [index for index in rest if index not in taken], settings.num_iid, root)
     test = sorted(np.random.default_rng(0).permutation(len(val))[:num_test].tolist())
     return subsets | {"test": _Subset(val, test, 0, whole=True)}
+
+
+def _split_off_dev(train: Split, settings: config.Ingest, root: Path) -> tuple[list[int], list[int]]:
+    """Dev images out of a fifth of the groups (of more where these have too few), and those of all other groups.
+
+    Both in random order. Where every image is a group of its own, dev is a random draw and nothing else is left out.
+    """
+    groups = [train.group_of(index) for index in range(len(train))]
+    sizes = Counter(groups)
+    names = list(sizes)
+    shuffled = [names[number] for number in np.random.default_rng(0).permutation(len(names))]
+    enough = int(np.searchsorted(np.cumsum([sizes[name] for name in shuffled]), settings.num_dev)) + 1
+    held_out = set(shuffled[: max(enough, len(names) // DEV_GROUPS)])
+    order = np.random.default_rng(0).permutation(len(train)).tolist()
+    dev = [index for index in order if groups[index] in held_out][: settings.num_dev]
+    beside = {groups[index] for index in dev}
+    rest = [index for index in order if groups[index] not in beside]
+    if len(rest) < settings.num_real + settings.num_oracle:
+        raise DatasetDMError(
+            f"{root} has {len(train)} training images of {len(names)} places, outfits or the like. Without those of "
+            f"the {settings.num_dev} dev images, which must not be trained on, {len(rest)} images are left, but "
+            f"{settings.num_real} + {settings.num_oracle} are asked for: lower `ingest.num_dev`, `num_real` or "
+            "`num_oracle` in params.yaml, or add images of other places."
+        )
+    return dev, rest
 
 
 def _iid_subset(train: Split, free: Sequence[int], count: int, root: Path) -> _Subset:

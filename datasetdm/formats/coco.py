@@ -103,6 +103,10 @@ class CocoSplit(Sequence[Sample]):
         """The image file; DatasetDMError where its name leads out of `images_dir`."""
         return safe_join(self.images_dir, self.names[index])
 
+    def group_of(self, index: int) -> str:
+        """Its own name: COCO's images were taken one by one."""
+        return self.name_of(index)
+
     def missing_images(self) -> list[str]:
         """Names of the images that are not there."""
         present = set()

@@ -109,6 +109,10 @@ class CocoKeypointSplit(Sequence[Sample]):
         """All captions of an image, possibly none."""
         return self.objects.captions_of(index)
 
+    def group_of(self, index: int) -> str:
+        """The image's own name; see `CocoSplit.group_of`."""
+        return self.objects.group_of(index)
+
     def labels_of(self, index: int) -> tuple[int, ...]:
         """A zero for every person with a labelled keypoint: the others teach no pose."""
         return (0,) * len(self.poses_of(index)[0])

@@ -87,4 +87,10 @@ def _entry(root: Path, stem: str, captions: dict[str, tuple[str, ...]]) -> Entry
     image = find_image(root / "images", stem)
     official, plain = root / "segm" / f"{stem}{ANNOTATION_END}.png", root / "segm" / f"{stem}.png"
     annotation = plain if plain.is_file() and not official.is_file() else official
-    return Entry(name=image.name, image=image, annotation=annotation, captions=captions.get(image.name, ()))
+    return Entry(
+        name=image.name,
+        image=image,
+        annotation=annotation,
+        captions=captions.get(image.name, ()),
+        group=_outfit(stem),
+    )

@@ -136,6 +136,7 @@ def entries_of(
                 image=safe_join(images_dir, pair.image),
                 annotation=safe_join(depth_dir, pair.depth),
                 captions=captions.get(name, captions.get(pair.image, ())),
+                group=pair.place,
             )
         )
     require_files(entries, file, "Fetch the missing files.")

@@ -39,6 +39,9 @@ class Split(Protocol):
     def path_of(self, index: int) -> Path:
         """The image file."""
 
+    def group_of(self, index: int) -> str:
+        """What the image shares with others that look like it: its drive, room or outfit; its own name if nothing."""
+
     def labels_of(self, index: int) -> tuple[int, ...]:
         """Labels of the categories in the image, one per object where the data set tells objects apart."""
 
@@ -58,12 +61,14 @@ class Entry:
         image: the image file.
         annotation: the file of its annotation.
         captions: possibly none.
+        group: what it shares with images that look like it, see `Split.group_of`; empty if nothing.
     """
 
     name: str
     image: Path
     annotation: Path
     captions: tuple[str, ...] = ()
+    group: str = ""
 
 
 class FileSplit(Sequence[Sample]):
@@ -136,6 +141,11 @@ class FileSplit(Sequence[Sample]):
     def path_of(self, index: int) -> Path:
         """The image file."""
         return self.entries[index].image
+
+    def group_of(self, index: int) -> str:
+        """See `Split.group_of`."""
+        entry = self.entries[index]
+        return entry.group or entry.name
 
     def labels_of(self, index: int) -> tuple[int, ...]:
         """Labels of the categories in the image."""

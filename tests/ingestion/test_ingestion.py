@@ -104,6 +104,52 @@ def test_a_second_test_set_of_training_images_that_no_other_set_takes(native: Ca
         _ingest(root, tmp_path / "out", num_iid=30)
 
 
+@pytest.fixture
+def rooms(tmp_path: Path) -> Callable[[int], Path]:
+    """Write four frames each of so many rooms in NYU's layout, every fifth room held out for test; returns the root."""
+
+    def build(count: int) -> Path:
+        rng, lines = np.random.default_rng(0), []
+        for room in range(count):
+            folder = tmp_path / "nyu" / "sync" / f"kitchen_{room:04d}"
+            folder.mkdir(parents=True)
+            for frame in range(4):
+                Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).save(folder / f"rgb_{frame}.png")
+                Image.fromarray(np.full((6, 8), 1500, np.uint16)).save(folder / f"depth_{frame}.png")
+                lines.append(f"/{folder.name}/rgb_{frame}.png /{folder.name}/depth_{frame}.png 518.8579")
+        (tmp_path / "nyu" / "train_list.txt").write_text("\n".join(lines))
+        return tmp_path / "nyu"
+
+    return build
+
+
+def _ingest_rooms(root: Path, out: Path, **counts: int) -> dict[str, set[str]]:
+    """The rooms of each set."""
+    settings = config.Ingest.model_validate({"num_real": 6, "num_dev": 5, "num_oracle": 8, **counts})
+    ingest(config.DataSource(format="nyu", root=root), settings, config.DepthAnnotation(), (0, 1), out)
+    sets = {file.stem: json.loads(file.read_text())["images"] for file in (out / "annotations").glob("*.json")}
+    return {name: {image["file_name"][:12] for image in images} for name, images in sets.items()}
+
+
+def test_dev_shows_no_room_that_is_trained_on(rooms: Callable, tmp_path: Path) -> None:
+    sets = _ingest_rooms(rooms(13), tmp_path / "out")  # ten of them for training
+    assert len(sets["dev"]) == 2  # a fifth of the rooms, which hold eight images
+    for other in ("few_shot_0", "few_shot_1", "oracle", "test"):
+        assert not sets["dev"] & sets[other]
+    assert sets["few_shot_0"] & sets["oracle"]  # both are trained on
+
+
+def test_dev_takes_more_rooms_where_a_fifth_is_too_little(rooms: Callable, tmp_path: Path) -> None:
+    sets = _ingest_rooms(rooms(13), tmp_path / "out", num_dev=20)
+    assert len(sets["dev"]) == 5 and not sets["dev"] & (sets["few_shot_0"] | sets["oracle"])
+
+
+def test_too_few_rooms_are_told(rooms: Callable, tmp_path: Path) -> None:
+    says = r"12 training images of 3 places.* 4 images are left, but 6 \+ 0 are asked for: lower `ingest.num_dev`"
+    with pytest.raises(DatasetDMError, match=says):
+        _ingest_rooms(rooms(4), tmp_path / "out", num_oracle=0)
+
+
 def test_targets_and_captions(native: Callable, tmp_path: Path) -> None:
     root, out = native(), tmp_path / "out"
     _ingest(root, out)
