@@ -80,8 +80,7 @@ def measure_labels(context: Context, arguments: argparse.Namespace) -> list[Row]
         rows.append({"trained_on": f"{count} labelled", "labels": count, **judge(context, folders)})
     both = judge(context, [train_downstream.trained(context, f"both/{seed}") for seed in arguments.seeds])
     show("Labels", context, ["trained_on"], [*rows, {"trained_on": "both", **both}])
-    # One decoder; the labels of all seeds are read in one go, which is little beside the drawing.
-    decoder_seconds = train_decoder.seconds_spent(context) / len(context.seeds)
+    decoder_seconds = fmean(train_decoder.seconds_spent(context, seed) for seed in arguments.seeds)
     hours = (synthesize.seconds_spent(context) + decoder_seconds) / 3600
     worth = []
     for subset in both:

@@ -38,7 +38,7 @@ from benchmarks.backbone.command import (
 )
 from benchmarks.backbone.instrument import add_instrument, open_instrument
 from benchmarks.backbone.stand_ins import Pixels, random_unet
-from benchmarks.backbone.worlds import coco_task, renderer_state, take_shots
+from benchmarks.backbone.worlds import categories_of, renderer_state, take_shots
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion import Backbone
@@ -46,6 +46,7 @@ from datasetdm.reading import load_decoder, read, read_features
 from datasetdm.stages.units import digest, make_unit
 from datasetdm.structures import Prediction, Sample
 from datasetdm.synthesis import sampler_of
+from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
 from datasetdm.training import evaluate, train_decoder
 from datasetdm.views import batches, derived_seed
@@ -175,7 +176,7 @@ def train(
     arguments: argparse.Namespace,
 ) -> Path:
     """The folder of the decoder trained on the first `num_labelled` few-shot renders, from the cache if it is there."""
-    task = coco_task(coco_settings(arguments).task)
+    task = build_task(coco_settings(arguments).task, categories_of("coco"))
     name = digest(
         backbone.fingerprint, settings, task.settings, num_labelled, len(dev), arguments.seed, renderer_state()
     )

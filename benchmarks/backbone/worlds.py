@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.backbone.command import IMAGE_SIZE
-from datasetdm import config
 from datasetdm.miniworld import DISTRIBUTIONS, THING_BY_NAME, Scene, render, sample_scene, write_caption
 from datasetdm.structures import Category, Instances, Sample
 from datasetdm.tasks.instance import InstanceTask
@@ -58,9 +57,9 @@ def categories_of(distribution: str) -> tuple[Category, ...]:
     return tuple(Category(id=thing.id, name=thing.name, supercategory=thing.supercategory) for thing in things)
 
 
-def coco_task(settings: config.InstanceAnnotation | None = None) -> InstanceTask:
+def coco_task() -> InstanceTask:
     """Instance segmentation of the miniworld's `coco`."""
-    return InstanceTask(categories_of("coco"), settings)
+    return InstanceTask(categories_of("coco"))
 
 
 @functools.cache
