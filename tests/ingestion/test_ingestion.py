@@ -15,7 +15,8 @@ from PIL import Image
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import load_coco, open_native_coco
-from datasetdm.ingestion import check_no_leak, ingest, render_miniworld, select, select_long_tail
+from datasetdm.ingestion import check_no_leak, ingest, render_miniworld
+from datasetdm.selection import select, select_long_tail
 
 REAL = Path(__file__).parents[3] / "shared" / "realdata" / "COCO2017"
 
