@@ -31,16 +31,23 @@ setup:
 	@$(if $(PYTHON),$(PYTHON) scripts/install.py,python3 scripts/preflight.py || { \
 		echo "setup: Python 3.11 is needed."; exit 1; })
 
+MATERIALIZE := OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore dagster asset materialize \
+	-m orchestration.definitions --config orchestration/demo.yaml
+
 demo: setup
-	PYTHONWARNINGS=ignore dagster asset materialize --select '*comparison_$(BENCHMARK)' -m orchestration.definitions
+	@echo
+	@echo "Labelled images in, a training set and a better model out: the whole chain on the embedded world."
+	@echo "This takes 15 to 20 minutes on two cores. If it is interrupted, make demo picks up where it stopped."
+	@echo
+	@$(MATERIALIZE) --select '*comparison_$(BENCHMARK)'
 	@python -m datasetdm show $(BENCHMARK)
 	@echo
-	@echo "report         data/reports/$(BENCHMARK)/index.html"
-	@echo "synthetic set  data/synthetic/$(BENCHMARK)/"
-	@echo "asset graph, runs, models: make ui"
+	@echo "The report, with pictures:    data/reports/$(BENCHMARK)/index.html"
+	@echo "The synthetic training set:   data/synthetic/$(BENCHMARK)/ (previews/ shows some of it)"
+	@echo "Asset graph, runs and models: make ui, then http://127.0.0.1:$(DAGSTER_PORT)/asset-groups"
 
 demo-all: setup
-	PYTHONWARNINGS=ignore dagster asset materialize --select '*leaderboard' -m orchestration.definitions
+	@$(MATERIALIZE) --select '*leaderboard'
 	@python -m datasetdm leaderboard
 	@echo
 	@echo "leaderboard    data/reports/leaderboard.html"

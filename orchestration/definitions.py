@@ -1,11 +1,12 @@
 """What Dagster loads: the assets, checks and jobs of every benchmark in `params.yaml`."""
 
-from dagster import Definitions, colored_console_logger
+from dagster import Definitions
 
 from datasetdm.config import load_params
 from datasetdm.stages import STAGES
 from orchestration.assets import build_assets
 from orchestration.checks import build_checks
+from orchestration.console import plain_console
 from orchestration.jobs import build_job, executor
 from orchestration.leaderboard import build_leaderboard
 
@@ -16,6 +17,5 @@ defs = Definitions(
     asset_checks=build_checks(params, STAGES),
     jobs=[build_job(benchmark) for benchmark in params.benchmarks],
     executor=executor,
-    # The console tells what is made; every event is in Dagster's pages.
-    loggers={"console": colored_console_logger.configured({"log_level": "INFO", "name": "dagster"})},
+    loggers={"console": plain_console},
 )

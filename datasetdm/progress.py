@@ -1,0 +1,91 @@
+"""Progress of long loops: a line in the log now and then, with the rate and the time left.
+
+Terminal and Dagster share one seam. Everything is logged below the logger `datasetdm`; the command line prints these
+records (`print_progress`), and Dagster manages the logger (`python_logs` in `dagster.yaml`), so that its event log and
+its console have the same lines.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 20.0  # seconds between two lines of a loop
+PROGRESS = "progress"  # the attribute of records that are progress; Dagster forgets the name of their logger
+
+_subject: ContextVar[str] = ContextVar("subject", default="")
+
+
+@contextmanager
+def working_on(subject: str) -> Iterator[None]:
+    """Lines that are logged inside the block begin with `subject`, such as `downstream_coco both/0`."""
+    token = _subject.set(subject)
+    try:
+        yield
+    finally:
+        _subject.reset(token)
+
+
+def say(text: str) -> None:
+    """Log a line about what is being worked on."""
+    subject = _subject.get()
+    log.info(f"{subject}: {text}" if subject else text, extra={PROGRESS: True})
+
+
+class Progress:
+    """How far a loop is.
+
+    Args:
+        total: how many steps the loop has.
+        steps: what they are called, in the plural: `iterations`, `images`.
+        done: steps that were done before, as in a training that is resumed; they do not count towards the rate.
+        interval: seconds between two lines.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        steps: str,
+        *,
+        done: int = 0,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.total, self.steps, self.interval = total, steps, interval
+        self._clock = clock
+        self._first, self._start = done, clock()
+        self._last_line = self._start
+
+    def update(self, done: int, note: str = "") -> None:
+        """Log a line if the last one is long ago: `450 of 1500 iterations, 0.31 s each, 5 min left; loss 0.2`."""
+        now = self._clock()
+        if now - self._last_line < self.interval or done <= self._first or done >= self.total:
+            return
+        self._last_line = now
+        each = (now - self._start) / (done - self._first)
+        left = duration(each * (self.total - done))
+        text = f"{done} of {self.total} {self.steps}, {each:.2g} s each, {left} left"
+        say(f"{text}; {note}" if note else text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `40 s`, `5 min`, `1 h 10 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def print_progress() -> None:
+    """Print what `datasetdm` logs, one plain line each; for programs without a logging setup of their own."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    root = logging.getLogger("datasetdm")
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False
