@@ -5,10 +5,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.images import read_map
+from datasetdm.formats.images import read_map, read_palette
 from datasetdm.formats.maps import MapCodec
 from datasetdm.formats.split import Entry, FileSplit
 from datasetdm.structures import IGNORE, Category, SemanticMap
@@ -84,10 +83,9 @@ def read_semantic_map(path: Path, table: np.ndarray, colours: np.ndarray | None 
 
 
 def _check_palette(path: Path, used: np.ndarray, colours: np.ndarray) -> None:
-    with Image.open(path) as image:
-        if image.mode != "P":
-            return
-        palette = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+    palette = read_palette(path)
+    if palette is None:
+        return
     for value in used[used < len(palette)]:
         colour = palette[value]
         others = np.flatnonzero((colours == colour).all(axis=1))
