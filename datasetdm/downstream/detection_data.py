@@ -20,7 +20,7 @@ from datasetdm.formats.images import read_image
 from datasetdm.structures import Category
 
 
-class ReadImage(BaseTransform):  # type: ignore[misc]
+class ReadImage(BaseTransform):
     """The project's own reader in place of mmdet's, so that the detector sees the pixels that the decoder sees."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _upright(image: Image.Image) -> Image.Image:
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
-        method = _TO_UPRIGHT.get(exif.get(_ORIENTATION))
+        method = _TO_UPRIGHT.get(exif.get(_ORIENTATION, 1))
     except _DAMAGED:
         method = None
     return image if method is None else image.transpose(method)

@@ -96,7 +96,7 @@ OTHERS = {
 
 def test_the_trap_works(tmp_path: Path, traps: Path, picture: np.ndarray) -> None:
     (tmp_path / "photo.jpg").write_bytes(eps(picture))
-    with pytest.raises(OSError, match="."), Image.open(tmp_path / "photo.jpg") as image:  # what Pillow does by itself
+    with pytest.raises(OSError, match=r"."), Image.open(tmp_path / "photo.jpg") as image:  # what Pillow does by itself
         image.load()
     assert "gs" in traps.read_text()
 
