@@ -130,9 +130,7 @@ def test_unknown_colours_are_told(tmp_path: Path) -> None:
     write(tmp_path, {"a": Image.fromarray(CVAT_COLOURS[MASK]), "b": Image.fromarray(picture)})
     (tmp_path / "labelmap.txt").write_text(CVAT)
     split = open_voc(tmp_path, "train")
-    with pytest.raises(
-        DatasetDMError, match=r"b\.png has the pixel value \(1, 2, 3\), \(255.*labelmap\.txt"
-    ):
+    with pytest.raises(DatasetDMError, match=r"b\.png has the pixel value \(1, 2, 3\), \(255.*labelmap\.txt"):
         split[1]
     with pytest.raises(DatasetDMError, match=r"1 of the 2 annotations.*\(b\.png\).*\(1, 2, 3\)"):
         split.labels_of(0)
