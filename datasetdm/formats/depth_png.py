@@ -46,9 +46,10 @@ def read_depth(path: Path, sensor: Sensor) -> DepthMap:
     within, beyond = int(known.sum()), int((measured & ~known).sum())
     if beyond > within:
         raise DatasetDMError(
-            f"{path} is no depth map in units of 1/{sensor.units_per_metre:g} m: {beyond} of its pixels are farther away "
-            f"than {sensor.farthest:g} m, where the sensor sees nothing, and {within} are not. It was written in another "
-            "unit or byte order, or for viewing: use the file that the sensor wrote, or write it again in this unit."
+            f"{path} is no depth map in units of 1/{sensor.units_per_metre:g} m: {beyond} of its pixels are farther "
+            f"away than {sensor.farthest:g} m, where the sensor sees nothing, and {within} are not. It was written in "
+            "another unit or byte order, or for viewing: use the file that the sensor wrote, or write it again in this "
+            "unit."
         )
     if not within:
         raise DatasetDMError(f"{path} holds no depth at all: take the image out of the list, or fetch the file again.")

@@ -193,7 +193,10 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise DatasetDMError(f"{path} is missing: the annotation file lists it. {REMEDY}") from None
+        state = f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "is missing"
+        raise DatasetDMError(
+            f"{path} {state}, though the annotation file lists it: put it there, or take it out of the list."
+        ) from None
     except PermissionError:
         raise DatasetDMError(f"{path} may not be read by you: change its permissions.") from None
     except Image.DecompressionBombError as error:
