@@ -43,4 +43,4 @@ def explain(error: OSError) -> str | None:
         return f"{error.filename}: {error.strerror}. {remedy}" if error.filename else f"{error.strerror}. {remedy}"
     if error.filename is None or error.strerror is None:
         return None
-    return f"{error.filename}: {error.strerror}. {_REMEDIES_FOR_A_FILE.get(error.errno, '')}".strip()
+    return f"{error.filename}: {error.strerror}. {_REMEDIES_FOR_A_FILE.get(error.errno or 0, '')}".strip()
