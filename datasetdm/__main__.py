@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dotenv import load_dotenv
 
 from datasetdm.config import load_params
-from datasetdm.errors import DatasetDMError
+from datasetdm.errors import DatasetDMError, explain
 
 STAGE_NAMES = (
     "ingest",
@@ -34,12 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.filename is None:
+        told = explain(error)
+        if told is None:
             raise
-        print(
-            f"error: {error.filename}: {error.strerror}. Is there space left on the disk, and may you write there?",
-            file=sys.stderr,
-        )
+        print(f"error: {told}", file=sys.stderr)
         return 2
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which takes a second to import

@@ -8,6 +8,7 @@ from pathlib import Path
 from dagster import MetadataValue
 from PIL import Image
 
+from datasetdm.formats.images import read_image
 from datasetdm.structures import StageResult
 
 # Pictures are kept in Dagster's event log: small ones only, the files themselves lie in the output.
@@ -19,7 +20,7 @@ def describe(result: StageResult, output: Path, md5: str) -> dict[str, MetadataV
     """Metadata of a published output.
 
     Args:
-        result: what the stage told; its pictures are files that PIL reads.
+        result: what the stage told; its pictures are image files.
         output: the published path.
         md5: DVC's hash of it.
     """
@@ -40,8 +41,7 @@ def _number(value: float) -> MetadataValue:
 
 def _inline(file: str) -> str:
     """A picture as Markdown that carries the pixels along."""
-    with Image.open(file) as image:
-        small = image.convert("RGB")
+    small = Image.fromarray(read_image(Path(file)))
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     buffer = io.BytesIO()
     small.save(buffer, format="PNG", optimize=True)

@@ -10,7 +10,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional as F
 from transformers import AutoConfig, set_seed
 
 from datasetdm import config
@@ -95,8 +94,7 @@ class DensePredictor:
 
     def _annotation(self, scores: torch.Tensor, size: tuple[int, ...]) -> Any:
         height, width = fitting_size(size, self.image_size)
-        inside = scores[None, :, :height, :width]
-        return self.readout.annotation(F.interpolate(inside, size=size, mode="bilinear", align_corners=False)[0])
+        return self.readout.annotation(scores[:, :height, :width], (size[0], size[1]))
 
 
 load = DensePredictor.load

@@ -68,8 +68,8 @@ class Readout(Protocol):
     def loss(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of scores B x C x H x W against targets B x H x W; 0 where no pixel has a label."""
 
-    def annotation(self, scores: torch.Tensor) -> Any:
-        """The annotation that scores C x H x W stand for."""
+    def annotation(self, scores: torch.Tensor, size: tuple[int, int] | None = None) -> Any:
+        """The annotation that scores C x H x W stand for, at `size` (height, width), or as large as they are."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,21 @@ class SemanticReadout:
         hardest = known.topk(math.ceil(HARDEST_SHARE * len(known))).values
         return hardest.sum() / max(1, len(hardest))
 
-    def annotation(self, scores: torch.Tensor) -> SemanticMap:
-        """The likeliest category of every pixel, and how likely it is."""
-        certainty, labels = scores.softmax(dim=0).max(dim=0)
-        return SemanticMap(labels=labels.to(torch.uint8).cpu().numpy(), certainty=certainty.cpu().numpy())
+    def annotation(self, scores: torch.Tensor, size: tuple[int, int] | None = None) -> SemanticMap:
+        """The likeliest category of every pixel, and how likely it is (softmax).
+
+        One category is enlarged at a time: all at once, a photograph of 12 megapixels takes gigabytes.
+        """
+        best = _enlarged(scores[0], size)
+        labels = torch.zeros_like(best, dtype=torch.uint8)
+        for label in range(1, len(scores)):
+            score = _enlarged(scores[label], size)
+            labels[score > best] = label
+            best = torch.maximum(best, score)
+        total = torch.zeros_like(best)
+        for plane in scores:
+            total += (_enlarged(plane, size) - best).exp_()
+        return SemanticMap(labels=labels.cpu().numpy(), certainty=total.reciprocal_().cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -158,14 +169,21 @@ class DepthReadout:
         """The scale-invariant logarithmic loss over the known pixels of each image."""
         return scale_invariant_loss(self._log_depth(scores[:, 0]), list(targets), list(targets > 0))
 
-    def annotation(self, scores: torch.Tensor) -> DepthMap:
+    def annotation(self, scores: torch.Tensor, size: tuple[int, int] | None = None) -> DepthMap:
         """Metres within the range, known all over."""
-        depth = self._log_depth(scores[0]).exp().clamp(self.min_depth, self.max_depth).cpu().numpy()
+        depth = self._log_depth(_enlarged(scores[0], size)).exp().clamp(self.min_depth, self.max_depth).cpu().numpy()
         return DepthMap(depth=depth, valid_mask=np.ones(depth.shape, dtype=bool))
 
     def _log_depth(self, scores: torch.Tensor) -> torch.Tensor:
         share = min(self.typical_depth / self.max_depth, 0.99)
         return log_depth(scores + math.log(share / (1 - share)), self.max_depth)
+
+
+def _enlarged(plane: torch.Tensor, size: tuple[int, int] | None) -> torch.Tensor:
+    """A plane H x W at `size`."""
+    if size is None:
+        return plane
+    return F.interpolate(plane[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 #: Task name -> readout, which `of(task)` makes.

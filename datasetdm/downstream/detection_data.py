@@ -4,8 +4,11 @@ import contextlib
 import io
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from mmcv.transforms import BaseTransform
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
 from torch.utils.data import DataLoader
@@ -13,14 +16,24 @@ from torch.utils.data import DataLoader
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.images import read_image
 from datasetdm.structures import Category
+
+
+class ReadImage(BaseTransform):
+    """The project's own reader in place of mmdet's, so that the detector sees the pixels that the decoder sees."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add `img`, uint8 H x W x 3, BGR as mmdet expects it, and its size, twice."""
+        image = np.ascontiguousarray(read_image(Path(results["img_path"]))[..., ::-1])
+        return results | {"img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
 
 
 def train_pipeline(image_size: int) -> list[dict[str, Any]]:
     """Transforms of a training image: flip, large-scale jitter to half and double size, mild colour changes."""
     size = (image_size, image_size)
     return [
-        {"type": "LoadImageFromFile"},
+        {"type": ReadImage},
         {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True},
         {"type": "RandomFlip", "prob": 0.5},
         {

@@ -1,10 +1,14 @@
 """Cityscapes, fine annotations, as downloaded: 19 classes out of the official label ids."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from datasetdm.formats.listing import read_captions, require, require_files
-from datasetdm.formats.semantic_png import label_table, semantic_split
+from datasetdm.errors import DatasetDMError
+from datasetdm.formats.evidence import some_maps
+from datasetdm.formats.listing import captions_of, read_captions, require, require_files, visible
+from datasetdm.formats.semantic_png import label_table, read_semantic_map, semantic_split, values_in
 from datasetdm.formats.split import Entry, FileSplit
 from datasetdm.structures import IGNORE, Category
 
@@ -38,8 +42,13 @@ CITYSCAPES_CATEGORIES = tuple(
         (33, "bicycle", "vehicle"),
     )
 )
+# Where label ids and train ids part: these are no classes among label ids, but road, sky, truck and so on as train ids.
+_ONLY_TRAIN_IDS = {0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18}
+_ONLY_LABEL_IDS = set(range(19, 34))  # traffic light, vegetation, sky, car and so on: at least one is in every street
+_SUSPICIOUS = 4  # of the former, without any of the latter: no street looks so
 NUM_IDS = 34  # 0-33; the licence plate's -1 is 255 in files
 LICENCE_PLATE = 255
+_REMEDY = "Use the labelIds files as they are in gtFine_trainvaltest.zip."
 IMAGE_END, ANNOTATION_END = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
@@ -51,18 +60,35 @@ def open_cityscapes(root: Path, split: Literal["train", "val"]) -> FileSplit:
     `captions.json`, `{file name: [captions]}`.
 
     Raises:
-        DatasetDMError: what is missing and where to get it.
+        DatasetDMError: what is missing and where to get it; train ids under the name of label ids.
     """
     images, annotations = root / "leftImg8bit" / split, root / "gtFine" / split
     require([root, images, annotations], CITYSCAPES_DOWNLOAD)
-    names = {_name(path, images, IMAGE_END) for path in images.glob(f"*/*{IMAGE_END}")}
-    names |= {_name(path, annotations, ANNOTATION_END) for path in annotations.glob(f"*/*{ANNOTATION_END}")}
+    names = {_name(path, images, IMAGE_END) for path in visible(images.glob(f"*/*{IMAGE_END}"))}
+    names |= {_name(path, annotations, ANNOTATION_END) for path in visible(annotations.glob(f"*/*{ANNOTATION_END}"))}
     captions = read_captions(root / "captions.json")
     entries = [_entry(images, annotations, name, captions) for name in sorted(names)]
     require_files(entries, images, CITYSCAPES_DOWNLOAD)
+    _check_label_ids(annotations, entries)
     label_of = dict.fromkeys((*range(NUM_IDS), LICENCE_PLATE), IGNORE)
     label_of |= {category.id: label for label, category in enumerate(CITYSCAPES_CATEGORIES)}
-    return semantic_split(images, CITYSCAPES_CATEGORIES, entries, label_table(label_of))
+    read = partial(read_semantic_map, table=label_table(label_of), remedy=_REMEDY)
+    return semantic_split(images, CITYSCAPES_CATEGORIES, entries, read)
+
+
+def _check_label_ids(annotations: Path, entries: Sequence[Entry]) -> None:
+    """Train ids would pass for label ids: vegetation (8) would become sidewalk, and cars (13) fences."""
+    seen: set[int] = set()
+    for values in some_maps(entries, bits=8):
+        seen.update(values_in(values).tolist())
+        if seen & _ONLY_LABEL_IDS:
+            return
+    if len(seen & _ONLY_TRAIN_IDS) >= _SUSPICIOUS:
+        raise DatasetDMError(
+            f"{annotations}: the pixel values of its {ANNOTATION_END} files are {', '.join(map(str, sorted(seen)))}. "
+            "These are train ids (0 = road, ..., 18 = bicycle), not label ids (7 = road, ..., 33 = bicycle). "
+            f"{_REMEDY}"
+        )
 
 
 def _name(path: Path, folder: Path, end: str) -> str:
@@ -72,4 +98,4 @@ def _name(path: Path, folder: Path, end: str) -> str:
 
 def _entry(images: Path, annotations: Path, name: str, captions: dict[str, tuple[str, ...]]) -> Entry:
     image, annotation = images / f"{name}{IMAGE_END}", annotations / f"{name}{ANNOTATION_END}"
-    return Entry(name=image.name, image=image, annotation=annotation, captions=captions.get(image.name, ()))
+    return Entry(name=image.name, image=image, annotation=annotation, captions=captions_of(captions, image.name))

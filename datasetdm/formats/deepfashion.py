@@ -2,13 +2,23 @@
 
 import hashlib
 import re
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.listing import IMAGE_SUFFIXES, find_image, read_captions, read_names, require, require_files
+from datasetdm.formats.listing import (
+    Finder,
+    captions_of,
+    read_captions,
+    read_names,
+    require,
+    require_files,
+    visible,
+    without_suffix,
+)
 from datasetdm.formats.paths import check_name
-from datasetdm.formats.semantic_png import BACKGROUND, label_table, semantic_split
+from datasetdm.formats.semantic_png import BACKGROUND, label_table, read_semantic_map, semantic_split
 from datasetdm.formats.split import Entry, FileSplit
 from datasetdm.structures import Category
 
@@ -25,6 +35,7 @@ DEEPFASHION_NAMES = (
     *("bag", "hair", "face", "skin", "ring", "wrist wearing", "socks", "gloves", "necklace", "rompers", "earrings"),
     "tie",
 )
+_REMEDY = "Use the parsing maps (0 to 23) as they are in segm.zip."
 ANNOTATION_END = "_segm"
 VAL_SHARE = 10  # one outfit in so many is held out where there are no lists
 
@@ -43,10 +54,12 @@ def open_deepfashion(root: Path, split: Literal["train", "val"]) -> FileSplit:
     require([root, root / "images", root / "segm"], DEEPFASHION_DOWNLOAD)
     list_file, stems = _stems(root, split)
     captions = read_captions(root / "captions.json")
-    entries = [_entry(root, stem, captions) for stem in stems]
+    finder = Finder()
+    entries = [_entry(root, stem, finder, captions) for stem in stems]
     require_files(entries, list_file, DEEPFASHION_DOWNLOAD)
     categories = tuple(Category(id=label, name=name) for label, name in enumerate(DEEPFASHION_NAMES))
-    return semantic_split(list_file, categories, entries, label_table({label: label for label in range(24)}))
+    table = label_table({label: label for label in range(len(categories))})
+    return semantic_split(list_file, categories, entries, partial(read_semantic_map, table=table, remedy=_REMEDY))
 
 
 def _stems(root: Path, split: Literal["train", "val"]) -> tuple[Path, list[str]]:
@@ -62,8 +75,8 @@ def _stems(root: Path, split: Literal["train", "val"]) -> tuple[Path, list[str]]
         names = read_names(lists[split], "Write one image name per line.")
         for name in names:
             check_name(name, where=str(lists[split]))
-        return lists[split], [_without_suffix(name) for name in names]
-    stems = sorted(path.stem.removesuffix(ANNOTATION_END) for path in (root / "segm").glob("*.png"))
+        return lists[split], [without_suffix(name) for name in names]
+    stems = sorted(path.stem.removesuffix(ANNOTATION_END) for path in visible((root / "segm").glob("*.png")))
     held_out = _held_out(stems)
     return root / "segm", [stem for stem in stems if (_outfit(stem) in held_out) == (split == "val")]
 
@@ -79,18 +92,14 @@ def _outfit(stem: str) -> str:
     return match[0] if match else stem
 
 
-def _without_suffix(name: str) -> str:
-    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
-
-
-def _entry(root: Path, stem: str, captions: dict[str, tuple[str, ...]]) -> Entry:
-    image = find_image(root / "images", stem)
-    official, plain = root / "segm" / f"{stem}{ANNOTATION_END}.png", root / "segm" / f"{stem}.png"
+def _entry(root: Path, stem: str, finder: Finder, captions: dict[str, tuple[str, ...]]) -> Entry:
+    image = finder.image(root / "images", stem)
+    official, plain = (finder.file(root / "segm", f"{stem}{end}.png") for end in (ANNOTATION_END, ""))
     annotation = plain if plain.is_file() and not official.is_file() else official
     return Entry(
         name=image.name,
         image=image,
         annotation=annotation,
-        captions=captions.get(image.name, ()),
+        captions=captions_of(captions, image.name),
         group=_outfit(stem),
     )

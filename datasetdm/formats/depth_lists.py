@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.listing import read_names, require_files
-from datasetdm.formats.paths import safe_join
+from datasetdm.formats.listing import Finder, captions_of, read_names, require_files
+from datasetdm.formats.paths import check_name
 from datasetdm.formats.split import Entry
 
 HELD_OUT = slice(1, None, 5)  # of the sorted places: two are enough for one on either side
@@ -127,15 +127,17 @@ def entries_of(
     Raises:
         DatasetDMError: a path that leaves its folder, or files that are missing, with how many.
     """
-    entries = []
+    entries, finder = [], Finder()
     for pair in pairs:
+        for path in (pair.image, pair.depth):
+            check_name(path, where=str(file))
         name = name_of(pair.image)
         entries.append(
             Entry(
                 name=name,
-                image=safe_join(images_dir, pair.image),
-                annotation=safe_join(depth_dir, pair.depth),
-                captions=captions.get(name, captions.get(pair.image, ())),
+                image=finder.file(images_dir, pair.image),
+                annotation=finder.file(depth_dir, pair.depth),
+                captions=captions_of(captions, name, pair.image),
                 group=pair.place,
             )
         )

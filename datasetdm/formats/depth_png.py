@@ -1,6 +1,6 @@
 """Depth in 16-bit PNG: whole numbers of a data set's unit, 0 where nothing is known."""
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +15,53 @@ KITTI_UNITS = 256.0  # units per metre of KITTI: up to 255.996 m
 LARGEST = 2**16 - 1
 
 
-def read_depth(path: Path, *, units_per_metre: float, farthest: float, unknown: Collection[int] = (0,)) -> DepthMap:
-    """A depth PNG as its sensor wrote it.
+@dataclass(frozen=True, kw_only=True)
+class Sensor:
+    """What measured the depths of a data set, and how it writes them.
 
-    Args:
-        path: 16-bit PNG.
+    Attributes:
         units_per_metre: what one metre is in the file.
-        farthest: metres that the sensor can reach; what lies beyond is no measurement and becomes unknown.
+        farthest: metres that it can reach; what lies beyond is no measurement and becomes unknown.
+        common: metres that something is away in nearly every image; see `datasetdm.formats.depth_evidence`.
         unknown: values that are no depth.
+    """
+
+    units_per_metre: float
+    farthest: float
+    common: float
+    unknown: tuple[int, ...] = (0,)
+
+
+def read_depth(path: Path, sensor: Sensor) -> DepthMap:
+    """A depth PNG as its sensor wrote it.
 
     Raises:
         DatasetDMError: missing, damaged, not 16-bit, without any depth, or more pixels beyond the sensor's reach than
             within it, which tells of another unit or byte order.
     """
     units = read_map(path, bits=16)
-    metres = units.astype(np.float32) / np.float32(units_per_metre)
-    measured = ~np.isin(units, list(unknown))
-    known = measured & (metres <= farthest)
+    metres = units.astype(np.float32) / np.float32(sensor.units_per_metre)
+    measured = is_measured(units, sensor)
+    known = measured & (metres <= sensor.farthest)
     within, beyond = int(known.sum()), int((measured & ~known).sum())
     if beyond > within:
         raise DatasetDMError(
-            f"{path} is no depth map in units of 1/{units_per_metre:g} m: {beyond} of its pixels are farther away than "
-            f"{farthest:g} m, where the sensor sees nothing, and {within} are not. It was written in another unit or "
-            "byte order: put the original file in its place."
+            f"{path} is no depth map in units of 1/{sensor.units_per_metre:g} m: {beyond} of its pixels are farther "
+            f"away than {sensor.farthest:g} m, where the sensor sees nothing, and {within} are not. It was written in "
+            "another unit or byte order, or for viewing: use the file that the sensor wrote, or write it again in this "
+            "unit."
         )
     if not within:
         raise DatasetDMError(f"{path} holds no depth at all: take the image out of the list, or fetch the file again.")
     return DepthMap(depth=np.where(known, metres, np.float32(0)), valid_mask=known)
+
+
+def is_measured(units: np.ndarray, sensor: Sensor) -> np.ndarray:
+    """Which values of a file are depths at all, bool H x W."""
+    measured = units != sensor.unknown[0]
+    for value in sensor.unknown[1:]:
+        measured &= units != value
+    return measured
 
 
 def depth_codec(max_depth: float) -> MapCodec:

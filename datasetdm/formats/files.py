@@ -20,7 +20,8 @@ from datasetdm.errors import DatasetDMError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes if not.
 
-    What is written there may be a file or a folder; missing parent folders are made.
+    What is written there may be a file or a folder; missing parent folders are made. Errors name `path`, as the
+    temporary one is gone by the time that somebody reads them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
@@ -33,11 +34,24 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(retired)
         else:
             os.replace(temporary, path)
+    except (OSError, DatasetDMError) as error:
+        _rename_in(error, temporary.name, path.name)
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def _rename_in(error: OSError | DatasetDMError, old: str, new: str) -> None:
+    """Write one file name for another in all texts of an error."""
+    error.args = tuple(value.replace(old, new) if isinstance(value, str) else value for value in error.args)
+    if isinstance(error, OSError):
+        for name in ("filename", "filename2"):
+            value = getattr(error, name)
+            if isinstance(value, str | os.PathLike):
+                setattr(error, name, os.fspath(value).replace(old, new))
 
 
 def remove_leftovers(path: Path) -> None:

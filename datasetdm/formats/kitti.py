@@ -9,15 +9,16 @@ there, `kitti_eigen_test.txt`.
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from datasetdm.formats.depth_evidence import check_depths
 from datasetdm.formats.depth_lists import entries_of, read_listing
-from datasetdm.formats.depth_png import KITTI_UNITS, read_depth
+from datasetdm.formats.depth_png import KITTI_UNITS, Sensor, read_depth
 from datasetdm.formats.listing import read_captions
 from datasetdm.formats.split import FileSplit
 from datasetdm.structures import Category
 
 TRAIN_LISTS = ("kitti_eigen_train.txt", "eigen_train_files_with_gt.txt")
 TEST_LISTS = ("kitti_eigen_test.txt", "eigen_test_files_with_gt.txt")
-FARTHEST = 120.0  # metres; the reach of the laser scanner, a Velodyne HDL-64E
+VELODYNE = Sensor(units_per_metre=KITTI_UNITS, farthest=120.0, common=12.0)  # a laser scanner, HDL-64E
 STREET = Category(id=1, name="street", supercategory="outdoor")
 
 
@@ -28,16 +29,18 @@ def open_kitti(root: Path, split: Literal["train", "val"]) -> FileSplit:
     every image shows. Captions come from `captions.json` where it is there.
 
     Raises:
-        DatasetDMError: lists or files that are missing or broken, drives in both splits, paths without a drive.
+        DatasetDMError: lists or files that are missing or broken, drives in both splits, paths without a drive;
+            depth of another unit.
     """
     listing = read_listing(root, split, TRAIN_LISTS, TEST_LISTS, _drive)
     captions = read_captions(root / "captions.json")
     entries = entries_of(listing.file, listing.pairs, root / "input", root / "gt_depth", _name, captions)
+    check_depths(listing.file, entries, VELODYNE)
     return FileSplit(
         listing.file,
         [STREET],
         entries,
-        read_target=lambda entry: read_depth(entry.annotation, units_per_metre=KITTI_UNITS, farthest=FARTHEST),
+        read_target=lambda entry: read_depth(entry.annotation, VELODYNE),
         labels_of=lambda _: (0,),
     )
 

@@ -9,15 +9,16 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from datasetdm.formats.depth_evidence import check_depths
 from datasetdm.formats.depth_lists import entries_of, read_listing
-from datasetdm.formats.depth_png import MILLIMETRES, read_depth
+from datasetdm.formats.depth_png import MILLIMETRES, Sensor, read_depth
 from datasetdm.formats.listing import read_captions
 from datasetdm.formats.split import FileSplit
 from datasetdm.structures import Category
 
 TRAIN_LISTS = ("train_list.txt", "nyudepthv2_train_files_with_gt.txt")
 TEST_LISTS = ("test_list.txt", "nyudepthv2_test_files_with_gt.txt")
-FARTHEST = 10.0  # metres; the Kinect sees no farther
+KINECT = Sensor(units_per_metre=MILLIMETRES, farthest=10.0, common=2.0)
 # One part of the recording of a room (living_room_0012a), or, in the test set, the kind of room alone.
 _SCENE = re.compile(r"(?P<kind>[a-z]+(?:_[a-z]+)*)(?P<number>_\d+)?[a-z]?")
 _KIND_OF = {"nyu_office": "office"}  # the university's name says nothing of what is to be seen
@@ -31,19 +32,21 @@ def open_nyu(root: Path, split: Literal["train", "val"]) -> FileSplit:
     folder names. Captions come from `captions.json` where it is there.
 
     Raises:
-        DatasetDMError: lists or files that are missing or broken, rooms in both splits, other folder names.
+        DatasetDMError: lists or files that are missing or broken, rooms in both splits, other folder names;
+            depth of another unit.
     """
     listing = read_listing(root, split, TRAIN_LISTS, TEST_LISTS, _room)
     official = root / "official_splits" / "test"
     folder = official if listing.is_test_list and official.is_dir() else root / "sync"
     captions = read_captions(root / "captions.json")
     entries = entries_of(listing.file, listing.pairs, folder, folder, _name, captions)
+    check_depths(listing.file, entries, KINECT)
     kinds = sorted({_kind(pair.image) for pair in listing.everything})
     return FileSplit(
         listing.file,
         [Category(id=number, name=kind, supercategory="room") for number, kind in enumerate(kinds, start=1)],
         entries,
-        read_target=lambda entry: read_depth(entry.annotation, units_per_metre=MILLIMETRES, farthest=FARTHEST),
+        read_target=lambda entry: read_depth(entry.annotation, KINECT),
         labels_of=lambda entry: (kinds.index(_kind(entry.image.as_posix())),),
     )
 

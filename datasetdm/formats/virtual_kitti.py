@@ -8,15 +8,17 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.depth_evidence import check_depths
 from datasetdm.formats.depth_lists import Pair, entries_of, split_by_place
-from datasetdm.formats.depth_png import read_depth
+from datasetdm.formats.depth_png import Sensor, read_depth
 from datasetdm.formats.kitti import STREET
 from datasetdm.formats.listing import read_captions
 from datasetdm.formats.split import FileSplit
 
 CENTIMETRES = 100.0  # units per metre
-FARTHEST = 655.35  # metres; all that the file can say, as a renderer sees to any distance
 SKY = 65_535
+#: Sees as far as the file can say.
+RENDERER = Sensor(units_per_metre=CENTIMETRES, farthest=655.35, common=20.0, unknown=(0, SKY))
 IMAGES = "Scene*/*/frames/rgb/Camera_0/rgb_*.jpg"
 
 
@@ -27,7 +29,7 @@ def open_virtual_kitti(root: Path, split: Literal["train", "val"]) -> FileSplit:
     out. The sky is unknown. The one category is that of KITTI; captions come from `captions.json` where it is there.
 
     Raises:
-        DatasetDMError: no images, or images without their depth map.
+        DatasetDMError: no images, or images without their depth map; depth of another unit.
     """
     paths = sorted(path.relative_to(root) for path in root.glob(IMAGES))
     if not paths:
@@ -37,13 +39,13 @@ def open_virtual_kitti(root: Path, split: Literal["train", "val"]) -> FileSplit:
         )
     everything = [Pair(image=path.as_posix(), depth=_depth_of(path), place=path.parts[0]) for path in paths]
     pairs = split_by_place(root, everything, split)
+    entries = entries_of(root, pairs, root, root, _name, read_captions(root / "captions.json"))
+    check_depths(root, entries, RENDERER)
     return FileSplit(
         root,
         [STREET],
-        entries_of(root, pairs, root, root, _name, read_captions(root / "captions.json")),
-        read_target=lambda entry: read_depth(
-            entry.annotation, units_per_metre=CENTIMETRES, farthest=FARTHEST, unknown=(0, SKY)
-        ),
+        entries,
+        read_target=lambda entry: read_depth(entry.annotation, RENDERER),
         labels_of=lambda _: (0,),
     )
 

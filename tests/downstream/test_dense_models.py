@@ -1,5 +1,7 @@
 """The dense networks: what they compute, what they start from, and how their scores are read."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn import functional as F
 from transformers import (
     PreTrainedConfig,
     ResNetConfig,
@@ -254,3 +257,25 @@ def test_a_semantic_map_is_the_likeliest_category_and_its_probability() -> None:
     np.testing.assert_allclose(found.certainty, scores.softmax(0).amax(0), rtol=1e-6)
     target = SemanticReadout(3).target(SemanticMap.of(np.array([[0, 2, IGNORE]])), zoom=1.3)
     assert target.dtype == torch.int64 and target.tolist() == [[0, 2, IGNORE]]
+
+
+@pytest.mark.parametrize("size", [(33, 47), (8, 120), (5, 4)])
+def test_an_enlarged_map_is_that_of_the_enlarged_scores(size: tuple[int, int]) -> None:
+    scores = 4 * torch.randn(7, 12, 16, generator=torch.Generator().manual_seed(0))
+    large = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
+    found = SemanticReadout(7).annotation(scores, size)
+    certainty, labels = large.softmax(dim=0).max(dim=0)
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_allclose(found.certainty, certainty, rtol=1e-5)
+
+
+def test_a_large_photograph_takes_a_few_bytes_per_pixel_however_many_categories() -> None:
+    program = (
+        "import resource, torch; from datasetdm.downstream.dense_models import SemanticReadout\n"
+        "scores = torch.randn(150, 48, 64)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "SemanticReadout(150).annotation(scores, (96, 128)); before = peak()\n"
+        "SemanticReadout(150).annotation(scores, (1500, 2000)); print((peak() - before) / 3e6)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 40  # 600 for a float per category, and again for their softmax

@@ -44,7 +44,8 @@ def root(tmp_path: Path) -> Path:
 def test_label_ids_become_train_ids(ids: np.ndarray) -> None:
     with TemporaryDirectory() as folder:
         write_frame(Path(folder), FRAMES[0], ids)
-        (sample,) = open_cityscapes(Path(folder), "train")
+        write_frame(Path(folder), FRAMES[1], np.array([[7, 26]], dtype=np.uint8))
+        sample, _ = open_cityscapes(Path(folder), "train")
         expected = np.array([*TRAIN_IDS, *[255] * 222])[ids]
         np.testing.assert_array_equal(sample.target.labels, expected)
 
@@ -98,3 +99,28 @@ def test_annotations_of_another_kind_are_refused(root: Path, annotation: np.ndar
     Image.fromarray(annotation).save(root / "gtFine" / "train" / f"{FRAMES[0]}_gtFine_labelIds.png")
     with pytest.raises(DatasetDMError, match=r"aachen_000000_000019_gtFine_labelIds\.png"):
         open_cityscapes(root, "train")[0]
+
+
+def test_train_ids_under_the_name_of_label_ids_are_refused(root: Path) -> None:
+    for frame, ids in zip(FRAMES, ([[0, 13, 10], [8, 5, 255]], [[0, 1, 2], [2, 8, 14]]), strict=True):
+        write_frame(root, frame, np.array(ids, dtype=np.uint8))
+    with pytest.raises(DatasetDMError, match=r"0, 1, 2, 5, 8, 10, 13, 14, 255\. These are train ids.*not label ids"):
+        open_cityscapes(root, "train")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [[0, 13, 10], [8, 5, 255]],  # beside a frame of label ids it is no habit
+        [[0, 7, 11], [7, 7, 3]],  # an empty street
+    ],
+)
+def test_one_odd_frame_does_not_stop_the_data_set(root: Path, ids: list[list[int]]) -> None:
+    write_frame(root, FRAMES[0], np.array(ids, dtype=np.uint8))
+    assert len(open_cityscapes(root, "train")) == 2
+
+
+def test_hidden_files_of_macos_are_no_frames(root: Path) -> None:
+    for path in [*root.glob("*/train/*/*.png")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+    assert len(open_cityscapes(root, "train")) == 2

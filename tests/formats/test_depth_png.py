@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.depth_png import KITTI_UNITS, MILLIMETRES, depth_codec, read_depth
+from datasetdm.formats.depth_png import KITTI_UNITS, MILLIMETRES, Sensor, depth_codec, read_depth
 from datasetdm.formats.files import write_image
 from datasetdm.formats.maps import load_maps, save_maps
 from datasetdm.structures import Category, DepthMap, Sample
@@ -97,9 +97,9 @@ def test_a_native_map_is_read_or_refused(
     within = (values > 0) & (values <= farthest * units)
     if within.sum() == 0 or within.sum() < (values > farthest * units).sum():
         with pytest.raises(DatasetDMError, match=r"depth\.png"):
-            read_depth(path, units_per_metre=units, farthest=farthest)
+            read_depth(path, Sensor(units_per_metre=units, farthest=farthest, common=1))
         return
-    read = read_depth(path, units_per_metre=units, farthest=farthest)
+    read = read_depth(path, Sensor(units_per_metre=units, farthest=farthest, common=1))
     np.testing.assert_array_equal(read.valid_mask, within)
     np.testing.assert_allclose(read.depth[within], values[within] / units, rtol=1e-6)
     assert (read.depth[~within] == 0).all()
@@ -118,7 +118,7 @@ def test_a_native_map_is_read_or_refused(
 def test_other_kinds_of_picture_are_refused(tmp_path: Path, values: np.ndarray) -> None:
     (tmp_path / "depth.png").write_bytes(png(values))
     with pytest.raises(DatasetDMError, match=r"depth\.png is no 16-bit map"):
-        read_depth(tmp_path / "depth.png", units_per_metre=MILLIMETRES, farthest=10)
+        read_depth(tmp_path / "depth.png", Sensor(units_per_metre=MILLIMETRES, farthest=10, common=1))
 
 
 @given(st.integers(0, 10_000), st.booleans())
@@ -137,7 +137,7 @@ def test_damaged_files_never_give_another_depth(
     path = tmp_path_factory.mktemp("damaged") / "depth.png"
     path.write_bytes(data)
     try:
-        read = read_depth(path, units_per_metre=MILLIMETRES, farthest=10)
+        read = read_depth(path, Sensor(units_per_metre=MILLIMETRES, farthest=10, common=1))
     except DatasetDMError:
         return
     np.testing.assert_array_equal(np.rint(read.depth * 1000), values)
@@ -145,11 +145,13 @@ def test_damaged_files_never_give_another_depth(
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetDMError, match=r"nothing\.png is missing"):
-        read_depth(tmp_path / "nothing.png", units_per_metre=MILLIMETRES, farthest=10)
+        read_depth(tmp_path / "nothing.png", Sensor(units_per_metre=MILLIMETRES, farthest=10, common=1))
 
 
 def test_the_sky_is_unknown(tmp_path: Path) -> None:
     write_image(tmp_path / "depth.png", np.array([[100, 65_534, 65_535, 65_535, 65_535]], np.uint16))
-    read = read_depth(tmp_path / "depth.png", units_per_metre=100, farthest=655.35, unknown=(0, 65_535))
+    read = read_depth(
+        tmp_path / "depth.png", Sensor(units_per_metre=100, farthest=655.35, unknown=(0, 65_535), common=1)
+    )
     assert read.valid_mask.tolist() == [[True, True, False, False, False]]
     np.testing.assert_allclose(read.depth[0, :2], [1, 655.34], rtol=1e-6)

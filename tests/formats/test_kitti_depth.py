@@ -35,7 +35,7 @@ def build(tmp_path: Path) -> Build:
             for frame in ("0000000005", "0000000010"):
                 image = f"{drive[:10]}/{drive}/image_02/data/{frame}.png"
                 depth = f"{drive}/proj_depth/groundtruth/image_02/{frame}.png"
-                write_frame(tmp_path, image, depth, 256 * (number + 1) + 128)
+                write_frame(tmp_path, image, depth, 2560 * (number + 1) + 128)
                 lines.append(f"{image} {depth} 721.5377")
             lines.append(f"{drive[:10]}/{drive}/image_02/data/0000000000.png None 721.5377")
         (tmp_path / file).write_text("\n".join(lines))
@@ -55,7 +55,7 @@ def test_drives_are_divided(build: Build) -> None:
 def test_depth_is_sparse_and_in_metres(build: Build) -> None:
     target = open_kitti(build(), "val")[0].target
     assert target.valid_mask.sum() == 8 and not target.valid_mask[:2].any()
-    np.testing.assert_array_equal(target.depth[target.valid_mask], 2.5)
+    np.testing.assert_array_equal(target.depth[target.valid_mask], 20.5)
     assert (target.depth[~target.valid_mask] == 0).all()
 
 

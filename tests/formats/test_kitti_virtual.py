@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
                 for kind in ("rgb", "depth"):
                     (frames / kind / camera).mkdir(parents=True)
                 for frame in ("00000", "00001"):
-                    values = np.full((4, 6), 100 * (number + 1) + 25, np.uint16)
+                    values = np.full((4, 6), 1000 * (number + 1) + 25, np.uint16)
                     values[:3] = 65_535
                     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(frames / "rgb" / camera / f"rgb_{frame}.jpg")
                     Image.fromarray(values).save(frames / "depth" / camera / f"depth_{frame}.png")
@@ -40,7 +40,7 @@ def test_scenes_are_divided_with_all_their_variations(root: Path) -> None:
 def test_depth_is_in_metres_and_the_sky_unknown(root: Path) -> None:
     target = open_virtual_kitti(root, "val")[0].target
     assert target.valid_mask.tolist() == [[False] * 6] * 3 + [[True] * 6]
-    np.testing.assert_allclose(target.depth[3], 2.25)
+    np.testing.assert_allclose(target.depth[3], 20.25)
     assert (target.depth[:3] == 0).all()
 
 

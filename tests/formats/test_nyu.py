@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.depth_png import MILLIMETRES, read_depth
+from datasetdm.formats.depth_png import MILLIMETRES, Sensor, read_depth
 from datasetdm.formats.nyu import open_nyu
 
 ROOT = Path(__file__).parents[3] / "shared" / "realdata" / "nyudepthv2"
@@ -177,11 +177,11 @@ def test_real_frames() -> None:
 @real
 def test_raw_frames_of_the_sensor_are_not_taken_for_millimetres() -> None:
     with pytest.raises(DatasetDMError, match=r"NYU_depth\.pgm"):
-        read_depth(ROOT / "raw_unsynced" / "NYU_depth.pgm", units_per_metre=MILLIMETRES, farthest=10)
+        read_depth(ROOT / "raw_unsynced" / "NYU_depth.pgm", Sensor(units_per_metre=MILLIMETRES, farthest=10, common=1))
 
 
 @real
 def test_another_copy_of_the_data_set_agrees_on_the_unit() -> None:
     depth = ROOT / "mmseg_tiny" / "annotations" / "bookstore_0001d_00001.png"
-    target = read_depth(depth, units_per_metre=MILLIMETRES, farthest=10)
+    target = read_depth(depth, Sensor(units_per_metre=MILLIMETRES, farthest=10, common=1))
     assert 1 < np.median(target.depth[target.valid_mask]) < 5

@@ -53,7 +53,8 @@ def root(tmp_path: Path) -> Path:
 @settings(max_examples=25, deadline=None)
 def test_indices_are_labels_in_palette_and_grey(mask: np.ndarray, palette: bool) -> None:
     with TemporaryDirectory() as folder:
-        (sample,) = open_voc(write_voc(Path(folder), {"a": mask}, palette=palette), "train")
+        masks = {"2007_000032": mask, "2007_000039": mask_of(0, 20)}
+        sample, _ = open_voc(write_voc(Path(folder), masks, palette=palette), "train")
         np.testing.assert_array_equal(sample.target.labels, mask)
 
 
@@ -214,8 +215,10 @@ def test_masks_that_are_not_the_original_are_refused(root: Path, write: Callable
 def test_damaged_files_never_give_other_labels(data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
         mask = mask_of(0, 1, 15, 255)
-        root = write_voc(Path(folder), {"a": mask}, palette=data.draw(st.booleans()))
-        file = data.draw(st.sampled_from([root / "SegmentationClass/a.png", root / "ImageSets/Segmentation/train.txt"]))
+        root = write_voc(Path(folder), {"2007_000032": mask}, palette=data.draw(st.booleans()))
+        file = data.draw(
+            st.sampled_from([root / "SegmentationClass/2007_000032.png", root / "ImageSets/Segmentation/train.txt"])
+        )
         content = bytearray(file.read_bytes())
         position = data.draw(st.integers(0, len(content) - 1))
         if data.draw(st.booleans()):
