@@ -53,16 +53,17 @@ class InstanceTask(Task):
         save_coco(folder / "annotations" / f"{subset}.json", folder / "images", samples, self.categories)
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
-        """Read all of a subset; counts of `images` and `objects` (crowds aside).
+        """Read all of a subset, its masks without laying them out; counts of `images` and `objects` (crowds aside).
 
         The loader refuses ids used twice, masks outside their image, and images that are missing, damaged or
         of another size than their record.
         """
         split = self.load(folder, subset)
         counts = {"images": 0, "objects": 0}
-        for sample in split:
+        for index in range(len(split)):
+            target = split.compact(index).target
             counts["images"] += 1
-            counts["objects"] += int((~sample.target.crowd).sum())
+            counts["objects"] += int((~target.crowd).sum())
         return counts
 
     # --- geometry
