@@ -70,6 +70,7 @@ def ingest(
     `out/images/` (files copied as they are, their names preceded by that of their native folder),
     `out/annotations/{few_shot_<seed>, dev, oracle, iid, test}.json`, `out/categories.json` and `out/ingest.json`.
     Captions are the data set's own (where there are several, one by seed), else "a photo of a ..., a ...".
+    Memory holds the records of the annotation files and, at a time, one image and one mask.
 
     `ingest.json` has, for every task and for each set (`few_shot_<seed>`, `dev`, ..., `test`), a block of
         images: number of images; images_without_objects and captions_written_here: of these.
