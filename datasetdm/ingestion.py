@@ -34,9 +34,9 @@ from datasetdm.tasks.base import Task
 
 _STAMP = "miniworld.json"
 _SHOWN = 5
-# Longer to shorter side. A detector trains at half its image size and more; at 64 pixels and beyond, which every model
-# has, the shorter side of such an image still has a pixel then.
-_LARGEST_RATIO = 50
+# Longer to shorter side. A detector trains at half its image size and more: at 64 pixels the shorter side still has a
+# pixel up to a ratio of 64, and a splice of two images side by side has twice their ratio.
+_LARGEST_RATIO = 25
 
 
 class _Unusable(DatasetDMError):

@@ -408,7 +408,7 @@ def test_two_images_that_would_share_a_name_are_told(
         _ingest(root, tmp_path / "out", num_real=3, num_dev=3, num_oracle=0)
 
 
-@pytest.mark.parametrize(("size", "refused"), [((3000, 2), True), ((2, 3000), True), ((200, 4), False)])
+@pytest.mark.parametrize(("size", "refused"), [((3000, 2), True), ((2, 3000), True), ((200, 8), False)])
 def test_strips_that_training_could_not_take_are_told(
     native: Callable, edit_annotations: Callable, tmp_path: Path, size: tuple[int, int], refused: bool
 ) -> None:
@@ -425,7 +425,7 @@ def test_strips_that_training_could_not_take_are_told(
     if not refused:
         assert _ingest(root, tmp_path / "out")["test_images"] == 12
         return
-    says = rf"7 of the 12 .*0000\.png is {size[0]} x {size[1]} pixels: .* 50 to 1.*Cut it into pieces.* And 2 more"
+    says = rf"7 of the 12 .*0000\.png is {size[0]} x {size[1]} pixels: .* 25 to 1.*Cut it into pieces.* And 2 more"
     with pytest.raises(DatasetDMError, match=says):
         _ingest(root, tmp_path / "out")
 
