@@ -101,12 +101,12 @@ def ingest(
     train, val = _open(source, "train"), _open(source, "val")
     check_same(train, val, "Give both the same categories; order and `supercategory` do not matter.")
     val.categories = train.categories
+    decoder = _open(source.decoder, "train") if source.decoder else None
+    check_losses([train, val] + ([] if decoder is None else [decoder]), settings.max_lost)
     task = build_task(task_settings, train.categories)
     subsets = _draw_subsets(train, val, settings, task, seeds, source.root)
-    decoder = _open(source.decoder, "train") if source.decoder else None
     if decoder is not None:
         subsets |= _decoder_subsets(decoder, train, settings, task, seeds)
-    check_losses([train, val] + ([] if decoder is None else [decoder]), settings.max_lost)
     figures = _write_subsets(task, subsets, out)
     check_drawn(figures, settings.max_lost)
     write_json(out / "categories.json", [asdict(category) for category in train.categories])

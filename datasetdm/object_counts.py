@@ -33,7 +33,8 @@ def check_losses(splits: Iterable[Split], limit: float) -> None:
         if share > limit:
             problems.append(
                 f"{split.annotation_file}: {lost.total()} of its {used + lost.total()} objects ({share:.0%}) would be "
-                f"left out: {_by_reason(lost)}. " + " ".join(_REMEDIES[key] for key in _REMEDIES if lost[key])
+                f"left out: {_by_reason(lost)}. "
+                + " ".join(_REMEDIES[key] for key in _REMEDIES if lost[key] * 10 >= lost.total())
             )
     if problems:
         raise _too_many(problems, limit)

@@ -195,7 +195,7 @@ class CocoSplit(Sequence[Sample]):
             crowd=np.array([self.is_ignored(record) for record in annotations], dtype=bool),
         )
         rejections = tuple(
-            Rejection(annotation_id=record["id"], image_id=image["id"], reason="covers no pixel")
+            Rejection(annotation_id=record["id"], image_id=image["id"], reason="without a pixel")
             for record, seen in zip(annotations, visible, strict=True)
             if not seen
         )

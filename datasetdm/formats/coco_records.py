@@ -206,7 +206,7 @@ def _annotations(
             boxes_only.append(identity)
         else:
             rejected.append(
-                Rejection(annotation_id=identity, image_id=image_id, reason="no polygon with at least three points")
+                Rejection(annotation_id=identity, image_id=image_id, reason="without a polygon of three points")
             )
     _unique(file, "annotation id", (record["id"] for record in records))
     used = len(records) - len(rejected)

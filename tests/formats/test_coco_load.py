@@ -69,12 +69,12 @@ def test_annotations_without_area_are_left_out_and_told(content: Any, build: Cal
     assert split.report.annotations == 5 and split.report.clipped == 1
     assert [item.annotation_id for item in split.report.rejected] == [20, 21, 24]
     assert [(item.annotation_id, item.reason) for item in split.rejections_of(2)] == [
-        (20, "no polygon with at least three points"),
-        (21, "no polygon with at least three points"),
-        (24, "no polygon with at least three points"),
-        (22, "covers no pixel"),
+        (20, "without a polygon of three points"),
+        (21, "without a polygon of three points"),
+        (24, "without a polygon of three points"),
+        (22, "without a pixel"),
     ]
-    assert split.tally_of(2) == Tally(objects=2, rejected={"no polygon with at least three points": 3})
+    assert split.tally_of(2) == Tally(objects=2, rejected={"without a polygon of three points": 3})
     assert len(split[2].target) == 1 and split.rejections_of(0) == ()
 
 
@@ -91,7 +91,7 @@ def test_a_box_without_a_mask_is_a_region_to_pass_over(content: Any, build: Call
     assert split.tally_of(2) == Tally(boxes_only=1)
     record["bbox"] = [30, 2, 4, 4]
     split = load_coco(*build(content))
-    assert len(split[2].target) == 0 and [item.reason for item in split.rejections_of(2)] == ["covers no pixel"]
+    assert len(split[2].target) == 0 and [item.reason for item in split.rejections_of(2)] == ["without a pixel"]
 
 
 def test_crowds_may_be_objects(content: Any, build: Callable) -> None:

@@ -291,11 +291,11 @@ def test_left_out_annotations_are_listed(native: Callable, tmp_path: Path) -> No
     file.write_text(json.dumps(content))
     assert _ingest(root, tmp_path / "out")["rejected_annotations"] == 2
     figures = json.loads((tmp_path / "out" / "ingest.json").read_text())["test"]
-    assert figures["rejected_by_reason"] == {"no polygon with at least three points": 1, "covers no pixel": 1}
+    assert figures["rejected_by_reason"] == {"without a polygon of three points": 1, "without a pixel": 1}
     rejected = figures["rejected"]
     assert [(item["annotation_id"], item["reason"]) for item in rejected] == [
-        (1, "no polygon with at least three points"),
-        (2, "covers no pixel"),
+        (1, "without a polygon of three points"),
+        (2, "without a pixel"),
     ]
 
 

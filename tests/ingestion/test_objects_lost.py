@@ -99,7 +99,7 @@ def test_coordinates_that_are_no_pixels_stop(native: Callable, edit_annotations:
 
     for split in ("train", "val"):
         edit_annotations(root, split, shrink)
-    with pytest.raises(DatasetDMError, match=r"covers no pixel"):
+    with pytest.raises(DatasetDMError, match=r"without a pixel"):
         _ingest(root, tmp_path / "out")
 
 
