@@ -12,7 +12,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.formats import Split
 
 CROWDS, BOXES_ONLY = "crowd regions (`iscrowd: 1`)", "with a box but no mask"
-MOST_LISTED = 100  # categories in a table, and names in a sentence a fifth of it
+MOST_LISTED, MOST_NAMED = 100, 20  # categories in a table and in a sentence
 _REMEDIES = {
     CROWDS: "If the crowd regions are single objects, as CVAT exports painted masks, set `source.crowds: as_objects`.",
     BOXES_ONLY: "Draw masks for the boxes (a promptable segmentation model makes them from boxes), or take the images "
@@ -88,17 +88,25 @@ def without_example(figures: Mapping[str, Mapping[str, Any]], names: Iterable[st
 
 
 def remarks(figures: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[str]:
-    """Sentences for people about what is left out, and about categories (of those named) without an example."""
+    """Lines for people: objects of each set by category, what is left out, those of the named categories without any."""
     lines = []
     for name, figure in figures.items():
         lost = Counter(figure["rejected_by_reason"])
         lost += Counter({CROWDS: figure["crowds"], BOXES_ONLY: figure["boxes_only"]})
-        if lost:
-            lines.append(f"{name}: {figure['objects']} objects are used; left out are {_by_reason(lost)}")
+        counts = Counter(figure["objects_per_category"]).most_common()
+        used = _shortened([f"{category} {count}" for category, count in counts if count])
+        left_out = f"; left out: {_by_reason(lost)}" if lost else ""
+        lines.append(f"{name}: {figure['images']} images, {figure['objects']} objects ({used}){left_out}")
     if lacking := without_example(figures, names):
-        some = ", ".join(lacking[: MOST_LISTED // 5]) + (", ..." if len(lacking) > MOST_LISTED // 5 else "")
-        lines.append(f"categories without a labelled example in some few-shot set: {len(lacking)} ({some})")
+        lines.append(
+            f"categories without a labelled example in some few-shot set: {len(lacking)} ({_shortened(lacking)})"
+        )
     return lines
+
+
+def _shortened(items: Sequence[str]) -> str:
+    more = [f"and {len(items) - MOST_NAMED} more"] if len(items) > MOST_NAMED else []
+    return ", ".join([*items[:MOST_NAMED], *more])
 
 
 def _totals(split: Split) -> tuple[int, Counter[str]]:

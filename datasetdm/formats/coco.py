@@ -91,7 +91,7 @@ class CocoSplit(Sequence[Sample]):
     def __getitem__(self, index: slice) -> list[Sample]: ...
 
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        """Read a sample (or several).
+        """Read a sample (or several). The masks of its N objects take N x H x W bytes; see `compact`.
 
         Raises:
             DatasetDMError: the image is missing, damaged, or of another size than its record; damaged RLE.
