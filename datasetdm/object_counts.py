@@ -88,7 +88,7 @@ def without_example(figures: Mapping[str, Mapping[str, Any]], names: Iterable[st
 
 
 def remarks(figures: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[str]:
-    """Lines for people: objects of each set by category, what is left out, those of the named categories without any."""
+    """Lines for people: objects of each set by category, what is left out, which of the named categories have none."""
     lines = []
     for name, figure in figures.items():
         lost = Counter(figure["rejected_by_reason"])
