@@ -104,14 +104,21 @@ class InstanceTask(Task):
     # --- learning
 
     def encode(self, target: Instances, size: tuple[int, int]) -> dict[str, torch.Tensor]:
-        """`masks` (float16, N x h x w, the share of each cell that is covered) and `labels` (int64), no crowds."""
-        target = target.select(~target.crowd)
+        """`masks` (float16, N x h x w, the share of each cell that is covered) and `labels` (int64), no crowds.
+
+        Where there are crowds, `ignored` (bool, h x w): the cells that lie in them by half or more.
+        """
+        ignored = {}
+        if target.crowd.any():
+            crowds = torch.from_numpy(target.masks[target.crowd].any(axis=0)).to(torch.float32)
+            ignored["ignored"] = F.interpolate(crowds[None, None], size=size, mode="area")[0, 0] >= 0.5
+            target = target.select(~target.crowd)
         masks = torch.from_numpy(target.masks).to(torch.float32)
         if len(masks):
             masks = F.interpolate(masks[:, None], size=size, mode="area")[:, 0]
         else:
             masks = masks.new_zeros((0, *size))
-        return {"masks": masks.half(), "labels": torch.from_numpy(target.labels)}
+        return {"masks": masks.half(), "labels": torch.from_numpy(target.labels), **ignored}
 
     def loss(
         self, outputs: Mapping[str, Any], targets: Sequence[Mapping[str, torch.Tensor]]
