@@ -13,6 +13,7 @@ import numpy as np
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.attribution import joined
 from datasetdm.structures import Sample
 from datasetdm.tasks.base import Task
 from datasetdm.views import resize_matrix, resized
@@ -84,7 +85,7 @@ def splice(samples: Sequence[Sample], grid: Grid, task: Task, *, max_size: int, 
         name: file name of the splice.
 
     Returns:
-        The splice; its caption joins the distinct captions of the tiles.
+        The splice; its caption joins the distinct captions of the tiles, and its attribution is theirs.
     """
     rows, columns = grid
     if len(samples) != rows * columns:
@@ -97,7 +98,13 @@ def splice(samples: Sequence[Sample], grid: Grid, task: Task, *, max_size: int, 
         for row, (_, target) in enumerate(stripes)
     ]
     captions = dict.fromkeys(sample.caption for sample in samples if sample.caption)
-    return Sample(name=name, image=image, caption="; ".join(captions), target=task.merge(targets))
+    return Sample(
+        name=name,
+        image=image,
+        caption="; ".join(captions),
+        target=task.merge(targets),
+        attribution=joined(sample.attribution for sample in samples),
+    )
 
 
 def augment(

@@ -118,6 +118,20 @@ class Source(Section):
     names: dict[str, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = Field(
         default={}, description="Category -> English noun, where the data set's own name says nothing in a prompt"
     )
+    merge_same_names: bool = Field(
+        default=False, description="Categories that read the same in a prompt are one; False: they are refused"
+    )
+    crowds: Literal["ignore", "as_objects"] = Field(
+        default="ignore",
+        description="Regions with `iscrowd: 1`. ignore: neither learnt nor counted as a miss, as COCO does; "
+        "as_objects: objects as any others (CVAT exports painted masks with iscrowd: 1)",
+    )
+
+    @model_validator(mode="after")
+    def _crowds_where_there_are_any(self) -> Self:
+        if self.crowds != "ignore" and TASKS[self.format] not in ("instance", "pose"):
+            raise ValueError(f"crowds: the format '{self.format}' has no crowd regions; leave the setting out")
+        return self
 
 
 class DataSource(Source):
@@ -144,6 +158,11 @@ class Ingest(Section):
         default=0,
         ge=0,
         description="Training images that nothing else takes, as a second test set: the first may be of another kind",
+    )
+    max_lost: Fraction = Field(
+        default=0.1,
+        description="Share of a data set's objects that may be left out (crowds, boxes without masks, no area) before "
+        "ingestion stops: they would be learnt and judged as background",
     )
     tail_images: PositiveInt | None = Field(
         default=None, description="Few-shot images of each category in `task.tail`; None: as many as of the others"

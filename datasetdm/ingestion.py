@@ -10,7 +10,7 @@ import filecmp
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,11 @@ from filelock import FileLock
 from datasetdm import config, miniworld
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import NATIVE_FORMATS, Split
+from datasetdm.formats.coco_records import Rejection
 from datasetdm.formats.files import read_json, replacing, write_json
-from datasetdm.formats.semantic_png import BACKGROUND
 from datasetdm.miniworld.exports import EXPORTS
+from datasetdm.naming import check_same, rename, tell_apart
+from datasetdm.object_counts import check_drawn, check_losses, without_example
 from datasetdm.prompts.english import counted
 from datasetdm.selection import select, select_long_tail, split_off_dev
 from datasetdm.structures import Category, Sample
@@ -32,6 +34,13 @@ from datasetdm.tasks.base import Task
 
 _STAMP = "miniworld.json"
 _SHOWN = 5
+# Longer to shorter side. A detector trains at half its image size and more: at 64 pixels the shorter side still has a
+# pixel up to a ratio of 64, and a splice of two images side by side has twice their ratio.
+_LARGEST_RATIO = 25
+
+
+class _Unusable(DatasetDMError):
+    """Images of one set that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,19 @@ def ingest(
     """Write the standard layout of a benchmark's real data.
 
     `out/images/` (files copied as they are, their names preceded by that of their native folder),
-    `out/annotations/{few_shot_<seed>, dev, oracle, iid, test}.json`, `out/categories.json` and `out/ingest.json`
-    (counts per set and category, annotations left out and why). Captions are the data set's own (where there are
-    several, one by seed), else "a photo of a ..., a ...".
+    `out/annotations/{few_shot_<seed>, dev, oracle, iid, test}.json`, `out/categories.json` and `out/ingest.json`.
+    Captions are the data set's own (where there are several, one by seed), else "a photo of a ..., a ...".
+    Memory holds the records of the annotation files and, at a time, one image and one mask.
+
+    `ingest.json` has, for every task and for each set (`few_shot_<seed>`, `dev`, ..., `test`), a block of
+        images: number of images; images_without_objects and captions_written_here: of these.
+        objects: annotated objects that are used; where the task does not tell objects apart (semantic maps, scenes of
+            depth), pairs of an image and a category in it, the background aside.
+        objects_per_category: {name: number of these}, with every category of `categories.json`, be it with 0. What
+            `task.unseen` hides from the decoder is counted.
+        crowds, boxes_only: regions that are passed over, see `Tally`.
+        rejected_by_reason: {reason: objects that are left out}; rejected: each of them, and each part of an object
+            (`partly`), as a `Rejection`.
 
     Args:
         source: where the real data lie; the miniworld is rendered there first where it stands in for them. With
@@ -72,28 +91,33 @@ def ingest(
         out: an empty or missing folder.
 
     Returns:
-        Number of images per set, categories, and the fewest few-shot objects of any category.
+        Number of images per set, categories, the fewest few-shot objects of any category that a prompt may name,
+        and how many such categories have none for some seed.
 
     Raises:
-        DatasetDMError: no or broken data, fewer images than asked for, images that cannot be read.
+        DatasetDMError: no or broken data, fewer images than asked for, images that cannot be used (all of them are
+            counted), categories that read the same, more objects lost than `ingest.max_lost` allows.
     """
     train, val = _open(source, "train"), _open(source, "val")
-    if train.categories != val.categories:
-        raise DatasetDMError(
-            f"{train.annotation_file} and {val.annotation_file} list different categories: they do not belong together."
-        )
+    check_same(train, val, "Give both the same categories; order and `supercategory` do not matter.")
+    val.categories = train.categories
+    decoder = _open(source.decoder, "train") if source.decoder else None
+    check_losses([train, val] + ([] if decoder is None else [decoder]), settings.max_lost)
     task = build_task(task_settings, train.categories)
     subsets = _draw_subsets(train, val, settings, task, seeds, source.root)
-    if source.decoder:
-        subsets |= _decoder_subsets(_open(source.decoder, "train"), settings, task, seeds)
-    figures = {name: _write_subset(task, subset, out, name) for name, subset in subsets.items()}
+    if decoder is not None:
+        subsets |= _decoder_subsets(decoder, train, settings, task, seeds)
+    figures = _write_subsets(task, subsets, out)
+    check_drawn(figures, settings.max_lost)
     write_json(out / "categories.json", [asdict(category) for category in train.categories])
     write_json(out / "ingest.json", figures)
-    few_shot = [figures[f"few_shot_{seed}"]["objects_per_category"].values() for seed in seeds]
+    named = [category.name for category in task.subjects]
+    few_shot = [figures[f"few_shot_{seed}"]["objects_per_category"] for seed in seeds]
     return {
         **{f"{name}_images": figure["images"] for name, figure in figures.items()},
         "categories": len(train.categories),
-        "fewest_few_shot_objects": min(min(counts) for counts in few_shot),
+        "fewest_few_shot_objects": min((counts[name] for counts in few_shot for name in named), default=0),
+        "categories_without_example": len(without_example(figures, named)),
         "rejected_annotations": sum(len(figure["rejected"]) for figure in figures.values()),
     }
 
@@ -102,32 +126,9 @@ def _open(source: config.Source, split: Literal["train", "val"]) -> Split:
     if source.miniworld:
         render_miniworld(source.root, source.format, source.miniworld)
     opened = NATIVE_FORMATS[source.format](source.root, split)
+    opened.crowds = source.crowds
     opened.categories = rename(opened, source.names)
-    return opened
-
-
-def rename(split: Split, names: Mapping[str, str]) -> tuple[Category, ...]:
-    """The categories of a split, some by another name; ids and order stay.
-
-    Raises:
-        DatasetDMError: a name that the split does not have, or one that two categories would have; the background.
-    """
-    if BACKGROUND in {*names, *names.values()}:
-        raise DatasetDMError("`source.names` in params.yaml has the background, which no prompt names: leave it out.")
-    own = [category.name for category in split.categories]
-    if unknown := sorted(names.keys() - set(own)):
-        raise DatasetDMError(
-            f"`source.names` in params.yaml renames {', '.join(unknown)}, but {split.annotation_file} has no such "
-            f"category. It has: {', '.join(own)}."
-        )
-    renamed = tuple(replace(category, name=names.get(category.name, category.name)) for category in split.categories)
-    nouns = Counter(category.noun for category in renamed)
-    if twice := [noun for noun in names.values() if nouns[noun] > 1]:
-        raise DatasetDMError(
-            f"`source.names` in params.yaml makes two categories of {split.annotation_file} a {twice[0]!r}, which a "
-            "prompt could not tell apart: choose another name for one of them."
-        )
-    return renamed
+    return tell_apart(opened, merge=source.merge_same_names)
 
 
 def check_no_leak(folder: Path) -> dict[str, int]:
@@ -226,13 +227,16 @@ def _iid_subset(train: Split, free: Sequence[int], count: int, root: Path) -> _S
     return _Subset(train, sorted(free[:count]), 0, whole=True)
 
 
-def _decoder_subsets(split: Split, settings: config.Ingest, task: Task, seeds: Sequence[int]) -> dict[str, _Subset]:
-    """Sets for the decoder alone, out of another data set with the same annotation."""
-    if task.words and split.categories != task.categories:
-        raise DatasetDMError(
-            f"{split.annotation_file} (`source.decoder`) has other categories than the benchmark's own data: the "
-            "decoder has to be trained on those that it is to find. (`source.decoder.names` gives them other names.)"
+def _decoder_subsets(
+    split: Split, own: Split, settings: config.Ingest, task: Task, seeds: Sequence[int]
+) -> dict[str, _Subset]:
+    """Sets for the decoder alone, out of another data set with the same annotation as the benchmark's `own`."""
+    if task.words:
+        remedy = (
+            "The decoder (`source.decoder`) has to be trained on the categories that it is to find; "
+            "`source.decoder.names` gives them other names."
         )
+        check_same(own, split, remedy)
     return {
         f"decoder_{seed}": _Subset(
             split, _few_shot(split, settings, task, seed, ()), seed, whole=False, prefix="decoder_"
@@ -249,12 +253,26 @@ def _few_shot(train: Split, settings: config.Ingest, task: Task, seed: int, excl
     )
 
 
+def _write_subsets(task: Task, subsets: dict[str, _Subset], out: Path) -> dict[str, dict[str, Any]]:
+    """The content of `ingest.json`; images that cannot be used are told for all sets at once."""
+    figures: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for name, subset in subsets.items():
+        try:
+            figures[name] = _write_subset(task, subset, out, name)
+        except _Unusable as error:
+            problems.append(str(error))
+    if problems:
+        raise DatasetDMError(" ".join(problems))
+    return figures
+
+
 def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str, Any]:
     """Copy the images and write the annotations of one set; returns its part of `ingest.json`."""
     split = chosen.split
     objects: Counter[int] = Counter()
     figures: Counter[str] = Counter()
-    rejected: list[dict[str, Any]] = []
+    rejected: list[Rejection] = []
     unusable: list[str] = []
 
     def samples() -> Iterator[Sample]:
@@ -270,10 +288,12 @@ def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str
             objects.update(labels)
             figures["images_without_objects"] += not labels
             figures["captions_written_here"] += not split.captions_of(index)
-            rejected.extend(asdict(rejection) for rejection in split.rejections_of(index))
+            tally = split.tally_of(index)
+            figures.update(crowds=tally.crowds, boxes_only=tally.boxes_only)
+            rejected.extend(split.rejections_of(index))
             yield sample
         if unusable:  # all of them at once; raised here, so that no annotation file appears
-            raise DatasetDMError(
+            raise _Unusable(
                 f"{len(unusable)} of the {len(chosen.indices)} images chosen for the set '{name}' cannot be used. "
                 + " ".join(unusable[:_SHOWN])
                 + (f" And {len(unusable) - _SHOWN} more." if len(unusable) > _SHOWN else "")
@@ -283,7 +303,7 @@ def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str
     if task.words and not objects:
         raise DatasetDMError(
             f"{split.annotation_file} has no annotation that could be used for any of the {len(chosen.indices)} images "
-            f"of the set '{name}': is it the file with the labels?"
+            f"of the set '{name}': {_what_there_is(figures, rejected)}"
         )
     return {
         "images": len(chosen.indices),
@@ -291,14 +311,30 @@ def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str
         "images_without_objects": figures["images_without_objects"],
         "captions_written_here": figures["captions_written_here"],
         "objects_per_category": {category.name: objects[label] for label, category in enumerate(split.categories)},
-        "rejected": rejected,
+        "crowds": figures["crowds"],
+        "boxes_only": figures["boxes_only"],
+        "rejected_by_reason": dict(Counter(item.reason for item in rejected if not item.partly)),
+        "rejected": [asdict(item) for item in rejected],
     }
+
+
+def _what_there_is(figures: Counter[str], rejected: Sequence[Rejection]) -> str:
+    """What was found in the place of objects that can be used."""
+    reasons = Counter(item.reason for item in rejected)
+    found = [
+        f"{figures['crowds']} crowd regions (`source.crowds: as_objects` makes them objects)",
+        f"{figures['boxes_only']} boxes without masks",
+        *(f"{count} that are left out ({reason})" for reason, count in reasons.items()),
+    ]
+    found = [text for text in found if not text.startswith("0 ")]
+    return f"there are {', '.join(found)}." if found else "there are none at all. Is it the file with the labels?"
 
 
 def _standard_sample(chosen: _Subset, index: int, task: Task) -> tuple[Sample, tuple[int, ...]]:
     """The sample with a caption, a name that is unique among all sets, and an id above 0; the labels of its objects."""
     split = chosen.split
-    sample = split[index]
+    sample = split.compact(index)
+    _check_shape(split.path_of(index), sample)
     labels = task.labels_in(sample.target)  # without those that the list of annotations has, but that cover no pixel
     if labels is None:
         labels = split.labels_of(index)
@@ -312,6 +348,17 @@ def _standard_sample(chosen: _Subset, index: int, task: Task) -> tuple[Sample, t
         image_id=split.id_of(index),
     )
     return standard, labels
+
+
+def _check_shape(path: Path, sample: Sample) -> None:
+    """Refuse an image so thin that training could not take it."""
+    shorter, longer = sorted(sample.image.shape[:2])
+    if longer > _LARGEST_RATIO * shorter:
+        raise DatasetDMError(
+            f"{path} is {sample.image.shape[1]} x {sample.image.shape[0]} pixels: its sides differ by more than "
+            f"{_LARGEST_RATIO} to 1, which leaves nothing of the shorter one at the size that models are trained at. "
+            "Cut it into pieces together with its annotation, or take it out of the annotation file."
+        )
 
 
 def _plain_caption(named: Sequence[Category]) -> str:

@@ -74,5 +74,10 @@ def teach_labels(
 def _accepted(image: Unlabelled, pixels: Any, acceptance: Acceptance) -> Iterator[Sample]:
     if acceptance.rejected is None:
         yield Sample(
-            name=image.name, image=pixels, caption=image.caption, target=acceptance.target, image_id=image.image_id
+            name=image.name,
+            image=pixels,
+            caption=image.caption,
+            target=acceptance.target,
+            image_id=image.image_id,
+            attribution=image.attribution,
         )

@@ -1,6 +1,6 @@
 """The values that travel between the rooms: samples, annotations, predictions, diffusion features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +37,8 @@ class Instances:
     """Objects of one image: the annotation (scores all 1) or a prediction of the `instance` task.
 
     Attributes:
-        masks: bool, N x H x W, visible pixels of each object.
+        masks: bool, N x H x W, visible pixels of each object. (From `Split.compact` an `EncodedMasks`, which takes the
+            place of the array for readers that go through it mask by mask.)
         labels: int64, N, index into the data set's categories.
         scores: float32, N, in [0, 1].
         crowd: bool, N; a crowd region is neither learnt nor counted as a miss (COCO's `iscrowd`).
@@ -90,6 +91,22 @@ class Instances:
             crowd=self.crowd[index],
         )
 
+    def relabelled(self, table: np.ndarray) -> "Instances":
+        """The objects where `table` (int64, one per label) gives each label a new one, the same for some of them.
+
+        A new label was judged throughout only if all its old ones were; where only some were, further objects of it
+        may be there.
+        """
+        judged, not_exhaustive = None, {int(table[label]) for label in self.not_exhaustive}
+        labels = table[self.labels]
+        if self.judged is not None:
+            old = [{*np.flatnonzero(table == new).tolist()} for new in range(int(table.max()) + 1)]
+            whole = {new for new, parts in enumerate(old) if parts <= {*self.judged}}
+            there = {*labels.tolist(), *not_exhaustive}
+            not_exhaustive |= there - whole
+            judged = tuple(sorted(whole | there))
+        return replace(self, labels=labels, judged=judged, not_exhaustive=tuple(sorted(not_exhaustive)))
+
 
 #: Label of a pixel that is neither learnt nor counted, in every semantic map.
 IGNORE = 255
@@ -117,6 +134,12 @@ class SemanticMap:
         labels = np.asarray(labels, dtype=np.uint8)
         return cls(labels=labels, certainty=np.ones(labels.shape, np.float32))
 
+    def relabelled(self, table: np.ndarray) -> "SemanticMap":
+        """The map where `table` (int64, one per label) gives each label a new one; `IGNORE` stays."""
+        every = np.full(256, IGNORE, dtype=np.uint8)
+        every[: len(table)] = table
+        return replace(self, labels=every[self.labels])
+
 
 @dataclass(frozen=True, kw_only=True)
 class DepthMap:
@@ -134,6 +157,10 @@ class DepthMap:
         if self.depth.ndim != 2 or self.valid_mask.shape != self.depth.shape or self.valid_mask.dtype != bool:
             raise ValueError("depth must be H x W and valid_mask bool of the same size")
 
+    def relabelled(self, table: np.ndarray) -> "DepthMap":
+        """The map itself: it has no categories."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Persons:
@@ -144,7 +171,8 @@ class Persons:
             1 labelled but hidden, 2 visible); K = 17 in COCO's order. Of a prediction the third number is the
             keypoint's score in [0, 1].
         boxes: float32, N x 4: x, y, width, height in pixels.
-        masks: bool, N x H x W, visible pixels of each person.
+        masks: bool, N x H x W, visible pixels of each person, or those of its box where nobody drew a mask; see
+            `Instances.masks`.
         scores: float32, N, in [0, 1]; 1 for an annotation.
         crowd: bool, N; neither learnt nor counted as a miss (COCO's `iscrowd`).
     """
@@ -173,6 +201,27 @@ class Persons:
             crowd=self.crowd[index],
         )
 
+    def relabelled(self, table: np.ndarray) -> "Persons":
+        """The persons themselves: they are of one category."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution:
+    """Where a real image comes from, and on what terms it may be used, in COCO's words.
+
+    Attributes:
+        file_name: the image that this says it of.
+        fields: `coco_url`, `flickr_url`, `date_captured` and the like of COCO's image record, as they stand there.
+        license: COCO's record of the licence (`id`, `name`, `url`); empty where none is given.
+        info: COCO's record of the data set (`description`, `url`, `contributor`, ...); empty where there is none.
+    """
+
+    file_name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    license: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -184,6 +233,7 @@ class Sample:
         caption: the prompt that describes the image, possibly empty.
         target: the annotation, of the type that the task defines (`Instances`, `SemanticMap`, `DepthMap`, `Persons`).
         image_id: id in the annotation file.
+        attribution: of the real images that it shows, one or (of a splice) several, where they have any.
     """
 
     name: str
@@ -191,6 +241,7 @@ class Sample:
     caption: str
     target: Any
     image_id: int = 0
+    attribution: tuple[Attribution, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

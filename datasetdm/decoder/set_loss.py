@@ -3,7 +3,8 @@
 Queries are matched one to one with the objects of their image; matched masks are compared at sampled points,
 most of them where the prediction is least sure. Points are pixels of the mask logits, so that they are
 gathered and not interpolated: several times faster on a processor than one call per layer and image. Pixels that
-a target marks as not valid are neither compared nor matched by.
+a target marks as not valid are neither compared nor matched by. A query that finds something where a target is to be
+ignored (a crowd region, an object of which nobody drew the mask) is not taught that nothing is there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
+
+IGNORED_SHARE = 0.5  # of a query's mask that has to lie where the target is to be ignored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,8 @@ class SetLoss:
         Args:
             outputs: `pred_logits`, `pred_masks` and `aux_outputs` of the P-Decoder.
             targets: per image `labels` (int64, N), `masks` (N x h x w in [0, 1], at the size of the logits) and,
-                where not all of the image is labelled, `valid` (bool, h x w).
+                where not all of the image is labelled, `valid` (bool, h x w); where objects may be that are not among
+                the N, `ignored` (bool, h x w).
 
         Returns:
             `loss_ce`, `loss_mask` and `loss_dice`.
@@ -64,24 +68,28 @@ class SetLoss:
         classes = torch.full(logits.shape[:3], logits.shape[-1] - 1, device=logits.device)
         for layer, (image, query, index) in enumerate(pairs):
             classes[layer, image, query] = labels[image, index]
+        counted = _counted(targets, [item.detach() for item in masks], classes < logits.shape[-1] - 1)
         predicted = torch.cat([_rows(item, image, query) for item, (image, query, _) in zip(masks, pairs, strict=True)])
         true = torch.cat([_rows(truth, image, index) for image, _, index in pairs])
         known = None if valid is None else torch.cat([valid[image] for image, _, _ in pairs])
         loss_mask, loss_dice = self._mask_terms(predicted, true, known)
         num_masks = max(sum(counts), 1)
         return {
-            "loss_ce": self.class_weight * self._class_term(logits, classes),
+            "loss_ce": self.class_weight * self._class_term(logits, classes, counted),
             "loss_mask": self.mask_weight * loss_mask / num_masks,
             "loss_dice": self.dice_weight * loss_dice / num_masks,
         }
 
-    def _class_term(self, logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """Cross entropy, the weighted mean of each layer, summed over the layers."""
+    def _class_term(self, logits: torch.Tensor, classes: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+        """Cross entropy, the weighted mean of each layer over the queries that count, summed over the layers."""
         weight = torch.ones(logits.shape[-1], device=logits.device)
         weight[-1] = self.no_object_weight
         entropy = F.cross_entropy(logits.flatten(0, 2), classes.flatten(), weight=weight, reduction="none")
-        total = weight[classes].flatten(1).sum(dim=1)
-        return (entropy.view(len(logits), -1).sum(dim=1) / total).sum()
+        entropy, weights = entropy.view(classes.shape), weight[classes]
+        if counted is not None:
+            entropy, weights = entropy * counted, weights * counted
+        total = weights.flatten(1).sum(dim=1)
+        return (entropy.flatten(1).sum(dim=1) / (total if counted is None else total.clamp(min=1e-6))).sum()
 
     def _mask_terms(
         self, masks: torch.Tensor, truth: torch.Tensor, valid: torch.Tensor | None
@@ -159,6 +167,24 @@ def _stack_valid(targets: Sequence[Mapping[str, torch.Tensor]], truth: torch.Ten
     return torch.stack(
         [target["valid"].flatten().to(truth.device) if "valid" in target else everywhere for target in targets]
     )
+
+
+def _counted(
+    targets: Sequence[Mapping[str, torch.Tensor]], masks: Sequence[torch.Tensor], matched: torch.Tensor
+) -> torch.Tensor | None:
+    """Which queries' classes are learnt, bool L x B x Q: the matched ones, and those that lie outside what is ignored.
+
+    None where nothing is ignored.
+    """
+    if not any("ignored" in target for target in targets):
+        return None
+    nothing = torch.zeros(masks[0].shape[-1], dtype=torch.bool, device=matched.device)
+    ignored = torch.stack(
+        [target["ignored"].flatten().to(nothing) if "ignored" in target else nothing for target in targets]
+    )
+    found = torch.stack([item > 0 for item in masks])  # L x B x Q x pixels
+    inside = (found & ignored[None, :, None]).sum(dim=-1)
+    return matched | (inside <= IGNORED_SHARE * found.sum(dim=-1))
 
 
 def _assign(

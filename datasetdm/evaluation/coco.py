@@ -150,8 +150,8 @@ class _Evaluation(COCOeval):
 def _append(instances: Instances, image_id: int, records: defaultdict[int, list[dict[str, Any]]]) -> None:
     """Add COCO records to those of their label; ids count from 1, as pycocotools takes 0 for "not matched"."""
     enlargement = (REFERENCE_SIDE / max(instances.masks.shape[1:])) ** 2
-    encoded = mask_utils.encode(np.asfortranarray(instances.masks.transpose(1, 2, 0).astype(np.uint8)))
-    for index, rle in enumerate(encoded):
+    for index, mask in enumerate(instances.masks):
+        rle = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
         of_label = records[int(instances.labels[index])]
         of_label.append(
             {

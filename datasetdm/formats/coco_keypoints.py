@@ -7,6 +7,7 @@ and polygons are measured from the image's edge, so that a box from 0 to 1 is th
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -17,6 +18,7 @@ from datasetdm.formats.coco import CocoSplit, save_coco
 from datasetdm.formats.coco_records import INCOMPLETE, Records, Rejection, read_captions, read_records
 from datasetdm.formats.files import read_json, replacing
 from datasetdm.formats.native import find_coco
+from datasetdm.formats.split import Tally
 from datasetdm.structures import Category, Instances, Persons, Sample
 
 #: COCO's order.
@@ -43,7 +45,8 @@ FLIP_PAIRS = tuple(
 class CocoKeypointSplit(Sequence[Sample]):
     """The images of a keypoint file with their persons, sorted by image id; images without persons are kept.
 
-    A labelled keypoint that lies outside its image becomes unlabelled, and is told in `rejections_of`.
+    A labelled keypoint that lies outside its image becomes unlabelled, and is told in `rejections_of`. A pose needs no
+    mask: where a person has none, its mask is its box.
 
     Attributes:
         objects: the same persons as plain objects, which reads the masks and the images.
@@ -53,7 +56,7 @@ class CocoKeypointSplit(Sequence[Sample]):
     def __init__(
         self, annotation_file: Path, images_dir: Path, records: Records, captions: dict[int, tuple[str, ...]]
     ) -> None:
-        self.objects = CocoSplit(annotation_file, images_dir, records, captions)
+        self.objects = CocoSplit(annotation_file, images_dir, records, captions, boxes_as_masks=True)
         self.annotation_file = annotation_file
         self.images_dir = images_dir
         self.categories: tuple[Category, ...] = records.categories
@@ -62,6 +65,15 @@ class CocoKeypointSplit(Sequence[Sample]):
             [_pose(annotation_file, record, image) for record in group]
             for image, group in zip(records.images, records.annotations, strict=True)
         ]
+
+    @property
+    def crowds(self) -> Literal["ignore", "as_objects"]:
+        """See `Split.crowds`."""
+        return self.objects.crowds
+
+    @crowds.setter
+    def crowds(self, value: Literal["ignore", "as_objects"]) -> None:
+        self.objects.crowds = value
 
     def __len__(self) -> int:
         return len(self._poses)
@@ -81,13 +93,12 @@ class CocoKeypointSplit(Sequence[Sample]):
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
         sample = self.objects[index]
-        return Sample(
-            name=sample.name,
-            image=sample.image,
-            caption=sample.caption,
-            target=self._persons(index, sample.target),
-            image_id=sample.image_id,
-        )
+        return replace(sample, target=self._persons(index, sample.target))
+
+    def compact(self, index: int) -> Sample:
+        """See `Split.compact`."""
+        sample = self.objects.compact(index)
+        return replace(sample, target=self._persons(index, sample.target))
 
     def name_of(self, index: int) -> str:
         """A name that tells the native folder, too: `train2017_000000000009.jpg`."""
@@ -103,7 +114,7 @@ class CocoKeypointSplit(Sequence[Sample]):
 
     def image_of(self, index: int) -> np.ndarray:
         """The image alone (uint8, H x W x 3), which has to be of its record's size, as when a sample is read."""
-        return self.objects._read_image(index)
+        return self.objects.image_of(index)
 
     def captions_of(self, index: int) -> tuple[str, ...]:
         """All captions of an image, possibly none."""
@@ -123,9 +134,13 @@ class CocoKeypointSplit(Sequence[Sample]):
         useful = [
             (points, record["bbox"])
             for points, record in zip(self._poses[index], self._records[index], strict=True)
-            if points[:, 2].any() and not record.get("iscrowd", 0)
+            if points[:, 2].any() and not self.objects.is_ignored(record)
         ]
         return _stack([points for points, _ in useful], (len(KEYPOINTS), 3)), _stack([box for _, box in useful], (4,))
+
+    def tally_of(self, index: int) -> Tally:
+        """See `Split.tally_of`."""
+        return self.objects.tally_of(index)
 
     def target_of(self, index: int) -> Persons:
         """The persons of an image, without those that cover no pixel."""
@@ -138,6 +153,7 @@ class CocoKeypointSplit(Sequence[Sample]):
                 annotation_id=record["id"],
                 image_id=record["image_id"],
                 reason=f"keypoint {KEYPOINTS[k]} outside the image",
+                partly=True,
             )
             for points, record in zip(self._poses[index], self._records[index], strict=True)
             for k in np.flatnonzero((points[:, 2] == 0) & (np.array(record["keypoints"][2::3]) > 0))
@@ -223,7 +239,7 @@ def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Ite
     """The samples as plain objects; what those lack is noted in `written`, for each that `save_coco` will write."""
     for sample in samples:
         persons: Persons = sample.target
-        persons = persons.select(np.flatnonzero(persons.masks.any(axis=(1, 2))))
+        persons = persons.select(np.flatnonzero([mask.any() for mask in persons.masks]))
         if not np.isin(persons.keypoints[..., 2], (0, 1, 2)).all():
             raise ValueError(f"{sample.name}: keypoints have a visibility of 0, 1 or 2; scores cannot be written")
         for points, box in zip(persons.keypoints, persons.boxes, strict=True):
@@ -235,17 +251,10 @@ def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Ite
                     "num_keypoints": int((points[:, 2] > 0).sum()),
                 }
             )
-        yield Sample(
-            name=sample.name,
-            image=sample.image,
-            caption=sample.caption,
-            target=Instances(
-                masks=persons.masks,
-                labels=np.zeros(len(persons), dtype=np.int64),
-                scores=persons.scores,
-                crowd=persons.crowd,
-            ),
-            image_id=sample.image_id,
+        labels = np.zeros(len(persons), dtype=np.int64)
+        yield replace(
+            sample,
+            target=Instances(masks=persons.masks, labels=labels, scores=persons.scores, crowd=persons.crowd),
         )
 
 

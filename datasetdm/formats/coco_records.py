@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.attribution import AttributionReader
 from datasetdm.formats.files import read_json
 from datasetdm.formats.masks import Outside, check_segmentation, is_drawable
 from datasetdm.formats.paths import check_name
@@ -21,11 +22,19 @@ _KINDS = {int: "a whole number", str: "text", list: "a list", dict: "a record"}
 
 @dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """An annotation that is left out, and why."""
+    """An annotation that is left out, and why.
+
+    Attributes:
+        annotation_id: id of the annotation.
+        image_id: id of its image.
+        reason: why.
+        partly: a part is left out alone, such as a keypoint of a person, and the object stays.
+    """
 
     annotation_id: int
     image_id: int
     reason: str
+    partly: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +42,15 @@ class LoadReport:
     """What was found while an annotation file was read.
 
     Attributes:
-        annotations: annotations that are used.
+        annotations: annotations that are used, those with a box alone among them.
         clipped: those of them that reach more than a pixel over the border; drawn up to the border.
-        rejected: annotations left out because they have no area.
+        boxes_only: ids of those that have a box, but no mask.
+        rejected: annotations left out because they have neither.
     """
 
     annotations: int
     clipped: int
+    boxes_only: frozenset[int]
     rejected: tuple[Rejection, ...]
 
 
@@ -52,12 +63,14 @@ class Records:
         annotations: for each image its annotation records, in file order.
         categories: sorted by id.
         report: what was clipped and left out.
+        attribution: what the file says of the origin and licence of an image record.
     """
 
     images: list[dict[str, Any]]
     annotations: list[list[dict[str, Any]]]
     categories: tuple[Category, ...]
     report: LoadReport
+    attribution: AttributionReader
 
 
 def read_records(file: Path, locate: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Records:
@@ -82,7 +95,13 @@ def read_records(file: Path, locate: Callable[[dict[str, Any]], dict[str, Any]] 
     images = _images(file, images, category_ids)
     annotations = _value(file, "the file", content, "annotations", list)
     grouped, report = _annotations(file, annotations, images, category_ids)
-    return Records(images=images, annotations=grouped, categories=categories, report=report)
+    return Records(
+        images=images,
+        annotations=grouped,
+        categories=categories,
+        report=report,
+        attribution=AttributionReader(content),
+    )
 
 
 def read_captions(file: Path) -> dict[int, tuple[str, ...]]:
@@ -156,7 +175,7 @@ def _annotations(
 ) -> tuple[list[list[dict[str, Any]]], LoadReport]:
     index_of = {image["id"]: index for index, image in enumerate(images)}
     grouped: list[list[dict[str, Any]]] = [[] for _ in images]
-    clipped, rejected = 0, []
+    clipped, boxes_only, rejected = 0, [], []
     for record in records:
         where = _where(record, "annotation")
         identity = _value(file, where, record, "id", int)
@@ -170,24 +189,44 @@ def _annotations(
         score = record.get("score", 1)
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
             raise _bad(file, where, f"has the score {score!r}; it must lie in 0 to 1")
-        if "segmentation" not in record:
-            raise _bad(file, where, "has no 'segmentation'", "Masks are needed; boxes alone are not enough.")
+        segmentation = segmentation_of(record)
+        if not {"segmentation", "bbox"} & record.keys():
+            raise _bad(file, where, "has neither a 'segmentation' nor a 'bbox'")
         image = images[index_of[image_id]]
         try:
-            clipped += check_segmentation(record["segmentation"], image["height"], image["width"])
+            clipped += check_segmentation(segmentation, image["height"], image["width"])
         except Outside as error:
             raise _outside(file, where, image, error) from None
         except ValueError as error:
             raise _bad(file, where, f"of {image['file_name']}: {error}") from None
-        if is_drawable(record["segmentation"]):
+        if is_drawable(segmentation):
             grouped[index_of[image_id]].append(record)
+        elif _has_area(record.get("bbox")):
+            grouped[index_of[image_id]].append(record)
+            boxes_only.append(identity)
         else:
             rejected.append(
-                Rejection(annotation_id=identity, image_id=image_id, reason="no polygon with at least three points")
+                Rejection(annotation_id=identity, image_id=image_id, reason="without a polygon of three points")
             )
     _unique(file, "annotation id", (record["id"] for record in records))
     used = len(records) - len(rejected)
-    return grouped, LoadReport(annotations=used, clipped=clipped, rejected=tuple(rejected))
+    report = LoadReport(annotations=used, clipped=clipped, boxes_only=frozenset(boxes_only), rejected=tuple(rejected))
+    return grouped, report
+
+
+def segmentation_of(record: dict[str, Any]) -> Any:
+    """The segmentation; an empty list for the ways in which exports say that there is none."""
+    segmentation = record.get("segmentation")
+    return [] if segmentation in (None, [], [[]], {}, "") else segmentation
+
+
+def _has_area(box: Any) -> bool:
+    """Whether it is a box of four numbers (x, y, width, height) that covers something."""
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    if not all(type(side) in (int, float) and abs(side) <= 2 * LARGEST_SIDE for side in box):
+        return False
+    return bool(box[2] > 0 and box[3] > 0)
 
 
 def _value(file: Path, where: str, record: Any, key: str, kind: type) -> Any:

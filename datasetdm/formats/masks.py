@@ -5,6 +5,7 @@ string makes it read past the end), so everything is checked first.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,47 @@ from pycocotools import mask as coco_mask
 
 class Outside(ValueError):
     """A polygon that does not lie in its image."""
+
+
+class EncodedMasks:
+    """The masks of one image as run lengths, in the place of a bool array N x H x W.
+
+    Going through them draws one mask at a time, so that memory holds one and not N: 400 objects in an image of 12
+    megapixels are 12 MB in place of 4.8 GB. `np.asarray` draws them all.
+
+    Args:
+        runs: compressed RLE as pycocotools has it, of `encode_runs`.
+        size: (height, width).
+    """
+
+    ndim = 3
+    dtype = np.dtype(bool)
+
+    def __init__(self, runs: Sequence[dict[str, Any]], size: tuple[int, int]) -> None:
+        self.runs = list(runs)
+        self.shape = (len(self.runs), *size)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (coco_mask.decode(runs).astype(bool) for runs in self.runs)
+
+    def __getitem__(self, index: np.ndarray) -> "EncodedMasks":
+        """The masks that a boolean mask or integer indices pick, still encoded."""
+        return EncodedMasks([self.runs[number] for number in np.arange(len(self))[index]], self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All masks, bool, N x H x W."""
+        masks = np.zeros(self.shape, dtype=bool)
+        for mask, runs in zip(masks, self.runs, strict=True):
+            mask[:] = coco_mask.decode(runs)
+        return masks if dtype is None else masks.astype(dtype, copy=False)
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Pixels of each mask, int64, N; nothing is drawn."""
+        return np.array([int(coco_mask.area(runs)) for runs in self.runs], dtype=np.int64)
 
 
 def check_segmentation(segmentation: Any, height: int, width: int) -> bool:
@@ -55,20 +97,37 @@ def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
     Raises:
         ValueError: the run lengths are damaged or do not add up to the image.
     """
+    return coco_mask.decode(encode_runs(segmentation, height, width)).astype(bool)
+
+
+def encode_runs(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """A segmentation that `check_segmentation` has passed as compressed RLE of pycocotools; no mask is drawn.
+
+    Raises:
+        ValueError: the run lengths are damaged or do not add up to the image.
+    """
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
         runs = np.asarray(counts, dtype=np.int64) if isinstance(counts, list) else _parse_counts(counts)
         if (runs < 0).any() or int(runs.sum()) != height * width:
             raise ValueError(f"the RLE does not add up to the image's {height} x {width} pixels")
         rle = {"counts": counts, "size": [height, width]}
-        if isinstance(counts, list):
-            rle = coco_mask.frPyObjects(rle, height, width)
-        return coco_mask.decode(rle).astype(bool)
+        return coco_mask.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
     # Two points are a box to pycocotools, and fewer an error: neither is an area.
     polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
     if not polygons:
-        return np.zeros((height, width), dtype=bool)
-    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))).astype(bool)
+        return coco_mask.frPyObjects({"counts": [height * width], "size": [height, width]}, height, width)
+    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+
+
+def encode_box(box: Sequence[float], height: int, width: int) -> dict[str, Any]:
+    """The pixels whose centres lie in a box (x, y, width, height) as compressed RLE; it may reach out of the image."""
+    left, top = (max(0, math.ceil(side - 0.5)) for side in box[:2])
+    right = min(width, math.ceil(box[0] + box[2] - 0.5))
+    bottom = min(height, math.ceil(box[1] + box[3] - 0.5))
+    mask = np.zeros((height, width), dtype=np.uint8, order="F")
+    mask[top : max(bottom, top), left : max(right, left)] = 1
+    return coco_mask.encode(mask)
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:

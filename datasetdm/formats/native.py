@@ -42,5 +42,8 @@ def find_coco(
     annotation_file, captions_file = annotations / f"{kind}_{year}.json", annotations / f"captions_{year}.json"
     for path in (root, images_dir, annotation_file):
         if not path.exists():
-            raise DatasetDMError(f"The data set is incomplete: {path} is missing. {remedy}")
+            state = "is a link to something that is not there" if path.is_symlink() else "is missing"
+            raise DatasetDMError(
+                f"{path} {state}. Put your own data there under that name (a link will do). For COCO itself: {remedy}"
+            )
     return annotation_file, images_dir, captions_file if captions_file.exists() else None, remedy

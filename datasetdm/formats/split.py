@@ -1,9 +1,9 @@
 """What ingestion asks of any native data set: images with labels, captions and annotations, read one by one."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 
@@ -13,14 +13,34 @@ from datasetdm.formats.images import read_image
 from datasetdm.structures import Category, Sample
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What becomes of the annotated objects of an image, as far as it shows before they are drawn.
+
+    Attributes:
+        objects: those that are used.
+        crowds: crowd regions (COCO's `iscrowd`), neither learnt nor counted as a miss.
+        boxes_only: objects with a box where masks are needed: passed over as crowds are.
+        rejected: reason -> number of objects that are left out for it.
+    """
+
+    objects: int = 0
+    crowds: int = 0
+    boxes_only: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
 class Split(Protocol):
     """One split of a data set in its native layout. Opening it reads lists, asking for a sample reads files.
 
     Attributes:
         categories: a label is an index into them.
+        crowds: what crowd regions are where the data set has them: neither learnt nor counted as a miss ("ignore", as
+            COCO does), or objects ("as_objects", as some programs write painted masks).
     """
 
     categories: tuple[Category, ...]
+    crowds: Literal["ignore", "as_objects"]
 
     @property
     def annotation_file(self) -> Path:
@@ -29,6 +49,9 @@ class Split(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+    def compact(self, index: int) -> Sample:
+        """The same, but with masks of objects still encoded (`EncodedMasks`), so that memory holds one at a time."""
 
     def name_of(self, index: int) -> str:
         """A file name for the image, unique in the data set, without folders."""
@@ -44,6 +67,9 @@ class Split(Protocol):
 
     def labels_of(self, index: int) -> tuple[int, ...]:
         """Labels of the categories in the image, one per object where the data set tells objects apart."""
+
+    def tally_of(self, index: int) -> Tally:
+        """What becomes of the objects that are annotated in the image; no file is read for it."""
 
     def captions_of(self, index: int) -> tuple[str, ...]:
         """All captions of the image, possibly none."""
@@ -94,6 +120,7 @@ class FileSplit(Sequence[Sample]):
         self.annotation_file = annotation_file
         self.categories = tuple(categories)
         self.entries = tuple(entries)
+        self.crowds: Literal["ignore", "as_objects"] = "ignore"
         self._read_target = read_target
         self._labels_of = labels_of
         names = [entry.name for entry in entries]
@@ -124,11 +151,15 @@ class FileSplit(Sequence[Sample]):
         if (height, width) != image.shape[:2]:
             raise DatasetDMError(
                 f"{entry.annotation} is {width} x {height} pixels, but {entry.image} is {image.shape[1]} x "
-                f"{image.shape[0]}: put the original files in their place, or take the image out of "
+                f"{image.shape[0]}: {size_remedy(image.shape, (height, width))} Or take the image out of "
                 f"{self.annotation_file}."
             )
         caption = entry.captions[0] if entry.captions else ""
         return Sample(name=entry.name, image=image, caption=caption, target=target, image_id=self.id_of(index))
+
+    def compact(self, index: int) -> Sample:
+        """The sample: its annotation is one map."""
+        return self[index]
 
     def name_of(self, index: int) -> str:
         """See `Split.name_of`."""
@@ -155,9 +186,25 @@ class FileSplit(Sequence[Sample]):
         """All captions of the image, possibly none."""
         return self.entries[index].captions
 
+    def tally_of(self, index: int) -> Tally:
+        """Nothing: a map does not tell objects apart."""
+        return Tally()
+
     def rejections_of(self, index: int) -> tuple[Rejection, ...]:
         """None: a map is used whole or refused whole."""
         return ()
+
+
+def size_remedy(found: Sequence[int], said: Sequence[int]) -> str:
+    """What to do about an image whose (height, width, ...) is not what its annotation says."""
+    if tuple(found[:2]) != tuple(said[:2])[::-1]:
+        return "put the original image in its place, or correct the annotation."
+    return (
+        "the sides are swapped, most likely by the photo's EXIF orientation, which the program that wrote the "
+        "annotation did not follow, or which was lost or added since. Turn the photos upright and remove the tag "
+        "(`mogrify -auto-orient *.jpg`) and export the annotation from those; where it was drawn on the pixels as they "
+        "lie, remove the tag alone (`exiftool -Orientation= *.jpg`)."
+    )
 
 
 def _size_of(target: Any) -> tuple[int, int]:

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.attribution import AttributionReader
 from datasetdm.formats.files import read_json
 from datasetdm.formats.images import read_image
 from datasetdm.formats.paths import safe_join
+from datasetdm.structures import Attribution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +22,14 @@ class Unlabelled:
         caption: possibly empty.
         image_id: id in the list.
         path: the file.
+        attribution: where the image comes from and on what terms, if that is known.
     """
 
     name: str
     caption: str
     image_id: int
     path: Path
+    attribution: tuple[Attribution, ...] = ()
 
     def read(self) -> np.ndarray:
         """The pixels, uint8, H x W x 3, RGB."""
@@ -49,16 +53,18 @@ def load_unlabelled(root: Path, subset: str) -> list[Unlabelled]:
     remedy = "Make it again with the stage that wrote it."
     content = read_json(file, remedy=remedy)
     try:
+        origins = AttributionReader(content)
         images = [
             Unlabelled(
                 name=record["file_name"],
                 caption=record.get("caption", ""),
                 image_id=record["id"],
                 path=safe_join(root / "images", record["file_name"]),
+                attribution=origins.of(record),
             )
             for record in content["images"]
         ]
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise DatasetDMError(f"{file} is no list of images ({error!r}). {remedy}") from None
     missing = [image.name for image in images if not image.path.exists()]
     if missing:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.files import read_json
 from datasetdm.ingestion import check_no_leak, ingest
+from datasetdm.object_counts import remarks, tables
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context
 from datasetdm.stages.stage import Check, Stage
@@ -33,7 +35,10 @@ def finish(context: Context) -> StageResult:
             context.seeds,
             folder,
         )
-    return StageResult(metrics={key: float(value) for key, value in metrics.items()})
+    figures = read_json(context.paths.real / "ingest.json", remedy="Ingest again.")
+    for line in remarks(figures, [category.name for category in context.task().subjects]):
+        print(f"ingest {context.benchmark}: {line}", flush=True)
+    return StageResult(metrics={key: float(value) for key, value in metrics.items()}, tables=tables(figures))
 
 
 def _check_annotations(context: Context, folder: Path) -> dict[str, int]:

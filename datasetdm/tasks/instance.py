@@ -53,16 +53,17 @@ class InstanceTask(Task):
         save_coco(folder / "annotations" / f"{subset}.json", folder / "images", samples, self.categories)
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
-        """Read all of a subset; counts of `images` and `objects` (crowds aside).
+        """Read all of a subset, its masks without laying them out; counts of `images` and `objects` (crowds aside).
 
         The loader refuses ids used twice, masks outside their image, and images that are missing, damaged or
         of another size than their record.
         """
         split = self.load(folder, subset)
         counts = {"images": 0, "objects": 0}
-        for sample in split:
+        for index in range(len(split)):
+            target = split.compact(index).target
             counts["images"] += 1
-            counts["objects"] += int((~sample.target.crowd).sum())
+            counts["objects"] += int((~target.crowd).sum())
         return counts
 
     # --- geometry
@@ -103,14 +104,21 @@ class InstanceTask(Task):
     # --- learning
 
     def encode(self, target: Instances, size: tuple[int, int]) -> dict[str, torch.Tensor]:
-        """`masks` (float16, N x h x w, the share of each cell that is covered) and `labels` (int64), no crowds."""
-        target = target.select(~target.crowd)
+        """`masks` (float16, N x h x w, the share of each cell that is covered) and `labels` (int64), no crowds.
+
+        Where there are crowds, `ignored` (bool, h x w): the cells that lie in them by half or more.
+        """
+        ignored = {}
+        if target.crowd.any():
+            crowds = torch.from_numpy(target.masks[target.crowd].any(axis=0)).to(torch.float32)
+            ignored["ignored"] = F.interpolate(crowds[None, None], size=size, mode="area")[0, 0] >= 0.5
+            target = target.select(~target.crowd)
         masks = torch.from_numpy(target.masks).to(torch.float32)
         if len(masks):
             masks = F.interpolate(masks[:, None], size=size, mode="area")[:, 0]
         else:
             masks = masks.new_zeros((0, *size))
-        return {"masks": masks.half(), "labels": torch.from_numpy(target.labels)}
+        return {"masks": masks.half(), "labels": torch.from_numpy(target.labels), **ignored}
 
     def loss(
         self, outputs: Mapping[str, Any], targets: Sequence[Mapping[str, torch.Tensor]]

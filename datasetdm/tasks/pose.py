@@ -86,7 +86,8 @@ class PoseTask(Task):
         """
         split = self.load(folder, subset)
         counts = {"images": 0, "persons": 0, "keypoints": 0}
-        for index, sample in enumerate(split):
+        for index in range(len(split)):
+            sample = split.compact(index)
             for rejection in split.rejections_of(index):
                 raise DatasetDMError(
                     f"{split.annotation_file}: annotation {rejection.annotation_id} of {sample.name}: "

@@ -116,3 +116,25 @@ def test_gradient_reaches_every_layer() -> None:
     sum(SetLoss()(outputs, make_targets()).values()).backward()
     for layer in [outputs, *outputs["aux_outputs"]]:
         assert layer["pred_masks"].grad.abs().sum() > 0
+
+
+def test_what_is_found_where_nobody_knows_is_no_mistake() -> None:
+    targets = make_targets((0, 1))
+    outputs = make_outputs(layers=1)
+    outputs["pred_masks"] = torch.full((2, QUERIES, SIDE, SIDE), -5.0)
+    outputs["pred_masks"][0, 1, :4, :4] = 5  # one query of the first image, which has no object
+    inside = torch.zeros(outputs["pred_masks"].shape[-2:], dtype=torch.bool)
+    inside[:4, :3] = True
+
+    def gradient(ignored: torch.Tensor | None) -> torch.Tensor:
+        torch.manual_seed(0)
+        logits = outputs["pred_logits"].detach().clone().requires_grad_()
+        first = targets[0] if ignored is None else {**targets[0], "ignored": ignored}
+        SetLoss()({**outputs, "pred_logits": logits}, [first, targets[1]])["loss_ce"].backward()
+        assert logits.grad is not None
+        return logits.grad.abs().sum(dim=-1)
+
+    without, within, aside = gradient(None), gradient(inside), gradient(~inside)
+    assert without[0, 1] > 0 and within[0, 1] == 0 and aside[0, 1] > 0
+    assert (within[0, [0, 2]] > 0).all() and (within[1] > 0).all()
+    torch.testing.assert_close(gradient(torch.zeros_like(inside)), without)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from PIL import Image
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import load_coco, open_native_coco
 from datasetdm.formats.images import read_image
+from datasetdm.formats.masks import EncodedMasks
+from datasetdm.formats.split import Tally
 from datasetdm.structures import Category
 
 
@@ -60,16 +63,54 @@ def test_annotations_without_area_are_left_out_and_told(content: Any, build: Cal
         {"id": 21, "image_id": 40, "category_id": 3, "segmentation": [[1, 1, 5, 5]]},
         {"id": 22, "image_id": 40, "category_id": 3, "segmentation": [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]},
         {"id": 23, "image_id": 40, "category_id": 3, "segmentation": [[-4, 2, 6, 2, 6, 8, -4, 8]]},
+        {"id": 24, "image_id": 40, "category_id": 3, "segmentation": [], "bbox": [3, 3, 0, 2]},
     ]
     split = load_coco(*build(content))
     assert split.report.annotations == 5 and split.report.clipped == 1
-    assert [item.annotation_id for item in split.report.rejected] == [20, 21]
+    assert [item.annotation_id for item in split.report.rejected] == [20, 21, 24]
     assert [(item.annotation_id, item.reason) for item in split.rejections_of(2)] == [
-        (20, "no polygon with at least three points"),
-        (21, "no polygon with at least three points"),
-        (22, "covers no pixel"),
+        (20, "without a polygon of three points"),
+        (21, "without a polygon of three points"),
+        (24, "without a polygon of three points"),
+        (22, "without a pixel"),
     ]
+    assert split.tally_of(2) == Tally(objects=2, rejected={"without a polygon of three points": 3})
     assert len(split[2].target) == 1 and split.rejections_of(0) == ()
+
+
+@pytest.mark.parametrize("nothing", [[], None, [[]], {}, "absent"])
+def test_a_box_without_a_mask_is_a_region_to_pass_over(content: Any, build: Callable, nothing: Any) -> None:
+    record = {"id": 20, "image_id": 40, "category_id": 3, "segmentation": nothing, "bbox": [1.6, 2.4, 3, 4.0]}
+    if nothing == "absent":
+        del record["segmentation"]
+    content["annotations"].append(record)
+    split = load_coco(*build(content))
+    target = split[2].target
+    assert target.crowd.tolist() == [True] and target.masks[0].sum() == 3 * 4 and target.masks[0][2:6, 2:5].all()
+    assert split.labels_of(2) == () and split.rejections_of(2) == ()
+    assert split.tally_of(2) == Tally(boxes_only=1)
+    record["bbox"] = [30, 2, 4, 4]
+    split = load_coco(*build(content))
+    assert len(split[2].target) == 0 and [item.reason for item in split.rejections_of(2)] == ["without a pixel"]
+
+
+def test_crowds_may_be_objects(content: Any, build: Callable) -> None:
+    split = load_coco(*build(content))
+    assert split.tally_of(1) == Tally(crowds=1)
+    split.crowds = "as_objects"
+    assert split.labels_of(1) == (1,) and split[1].target.crowd.tolist() == [False]
+    assert split.tally_of(1) == Tally(objects=1)
+
+
+def test_masks_may_stay_encoded(content: Any, build: Callable) -> None:
+    split = load_coco(*build(content))
+    for index, whole in enumerate(split):
+        compact = split.compact(index)
+        assert isinstance(compact.target.masks, EncodedMasks)
+        assert np.array_equal(np.asarray(compact.target.masks), whole.target.masks)
+        assert compact.target.masks.areas.tolist() == [mask.sum() for mask in whole.target.masks]
+        assert np.array_equal(compact.target.labels, whole.target.labels)
+        assert np.array_equal(compact.image, whole.image)
 
 
 def test_names_have_single_blanks(content: Any, build: Callable) -> None:
@@ -145,7 +186,7 @@ def _drop(*path: Any) -> Callable[[Any], None]:
         (_set("annotations", 0, "id", 3), "annotation id 3 is used twice"),
         (_set("annotations", 0, "iscrowd", 2), "iscrowd 2"),
         (_set("annotations", 0, "score", 1.5), "score 1.5"),
-        (_drop("annotations", 1, "segmentation"), "boxes alone"),
+        (_drop("annotations", 1, "segmentation"), "annotation 3 has neither a 'segmentation' nor a 'bbox'"),
         (_set("annotations", 1, "segmentation", [[50, 50, 60, 50, 60, 60]]), "does not lie in its image"),
         (_set("annotations", 1, "segmentation", [[17, 5, 20, 5, 20, 9]]), "does not lie in its image"),
         (_set("annotations", 0, "segmentation", "size", [16, 12]), "RLE is for size"),
@@ -189,7 +230,10 @@ def test_images_are_told_when_they_are_read(content: Any, build: Callable) -> No
         split[2]
     content["images"][1]["width"] = 17
     content["annotations"] = []
-    with pytest.raises(DatasetDMError, match="is 16 x 12 pixels, but"):
+    with pytest.raises(DatasetDMError, match=r"is 16 x 12 pixels, but .* says 17 x 12: put the original image"):
+        load_coco(*build(content))[0]
+    content["images"][1] |= {"width": 12, "height": 16}
+    with pytest.raises(DatasetDMError, match=r"is 16 x 12 pixels, but .* says 12 x 16: .*EXIF orientation.*exiftool"):
         load_coco(*build(content))[0]
 
 
@@ -199,12 +243,60 @@ def test_sides_beyond_opencvs_warps_are_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "panorama.png")
 
 
-def test_a_link_out_of_the_folder_is_refused(content: Any, build: Callable, tmp_path: Path) -> None:
+def test_links_are_followed_and_names_stay_inside(content: Any, build: Callable, tmp_path: Path) -> None:
+    """A link is the wish of whoever owns the folder; a name comes from a file that somebody else wrote."""
     file, images = build(content)
     (images / "b.png").rename(tmp_path / "elsewhere.png")
     (images / "b.png").symlink_to(tmp_path / "elsewhere.png")
-    with pytest.raises(DatasetDMError, match="leads out"):
-        load_coco(file, images)[1]
+    file.rename(tmp_path / "labels.json")
+    file.symlink_to("labels.json")
+    split = load_coco(file, images)
+    split.check_complete("")
+    assert (split[1].image == 80).all()
+    (tmp_path / "elsewhere.png").unlink()
+    with pytest.raises(DatasetDMError, match=r"1 of the 3 images .*\(b\.png\)\. 1 of them are links to files that are"):
+        split.check_complete("")
+    content["images"][2]["file_name"] = "../elsewhere.png"
+    with pytest.raises(DatasetDMError, match="plain relative path"):
+        load_coco(*build(content))
+
+
+@pytest.mark.parametrize(
+    ("listed", "on_disk"),
+    [
+        ("Bildschirmfoto\u202f9.41.png", "Bildschirmfoto\u202f9.41.png"),  # macOS's narrow blank
+        ("caf\u00e9.png", "cafe\u0301.png"),
+        ("sub/cafe\u0301 2.png", "sub/caf\u00e9 2.png"),
+        ("\u732b \U0001f468\u200d\U0001f469.png", "\u732b \U0001f468\u200d\U0001f469.png"),
+    ],
+)
+def test_names_with_other_letters_are_found(content: Any, build: Callable, listed: str, on_disk: str) -> None:
+    content["images"][2]["file_name"] = listed
+    file, images = build(content)
+    (images / "b.png").rename(images / on_disk)
+    split = load_coco(file, images)
+    split.check_complete("")
+    assert (split[1].image == 80).all() and split[1].name == listed
+
+
+def test_missing_images_are_told_with_what_is_there_instead(content: Any, build: Callable) -> None:
+    for record, name in zip(content["images"], ("empty.jpg", "other/a.png", "c.png"), strict=True):
+        record["file_name"] = name
+    split = load_coco(*build(content))
+    with pytest.raises(DatasetDMError) as error:
+        split.check_complete("Get the data set.")
+    for says in (
+        "lacks 3 of the 3 images",
+        "1 of them are there with another ending or case (empty.png for empty.jpg)",
+        "1 of them seem to lie in another folder (sub/a.png for other/a.png)",
+    ):
+        assert says in str(error.value)
+    assert "Get the data set" not in str(error.value)
+    for number, record in enumerate(content["images"]):
+        record["file_name"] = f"{number:012d}.jpg"
+    split = load_coco(*build(content))
+    with pytest.raises(DatasetDMError, match=r"The download is incomplete: Get the data set\."):
+        split.check_complete("Get the data set.")
 
 
 def test_damaged_rle_is_told_when_it_is_drawn(content: Any, build: Callable) -> None:

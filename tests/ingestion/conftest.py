@@ -52,3 +52,16 @@ def native(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return build
+
+
+@pytest.fixture
+def edit_annotations() -> Callable[[Path, str, Callable[[dict], None]], None]:
+    """Change the content of a split's annotation file in place."""
+
+    def edit(root: Path, split: str, change: Callable[[dict], None]) -> None:
+        file = root / "annotations" / f"instances_{split}2017.json"
+        content = json.loads(file.read_text())
+        change(content)
+        file.write_text(json.dumps(content))
+
+    return edit

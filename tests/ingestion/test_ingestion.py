@@ -3,6 +3,7 @@
 import filecmp
 import json
 import shutil
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.formats import load_coco, open_native_coco
 from datasetdm.ingestion import check_no_leak, ingest, render_miniworld
 from datasetdm.selection import select, select_long_tail
+from datasetdm.tasks import build_task
 
 REAL = Path(__file__).parents[3] / "shared" / "realdata" / "COCO2017"
 
@@ -41,6 +43,7 @@ def test_standard_layout(native: Callable, tmp_path: Path) -> None:
         "test_images": 12,
         "categories": 3,
         "fewest_few_shot_objects": metrics["fewest_few_shot_objects"],
+        "categories_without_example": 0,
         "rejected_annotations": 0,
     }
     assert metrics["fewest_few_shot_objects"] >= 2
@@ -83,7 +86,8 @@ def test_categories_may_get_another_name(native: Callable, tmp_path: Path) -> No
     ("names", "says"),
     [
         ({"mug": "cup"}, "renames mug, but .*It has: apple, dog, cup"),
-        ({"cup": "dog"}, "two categories.*'dog'"),
+        ({"cup": "dog"}, r"'dog' \(id 17\) and 'dog' \(id 90\)"),
+        ({"cup": "Dog"}, r"'dog' \(id 17\) and 'Dog' \(id 90\).*merge_same_names"),
         ({"cup": "background"}, "leave it out"),
     ],
 )
@@ -238,7 +242,7 @@ def test_the_decoder_may_learn_from_another_data_set(native: Callable, tmp_path:
     )
     source = config.DataSource(format="coco", root=root, decoder=elsewhere)
     settings = config.Ingest(num_real=4, num_dev=3)
-    with pytest.raises(DatasetDMError, match=r"`source\.decoder`.*other categories"):
+    with pytest.raises(DatasetDMError, match=r"list different categories: id .*`source\.decoder`"):
         ingest(source, settings, config.InstanceAnnotation(), (0,), tmp_path / "out")
     source = config.DataSource(format="coco", root=root, decoder=config.Source(format="coco", root=root))
     ingest(source, settings, config.InstanceAnnotation(), (0, 1), tmp_path / "out")
@@ -261,7 +265,9 @@ def test_unreadable_images_are_counted_and_named(native: Callable, tmp_path: Pat
     root = native()
     for number in range(7):
         (root / "val2017" / f"{number:04d}.png").write_bytes(b"half")
-    with pytest.raises(DatasetDMError, match=r"7 of the 12 images .*'test' .*0000\.png cannot be read.* And 2 more"):
+    (root / "train2017" / "0003.png").write_bytes(b"half")
+    says = r"1 of the 10 images .*'oracle' .*0003\.png cannot .*7 of the 12 images .*'test' .*0000\.png .* And 2 more"
+    with pytest.raises(DatasetDMError, match=says):
         _ingest(root, tmp_path / "out")
     assert not (tmp_path / "out" / "annotations" / "test.json").exists()
 
@@ -270,7 +276,9 @@ def test_different_categories_are_told(native: Callable, tmp_path: Path) -> None
     root = native()
     file = root / "annotations" / "instances_val2017.json"
     file.write_text(file.read_text().replace('"dog"', '"cat"'))
-    with pytest.raises(DatasetDMError, match="different categories"):
+    with pytest.raises(
+        DatasetDMError, match="different categories: id 17 is 'dog' in the first and 'cat' in the second"
+    ):
         _ingest(root, tmp_path / "out")
 
 
@@ -282,10 +290,12 @@ def test_left_out_annotations_are_listed(native: Callable, tmp_path: Path) -> No
     content["annotations"][1]["segmentation"] = [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]
     file.write_text(json.dumps(content))
     assert _ingest(root, tmp_path / "out")["rejected_annotations"] == 2
-    rejected = json.loads((tmp_path / "out" / "ingest.json").read_text())["test"]["rejected"]
+    figures = json.loads((tmp_path / "out" / "ingest.json").read_text())["test"]
+    assert figures["rejected_by_reason"] == {"without a polygon of three points": 1, "without a pixel": 1}
+    rejected = figures["rejected"]
     assert [(item["annotation_id"], item["reason"]) for item in rejected] == [
-        (1, "no polygon with at least three points"),
-        (2, "covers no pixel"),
+        (1, "without a polygon of three points"),
+        (2, "without a pixel"),
     ]
 
 
@@ -355,14 +365,7 @@ def test_real_coco(tmp_path: Path) -> None:
         assert image.format == "JPEG"
 
 
-def edit_annotations(root: Path, split: str, edit: Callable[[dict], None]) -> None:
-    file = root / "annotations" / f"instances_{split}2017.json"
-    content = json.loads(file.read_text())
-    edit(content)
-    file.write_text(json.dumps(content))
-
-
-def test_what_covers_no_pixel_is_in_no_caption(native: Callable, tmp_path: Path) -> None:
+def test_what_covers_no_pixel_is_in_no_caption(native: Callable, edit_annotations: Callable, tmp_path: Path) -> None:
     """A caption is a prompt: it must not name what the annotation does not hold."""
     root = native()
 
@@ -372,7 +375,7 @@ def test_what_covers_no_pixel_is_in_no_caption(native: Callable, tmp_path: Path)
                 record["segmentation"] = [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]
 
     edit_annotations(root, "train", flatten)
-    _ingest(root, tmp_path / "out", num_real=8)
+    _ingest(root, tmp_path / "out", num_real=8, max_lost=0.5)
     few_shot = load_coco(tmp_path / "out" / "annotations" / "few_shot_0.json", tmp_path / "out" / "images")
     assert not any("dog" in sample.caption for sample in few_shot)
     counts = json.loads((tmp_path / "out" / "ingest.json").read_text())["few_shot_0"]["objects_per_category"]
@@ -380,14 +383,18 @@ def test_what_covers_no_pixel_is_in_no_caption(native: Callable, tmp_path: Path)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_file_without_labels_is_told(native: Callable, tmp_path: Path, split: str) -> None:
+def test_a_file_without_labels_is_told(
+    native: Callable, edit_annotations: Callable, tmp_path: Path, split: str
+) -> None:
     root = native()
     edit_annotations(root, split, lambda content: content["annotations"].clear())
-    with pytest.raises(DatasetDMError, match=f"instances_{split}2017.json has no annotation that could be used"):
+    with pytest.raises(DatasetDMError, match=f"instances_{split}2017.json .* there are none at all"):
         _ingest(root, tmp_path / "out")
 
 
-def test_two_images_that_would_share_a_name_are_told(native: Callable, tmp_path: Path) -> None:
+def test_two_images_that_would_share_a_name_are_told(
+    native: Callable, edit_annotations: Callable, tmp_path: Path
+) -> None:
     root = native(6, 4)
     (root / "train2017" / "a").mkdir()
 
@@ -399,3 +406,55 @@ def test_two_images_that_would_share_a_name_are_told(native: Callable, tmp_path:
     edit_annotations(root, "train", rename)
     with pytest.raises(DatasetDMError, match="rename one"):
         _ingest(root, tmp_path / "out", num_real=3, num_dev=3, num_oracle=0)
+
+
+@pytest.mark.parametrize(("size", "refused"), [((3000, 2), True), ((2, 3000), True), ((200, 8), False)])
+def test_strips_that_training_could_not_take_are_told(
+    native: Callable, edit_annotations: Callable, tmp_path: Path, size: tuple[int, int], refused: bool
+) -> None:
+    root = native()
+
+    def squeeze(content: dict) -> None:
+        for image in content["images"][:7]:
+            Image.new("RGB", size, (int(image["id"]) % 256, 9, 9)).save(root / "val2017" / image["file_name"])
+            image["width"], image["height"] = size
+        ids = {image["id"] for image in content["images"][:7]}
+        content["annotations"] = [record for record in content["annotations"] if record["image_id"] not in ids]
+
+    edit_annotations(root, "val", squeeze)
+    if not refused:
+        assert _ingest(root, tmp_path / "out")["test_images"] == 12
+        return
+    says = rf"7 of the 12 .*0000\.png is {size[0]} x {size[1]} pixels: .* 25 to 1.*Cut it into pieces.* And 2 more"
+    with pytest.raises(DatasetDMError, match=says):
+        _ingest(root, tmp_path / "out")
+
+
+def test_memory_holds_one_mask_at_a_time(native: Callable, edit_annotations: Callable, tmp_path: Path) -> None:
+    """150 objects in an image of 1.2 megapixels would be 180 MB as an array."""
+    root, out = native(), tmp_path / "out"
+    width, height, count = 1200, 1000, 150
+
+    def enlarge(content: dict) -> None:
+        image = content["images"][0]
+        Image.new("RGB", (width, height), (7, 80, 9)).save(root / "val2017" / image["file_name"])
+        image["width"], image["height"] = width, height
+        content["annotations"] = [item for item in content["annotations"] if item["image_id"] != image["id"]]
+        for number in range(count):
+            left, top = 10 + 7 * number, 20 + 5 * number
+            box = [left, top, left + 90, top, left + 90, top + 60, left, top + 60]
+            record = {"id": 1000 + number, "image_id": image["id"], "category_id": 3, "segmentation": [box]}
+            content["annotations"].append(record)
+
+    edit_annotations(root, "val", enlarge)
+    tracemalloc.start()
+    try:
+        _ingest(root, out)
+        task = build_task(
+            config.InstanceAnnotation(), load_coco(out / "annotations/test.json", out / "images").categories
+        )
+        assert task.check(out, "test")["objects"] == count + 14
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * width * height

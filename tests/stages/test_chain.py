@@ -159,6 +159,14 @@ def test_bad_input_is_told_in_a_paragraph(project, edit, capsys) -> None:
     assert "num_promts" in capsys.readouterr().err
 
 
+def test_ingest_says_what_it_found(project, capsys) -> None:
+    project(MINIWORLD)
+    assert main(["ingest", "coco"]) == 0
+    out = capsys.readouterr().out
+    assert "ingest coco: few_shot_0: 4 images, " in out and "ingest coco: test: 4 images, " in out
+    assert "ingest coco: categories without a labelled example in some few-shot set: " in out
+
+
 def test_missing_weights_of_the_downstream_model_are_told_at_the_start(project, edit, capsys) -> None:
     project(MINIWORLD)
     edit("benchmarks.coco.downstream.pretrained", "data/backbones/nowhere")
