@@ -1,7 +1,7 @@
 """The ordinary models that show what the synthetic data are worth: one line of `DOWNSTREAM` per task."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Sample
+from datasetdm.structures import Category, Sample
 from datasetdm.tasks.base import Task
 
 
@@ -41,10 +41,19 @@ class Labelled:
 
 
 class Predictor(Protocol):
-    """A trained downstream model."""
+    """A trained downstream model.
+
+    Attributes:
+        categories: what its labels stand for, in label order.
+    """
+
+    categories: tuple[Category, ...]
 
     def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
         """The annotation of each image, of the task's target type.
+
+        Each image goes through the model by itself, so that its annotation is the same to the last bit whatever other
+        images are in the list: batches of another size, or padded to another size, would change sums and grids.
 
         Args:
             images: uint8, H x W x 3, RGB, of any sizes.
@@ -111,7 +120,17 @@ DOWNSTREAM: dict[str, DownstreamModel] = {
     "pose": DownstreamModel("datasetdm.downstream.pose", _POSE_MODELS),
 }
 
-EVALUATION_BATCH = 16
+EVALUATION_BATCH = 16  # images that are read at once
+
+
+def category_records(categories: Sequence[Category]) -> list[dict[str, Any]]:
+    """What `config.json` of a model says of its categories."""
+    return [{"id": category.id, "name": category.name} for category in categories]
+
+
+def read_categories(description: Mapping[str, Any]) -> tuple[Category, ...]:
+    """The categories that `config.json` of a model names, in label order."""
+    return tuple(Category(id=record["id"], name=record["name"]) for record in description["categories"])
 
 
 def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[str, float]:
