@@ -297,10 +297,10 @@ def checked_images(images: Sequence[np.ndarray]) -> list[np.ndarray]:
         DatasetDMError: something else, such as a path, or a single image outside a list.
     """
     for image in images:
-        if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
-            if image.size:
-                continue
-        given = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        array = isinstance(image, np.ndarray)
+        if array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            continue
+        given = f"{image.dtype} of shape {image.shape}" if array else type(image).__name__
         raise DatasetDMError(
             f"predict() takes a list of images, each an array of uint8, H x W x 3, RGB; this list holds {given}. "
             "Put a single image into a list, and read a file first: "

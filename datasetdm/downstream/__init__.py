@@ -137,7 +137,7 @@ def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[st
     """The task's metrics of a model on annotated images; those that have no value there are left out."""
     if not len(samples):
         return {}
-    evaluator = task.evaluator(samples[0].image.shape[:2])
+    evaluator = task.evaluator()
     for start in range(0, len(samples), EVALUATION_BATCH):
         batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
         hints = [task.hint(sample.target) for sample in batch]
