@@ -287,7 +287,7 @@ class StageResult:
     tables: dict[str, str] = field(default_factory=dict)
 
 
-def checked_images(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+def checked_images(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
     """The images as a list; what models are given to predict.
 
     Args:

@@ -40,25 +40,29 @@ class Labelled:
         return self.folder / "images"
 
 
-class Predictor(Protocol):
+class Annotator(Protocol):
+    """Whatever annotates images."""
+
+    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+        """The annotation of each image, of the task's target type.
+
+        Args:
+            images: uint8, H x W x 3, RGB, of any sizes.
+            hints: per image what `Task.hint` gave; None where the task gives none.
+        """
+
+
+class Predictor(Annotator, Protocol):
     """A trained downstream model.
+
+    Each image goes through it by itself, so that its annotation is the same to the last bit whatever other images are
+    in the list: a batch of another size, or padded to another size, would change sums and grids.
 
     Attributes:
         categories: what its labels stand for, in label order.
     """
 
     categories: tuple[Category, ...]
-
-    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
-        """The annotation of each image, of the task's target type.
-
-        Each image goes through the model by itself, so that its annotation is the same to the last bit whatever other
-        images are in the list: batches of another size, or padded to another size, would change sums and grids.
-
-        Args:
-            images: uint8, H x W x 3, RGB, of any sizes.
-            hints: per image what `Task.hint` gave; None where the task gives none.
-        """
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def read_categories(description: Mapping[str, Any]) -> tuple[Category, ...]:
     return tuple(Category(id=record["id"], name=record["name"]) for record in description["categories"])
 
 
-def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[str, float]:
+def evaluate(model: Annotator, task: Task, samples: Sequence[Sample]) -> dict[str, float]:
     """The task's metrics of a model on annotated images; those that have no value there are left out."""
     if not len(samples):
         return {}

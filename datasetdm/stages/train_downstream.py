@@ -133,6 +133,7 @@ def _record(context: Context, key: str) -> dict[str, float]:
                 f"{context.experiment}_downstream",
                 folder,
                 loader=f"{DOWNSTREAM[context.settings.task.name].module}:load",
+                takes_boxes=context.task().takes_hints,
             )
     return figures
 
@@ -220,7 +221,7 @@ def _data(context: Context, key: str) -> list[Any]:
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:
     for key in keys(context):
-        DOWNSTREAM[context.settings.task.name].load(folder / key)
+        DOWNSTREAM[context.settings.task.name].load(folder / key, "cpu")
     return {"models": len(keys(context))}
 
 
