@@ -81,12 +81,13 @@ class DownstreamModel:
     models: tuple[str, ...] = ()
 
     def check_model(self, settings: config.Downstream) -> None:
-        """DatasetDMError where the model is unknown or of another task."""
+        """DatasetDMError where the model is unknown or of another task, or does not take the other settings."""
         if settings.model not in self.models:
             raise DatasetDMError(
                 f"params.yaml: downstream.model '{settings.model}' is no model for this task. There are: "
                 f"{', '.join(self.models)}."
             )
+        check_limits(settings)
 
     def train(
         self,
@@ -110,6 +111,57 @@ class DownstreamModel:
     def load(self, folder: Path, device: str = "auto") -> Predictor:
         """The model that `train` wrote to a folder."""
         return import_module(self.module).load(folder, device)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model cannot be trained with, known without importing its framework.
+
+    Attributes:
+        multiple: the image size has to be a multiple of it.
+        single_above: batches of one image are possible above this image size. Batch normalisation learns nothing from
+            a single value, and that is what the coarsest map (stride 32) of a single small view has. UperNet
+            normalises the mean of its image, which is a single value at any size; the detectors that pad no batch to
+            a fixed size see images at half size, too.
+    """
+
+    multiple: int = 1
+    single_above: float = 0
+
+
+LIMITS: dict[str, Limits] = {
+    "mask-rcnn_r18": Limits(single_above=32),
+    "mask-rcnn_r50": Limits(single_above=64),
+    "solov2_r18": Limits(single_above=64),
+    "condinst_r18": Limits(single_above=64),
+    "mask2former_r50": Limits(single_above=32),
+    "upernet_r18": Limits(single_above=math.inf),
+    "upernet_swin-l": Limits(single_above=math.inf),
+    "vitpose_tiny": Limits(multiple=32),
+    "vitpose_small": Limits(multiple=64),
+    "vitpose_base": Limits(multiple=64),
+}
+
+
+def check_limits(settings: config.Downstream) -> None:
+    """DatasetDMError where the model cannot be trained with these settings; it names all of them."""
+    limits, size = LIMITS.get(settings.model, Limits()), settings.image_size
+    problems = []
+    if size % limits.multiple:
+        below, above = size // limits.multiple * limits.multiple, -(-size // limits.multiple) * limits.multiple
+        problems.append(
+            f"downstream.image_size is {size}, the height of a person's crop, and has to be a multiple of "
+            f"{limits.multiple} for {settings.model}, so that height and width (three quarters) hold whole patches: "
+            f"set it to {above}{f' or {below}' if below else ''}."
+        )
+    if settings.batch_size == 1 and size <= limits.single_above:
+        larger = "" if math.isinf(limits.single_above) else f", or downstream.image_size above {limits.single_above}"
+        problems.append(
+            f"downstream.batch_size is 1, but the batch normalisation of {settings.model} needs at least two images: "
+            f"set it to 2{larger}. (downstream.accumulate makes a step of several batches where memory is short.)"
+        )
+    if problems:
+        raise DatasetDMError("\n".join(f"params.yaml: {problem}" for problem in problems))
 
 
 _DETECTORS = ("mask-rcnn_r18", "mask-rcnn_r50", "solov2_r18", "condinst_r18", "mask2former_r50", "mask2former_swin-b")

@@ -15,7 +15,7 @@ from transformers import AutoConfig, set_seed
 
 from datasetdm import config
 from datasetdm.diffusion.resnet import MEAN, normalise
-from datasetdm.downstream import Labelled, category_records, evaluate, read_categories
+from datasetdm.downstream import Labelled, category_records, check_limits, evaluate, read_categories
 from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded
 from datasetdm.downstream.dense_models import MODELS, READOUTS, Readout, SegmentationNetwork, build_network
 from datasetdm.downstream.trainer import choose_device, run_training
@@ -135,13 +135,11 @@ def train(
         The metrics on `dev`.
 
     Raises:
-        DatasetDMError: unknown model, unusable weights or annotations, a batch of one, a loss without bounds.
+        DatasetDMError: unknown model, unusable weights or annotations, a batch of one where it needs two, a loss
+            without bounds.
     """
     where = choose_device(device)
-    if settings.batch_size < 2:
-        raise DatasetDMError(
-            "params.yaml: downstream.batch_size is 1, but batch normalisation needs at least two images. Raise it."
-        )
+    check_limits(settings)
     set_seed(seed)
     readout = READOUTS[task.name].of(task)
     network = build_network(settings, task.name, readout.channels)

@@ -21,7 +21,7 @@ from mmengine.runner import Runner, set_random_seed
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
-from datasetdm.downstream import Labelled, category_records, evaluate, read_categories
+from datasetdm.downstream import Labelled, category_records, check_limits, evaluate, read_categories
 from datasetdm.downstream.checkpoints import Checkpoints
 from datasetdm.downstream.detection_data import train_loader
 from datasetdm.downstream.models import MODELS, build_model, canvas_side, load_backbone, model_config
@@ -150,9 +150,11 @@ def train(
         The metrics on `dev`.
 
     Raises:
-        DatasetDMError: unknown model, unusable weights or annotations, a device that mmcv was not built for.
+        DatasetDMError: unknown model, unusable weights or annotations, a device that mmcv was not built for, a
+            batch of one where it needs two.
     """
     where = _device(device)
+    check_limits(settings)
     _quiet()
     set_random_seed(seed)
     categories = task.categories

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from mmcv.image import rescale_size
 from mmdet.datasets import CocoDataset
+from mmdet.datasets.transforms import Resize
 from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
 from torch.utils.data import DataLoader
 
@@ -14,6 +16,18 @@ from datasetdm.downstream import Labelled
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError
 from datasetdm.structures import Category
+
+
+class ResizeStrips(Resize):
+    """mmdet's own resizing to fit into `scale`, but no side of a long strip shrinks to less than a pixel."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """As `Resize` with `keep_ratio`."""
+        height, width = results["img"].shape[:2]
+        fitting = rescale_size((width, height), self.scale)
+        self.scale: tuple[int, int] = (max(1, fitting[0]), max(1, fitting[1]))
+        self.keep_ratio = False
+        return super().transform(results)
 
 
 def train_pipeline(image_size: int) -> list[dict[str, Any]]:
@@ -27,7 +41,7 @@ def train_pipeline(image_size: int) -> list[dict[str, Any]]:
             "type": "RandomResize",
             "scale": size,
             "ratio_range": (0.5, 2.0),
-            "resize_type": "Resize",
+            "resize_type": ResizeStrips,
             "keep_ratio": True,
         },
         {"type": "RandomCrop", "crop_size": size, "recompute_bbox": True, "allow_negative_crop": True},
