@@ -1,13 +1,15 @@
 """What `downstream.model` may be is known without importing the frameworks, and rightly."""
 
+import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.structures import InstanceData
 
 from datasetdm import config
-from datasetdm.downstream import DOWNSTREAM, LIMITS, Labelled, Limits, check_limits, dense_models, models, pose_models
-from datasetdm.downstream.detection_data import train_loader
+from datasetdm.downstream import DOWNSTREAM, LIMITS, Limits, check_limits, dense_models, models, pose_models
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category
 from tests.downstream.test_dense_models import shallow
 
 SETTINGS = config.Downstream(model="solov2_r18", image_size=64, iterations=1, learning_rate=0.1)
@@ -54,25 +56,24 @@ def test_a_batch_of_one_is_refused_where_a_dense_model_cannot_learn_from_it(name
 
 
 @pytest.mark.parametrize("name", ["mask-rcnn_r18", "solov2_r18", "condinst_r18"])
-def test_a_batch_of_one_is_refused_where_a_detector_cannot_learn_from_it(
-    name: str, shapes: dict[str, Labelled], categories: tuple[Category, ...]
-) -> None:
-    """On the smallest view that there can be, and on one that is just large enough."""
+def test_a_batch_of_one_is_refused_where_a_detector_cannot_learn_from_it(name: str) -> None:
+    """At the largest image size that is too small and at the next one, of an image seen at half size."""
     limit = int(LIMITS[name].single_above)
     for size in (limit, limit + 1):
         settings = settings_of(model=name, image_size=size, batch_size=1)
         model = models.build_model(models.model_config(settings, 2)).train()
-        sources = [shapes["train"]]
-        loader = train_loader(sources, categories, image_size=size, batch_size=1, num_batches=30, seed=0)
-        padded = [model.data_preprocessor(batch, training=True)["inputs"] for batch in loader]
-        smallest = min(padded, key=lambda images: images.shape[2] * images.shape[3])
+        side = (size + 1) // 2
+        sample = DetDataSample(metainfo={"img_shape": (side, side)})
+        sample.gt_instances = InstanceData(masks=BitmapMasks(np.zeros((0, side, side), np.uint8), side, side))
+        data = {"inputs": [torch.zeros((3, side, side), dtype=torch.uint8)], "data_samples": [sample]}
+        images = model.data_preprocessor(data, training=True)["inputs"]
         if size == limit:
             with pytest.raises(ValueError, match="more than 1 value per channel"):
-                model.backbone(smallest)
+                model.backbone(images)
             with pytest.raises(DatasetDMError, match=f"image_size above {limit}"):
                 check_limits(settings)
         else:
-            model.backbone(smallest)
+            model.backbone(images)
             check_limits(settings)
 
 
