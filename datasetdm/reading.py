@@ -20,7 +20,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, replacing, write_json
-from datasetdm.structures import Category, DiffusionFeatures, FeatureLevel, Prediction
+from datasetdm.structures import Category, DiffusionFeatures, FeatureLevel, Prediction, checked_images
 from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
 from datasetdm.views import batches, derived_seed, encode_images, resize_matrix, squeeze
@@ -242,6 +242,7 @@ class DecoderModel:
 
     def __init__(self, backbone: Backbone, decoder: PDecoder, task: Task, settings: config.Decoder):
         self.backbone, self.decoder, self.task, self.settings = backbone, decoder, task, settings
+        self.categories = task.categories
 
     @classmethod
     def load(cls, folder: Path | str, backbone: Backbone) -> Self:
@@ -253,9 +254,11 @@ class DecoderModel:
 
         Hints, which downstream models may be given, are not used.
         """
-        prompts = [""] * len(images)
-        found = predict_images(self.backbone, self.decoder, self.task, list(images), prompts, self.settings)
-        return [prediction.target for prediction in found]
+        found = []
+        for image in checked_images(images):  # each by itself: a batch of another size gives other last bits
+            (prediction,) = predict_images(self.backbone, self.decoder, self.task, [image], [""], self.settings)
+            found.append(prediction.target)
+        return found
 
 
 def _mean(draws: Sequence[dict[int, torch.Tensor]]) -> dict[int, torch.Tensor]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from datasetdm.errors import DatasetDMError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Category:
@@ -334,3 +336,25 @@ class StageResult:
     metrics: dict[str, float] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
     tables: dict[str, str] = field(default_factory=dict)
+
+
+def checked_images(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
+    """The images as a list; what models are given to predict.
+
+    Args:
+        images: uint8, H x W x 3 each, RGB, of any sizes.
+
+    Raises:
+        DatasetDMError: something else, such as a path, or a single image outside a list.
+    """
+    for image in images:
+        array = isinstance(image, np.ndarray)
+        if array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            continue
+        given = f"{image.dtype} of shape {image.shape}" if array else type(image).__name__
+        raise DatasetDMError(
+            f"predict() takes a list of images, each an array of uint8, H x W x 3, RGB; this list holds {given}. "
+            "Put a single image into a list, and read a file first: "
+            "numpy.asarray(PIL.Image.open(path).convert('RGB'))."
+        )
+    return list(images)

@@ -6,7 +6,8 @@ SQLite has one writer, so a run holds a file lock there: open it when a stage ha
 when the work began.
 
 A registered model is a folder of safetensors and JSON and the name of the function that loads it, which
-MLflow finds through this module (its `loader_module`); nothing is pickled.
+MLflow finds through this module (its `loader_module`); nothing is pickled. MLflow's scoring server sends it files of
+pictures and is answered in JSON (see `serving`); `load_model` gives the model itself, which takes arrays.
 """
 
 import hashlib
@@ -20,16 +21,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import mlflow
-import numpy as np
+import pandas as pd
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType
 
+from datasetdm import serving
 from datasetdm.errors import DatasetDMError
 
 CHAMPION = "champion"
@@ -38,17 +41,12 @@ CHALLENGER = "challenger"
 # Formats that hold numbers and text, never code.
 MODEL_FILES = frozenset({".safetensors", ".json", ".yaml", ".txt", ".csv", ".md"})
 
-IMAGES = ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]))
+# What the scoring server takes: the bytes of an image file (in JSON as base64); some models take boxes in it, too.
+IMAGE = ColSpec(DataType.binary, "image")
+# MLflow's arrays of numbers refuse [[1, 2, 3, 4]], as these are no doubles; `serving` checks the boxes itself.
+BOXES = ColSpec(AnyType(), "boxes", required=False)
 LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.lock"
-
-
-class Predictor(Protocol):
-    """What a registered model loads as."""
-
-    def predict(self, images: np.ndarray) -> Any:
-        """One result per image of `images`, uint8, N x H x W x 3, RGB."""
-        ...
 
 
 # --- runs ---
@@ -89,7 +87,15 @@ class TrackedRun:
         """Tags known only after the run was opened."""
         mlflow.set_tags({name: str(value) for name, value in tags.items()})
 
-    def register_model(self, name: str, folder: Path, loader: str) -> str:
+    def register_model(
+        self,
+        name: str,
+        folder: Path,
+        loader: str,
+        *,
+        options: Mapping[str, Any] | None = None,
+        takes_boxes: bool = False,
+    ) -> str:
         """Log `folder` as a model of this run and register it as the next version of `name`.
 
         What is registered already, by a run with the same tag `dvc_md5`, is not registered again: the registry holds
@@ -99,7 +105,10 @@ class TrackedRun:
             name: name in the registry, e.g. `coco_decoder`.
             folder: safetensors, JSON and the like.
             loader: `module:function` or `module:Class.method` below `datasetdm.`, called with the folder's
-                path; returns a `Predictor`.
+                path, the argument `device` and the options; returns a `serving.Predictor`.
+            options: further arguments of the loader, plain values by name. Whoever loads the model through MLflow may
+                set others by its `model_config` or in MLFLOW_PYFUNC_INFERENCE_CONFIG.
+            takes_boxes: whether the model looks at persons within given boxes.
 
         Returns:
             The version, old or new.
@@ -118,9 +127,9 @@ class TrackedRun:
                 name=name,
                 loader_module=__name__,
                 data_path=str(folder),
-                model_config={"loader": loader},
+                model_config={"loader": loader, "device": "auto", **(options or {})},
                 registered_model_name=name,
-                signature=IMAGES,
+                signature=ModelSignature(inputs=Schema([IMAGE, BOXES] if takes_boxes else [IMAGE])),
                 pip_requirements=str(REQUIREMENTS),
             )
         return str(logged.registered_model_version)
@@ -244,8 +253,13 @@ def promote(
         return str(champion)
 
 
-def load_model(name: str, alias: str = CHAMPION) -> Predictor:
-    """A model of the registry.
+def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> serving.Predictor:
+    """A model of the registry, to be called with arrays.
+
+    Args:
+        name: name in the registry.
+        alias: which of its versions.
+        device: auto, cpu, cuda, cuda:1, ...
 
     Raises:
         DatasetDMError: the registry has no such model or alias, or it was not this project that registered it.
@@ -255,14 +269,33 @@ def load_model(name: str, alias: str = CHAMPION) -> Predictor:
         flavor = mlflow.models.get_model_info(uri).flavors.get("python_function", {})
         if flavor.get("loader_module") != __name__:  # any other is code or a pickle of whoever registered it
             raise DatasetDMError(f"The model {name}@{alias} was not registered by this project and is not loaded.")
-        model: Predictor = mlflow.pyfunc.load_model(uri)
+        served = mlflow.pyfunc.load_model(uri, model_config={"device": device})
+        model: serving.Predictor = served.unwrap_python_model()
         return model
 
 
-def _load_pyfunc(path: str, model_config: Mapping[str, str]) -> Predictor:
+@dataclass(frozen=True)
+class _Served:
+    """A registered model as MLflow serves it.
+
+    Attributes:
+        python_model: the model itself; the name is what MLflow looks for.
+    """
+
+    python_model: serving.Predictor
+
+    def predict(self, table: pd.DataFrame) -> list[dict[str, Any]]:
+        """One answer per row; see `serving.answer`."""
+        try:
+            return serving.answer(self.python_model, table.to_dict("records"))
+        except DatasetDMError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> _Served:
     """Called by MLflow with the folder of a registered model."""
-    model: Predictor = _find_loader(model_config["loader"])(Path(path))
-    return model
+    options = {name: value for name, value in model_config.items() if name != "loader" and value is not None}
+    return _Served(_find_loader(model_config["loader"])(Path(path), **options))
 
 
 def _find_loader(loader: str) -> Callable[[Path], Any]:

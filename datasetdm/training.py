@@ -117,18 +117,17 @@ def evaluate(
     Args:
         prompt: the prompt for all images; None: each image's caption.
     """
-    evaluator = None
+    evaluator = task.evaluator()
     chunk = 64  # images held in memory at a time
     for start in range(0, len(samples), chunk):
         part = [samples[position] for position in range(start, min(start + chunk, len(samples)))]
-        evaluator = evaluator or task.evaluator(part[0].image.shape[:2])
         prompts = [sample.caption if prompt is None else prompt for sample in part]
         found = predict_images(
             backbone, decoder, task, [sample.image for sample in part], prompts, settings, seed=start
         )
         for sample, prediction in zip(part, found, strict=True):
             evaluator.add(sample.target, prediction.target)
-    return evaluator.compute() if evaluator else {}
+    return evaluator.compute() if len(samples) else {}
 
 
 def _run(

@@ -126,9 +126,7 @@ def compare_extraction(backbone: Backbone, dev: Sequence[Sample], arguments: arg
     settings = decoder_settings(arguments)
     folder = train(backbone, dev, settings, arguments.num_labelled, arguments)
     decoder, task, _ = load_decoder(folder, backbone)
-    evaluators = {
-        name: task.evaluator((backbone.image_size, backbone.image_size)) for name in ("re-noised", "last step")
-    }
+    evaluators = {name: task.evaluator() for name in ("re-noised", "last step")}
     shots = take_shots("prompts", arguments.num_images, seed=arguments.seed)
     captions = [shot.sample.caption for shot in shots]
     for images, readings in read_both_ways(backbone, decoder, task, captions, settings, arguments):

@@ -195,7 +195,7 @@ def measure_autoencoder(instrument: Instrument, arguments: argparse.Namespace) -
     """The detector's AP on fresh renders and on what the autoencoder makes of them, and the mean PSNR in dB."""
     backbone = open_backbone(arguments.backbone, arguments.device)
     task = coco_task()
-    evaluators = {name: task.evaluator((IMAGE_SIZE, IMAGE_SIZE)) for name in ("renders", "reconstructed")}
+    evaluators = {name: task.evaluator() for name in ("renders", "reconstructed")}
     ratios = []
     shots = take_shots("prompts", arguments.num_images, seed=arguments.seed)
     for batch in batches(shots, READING_BATCH):

@@ -14,17 +14,17 @@ from transformers import AutoConfig, set_seed
 
 from datasetdm import config
 from datasetdm.diffusion.resnet import MEAN, normalise
-from datasetdm.downstream import Labelled, evaluate
+from datasetdm.downstream import Labelled, category_records, check_limits, evaluate, read_categories
 from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded
 from datasetdm.downstream.dense_models import MODELS, READOUTS, Readout, SegmentationNetwork, build_network
 from datasetdm.downstream.trainer import choose_device, run_training
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, replacing, write_json
+from datasetdm.structures import Category, checked_images
 from datasetdm.tasks.base import Task
 from datasetdm.views import resized
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-PREDICTION_BATCH = 16
 FITTING_VIEWS = 64  # from which a readout learns what is typical
 
 
@@ -34,12 +34,22 @@ class DensePredictor:
     Args:
         network: scores pixels.
         readout: makes annotations of scores.
+        categories: in label order.
         image_size: longer side at which the network sees an image, in pixels.
         device: where it runs.
     """
 
-    def __init__(self, network: SegmentationNetwork, readout: Readout, *, image_size: int, device: torch.device):
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        readout: Readout,
+        *,
+        categories: Sequence[Category],
+        image_size: int,
+        device: torch.device,
+    ):
         self.network = network.to(device).eval()
+        self.categories = tuple(categories)
         self.readout, self.image_size, self.device = readout, image_size, device
 
     @classmethod
@@ -52,7 +62,7 @@ class DensePredictor:
         remedy = "Run the stage train_downstream (again)."
         description = read_json(folder / CONFIG_FILE, remedy=remedy)
         try:
-            image_size = int(description["image_size"])
+            image_size, categories = int(description["image_size"]), read_categories(description)
             readout = READOUTS[description["task"]](**description["readout"])
             network = MODELS[description["name"]].network(AutoConfig.for_model(**description["model"]))
         except (KeyError, TypeError, ValueError) as error:
@@ -65,29 +75,22 @@ class DensePredictor:
             raise DatasetDMError(
                 f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {remedy}"
             ) from None
-        return cls(network, readout, image_size=image_size, device=choose_device(device))
+        return cls(network, readout, categories=categories, image_size=image_size, device=choose_device(device))
 
     @torch.no_grad()
     def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
         """The annotation of each image (uint8, H x W x 3, RGB, of any size) at its size; hints are not used."""
-        shapes: dict[tuple[int, int], list[int]] = {}
-        for index, image in enumerate(images):
-            height, width = fitting_size(image.shape[:2], self.image_size)
-            shapes.setdefault((padded(height), padded(width)), []).append(index)
-        found: dict[int, Any] = {}
-        for shape, indices in shapes.items():
-            for start in range(0, len(indices), PREDICTION_BATCH):
-                batch = indices[start : start + PREDICTION_BATCH]
-                pixels = np.stack([self._fitted(images[index], shape) for index in batch])
-                scores = self.network(normalise(pixels).to(self.device))
-                for index, image_scores in zip(batch, scores, strict=True):
-                    found[index] = self._annotation(image_scores, images[index].shape[:2])
-        return [found[index] for index in range(len(images))]
+        found = []
+        for image in checked_images(images):
+            pixels = normalise(self._fitted(image)[None]).to(self.device)
+            found.append(self._annotation(self.network(pixels)[0], image.shape[:2]))
+        return found
 
-    def _fitted(self, image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    def _fitted(self, image: np.ndarray) -> np.ndarray:
         """The image resized, in the upper left corner of a picture of the mean colour."""
-        small = resized(image, fitting_size(image.shape[:2], self.image_size))
-        picture = np.empty((*shape, 3), dtype=np.uint8)
+        height, width = fitting_size(image.shape[:2], self.image_size)
+        small = resized(image, (height, width))
+        picture = np.empty((padded(height), padded(width), 3), dtype=np.uint8)
         picture[:] = np.round(MEAN)
         picture[: small.shape[0], : small.shape[1]] = small
         return picture
@@ -130,13 +133,11 @@ def train(
         The metrics on `dev`.
 
     Raises:
-        DatasetDMError: unknown model, unusable weights or annotations, a batch of one, a loss without bounds.
+        DatasetDMError: unknown model, unusable weights or annotations, a batch of one where it needs two, a loss
+            without bounds.
     """
     where = choose_device(device)
-    if settings.batch_size < 2:
-        raise DatasetDMError(
-            "params.yaml: downstream.batch_size is 1, but batch normalisation needs at least two images. Raise it."
-        )
+    check_limits(settings)
     set_seed(seed)
     readout = READOUTS[task.name].of(task)
     network = build_network(settings, task.name, readout.channels)
@@ -152,13 +153,15 @@ def train(
     readout = readout.fitted(torch.stack(first_targets))
     dev_samples = task.load(dev.folder, dev.subset)
     curve = run_training(LearningNetwork(network, readout), views, settings, seed=seed, device=where, resume=resume)
-    predictor = DensePredictor(network, readout, image_size=settings.image_size, device=where)
+    predictor = DensePredictor(
+        network, readout, categories=task.categories, image_size=settings.image_size, device=where
+    )
     metrics = evaluate(predictor, task, dev_samples)
     description = {
         "name": settings.model,
         "task": task.name,
         "image_size": settings.image_size,
-        "categories": [{"id": category.id, "name": category.name} for category in task.categories],
+        "categories": category_records(task.categories),
         "readout": asdict(readout),
         "model": network.model.config.to_dict(),
     }

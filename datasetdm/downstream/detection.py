@@ -21,15 +21,15 @@ from mmengine.runner import Runner, set_random_seed
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
-from datasetdm.downstream import EVALUATION_BATCH, Labelled, evaluate
+from datasetdm.downstream import Labelled, category_records, check_limits, evaluate, read_categories
 from datasetdm.downstream.checkpoints import Checkpoints
 from datasetdm.downstream.detection_data import train_loader
-from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
+from datasetdm.downstream.models import MODELS, build_model, canvas_side, load_backbone, model_config
 from datasetdm.downstream.precision import pays_in_bfloat16
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing, write_json
-from datasetdm.structures import Instances
+from datasetdm.structures import Category, Instances, checked_images
 from datasetdm.tasks.base import Task
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,26 @@ class Detector:
 
     Args:
         model: the mmdet model.
+        categories: in label order.
         image_size: longer side at which the model sees an image, in pixels.
         score_threshold: objects below it are left out.
         device: where the model runs.
     """
 
-    def __init__(self, model: BaseDetector, *, image_size: int, score_threshold: float, device: torch.device):
+    def __init__(
+        self,
+        model: BaseDetector,
+        *,
+        categories: Sequence[Category],
+        image_size: int,
+        score_threshold: float,
+        device: torch.device,
+    ):
         self.model = model.to(device).eval()
+        # Every image lies on the same square, as it mostly did in training, where a batch is padded to its largest
+        # image. SOLOv2's grid lies over the padding, too.
+        self.model.data_preprocessor.pad_size_divisor = canvas_side(image_size)
+        self.categories = tuple(categories)
         self.image_size = image_size
         self.score_threshold = score_threshold
 
@@ -66,6 +79,7 @@ class Detector:
         model.load_state_dict(state)
         return cls(
             model,
+            categories=read_categories(description),
             image_size=description["image_size"],
             score_threshold=description["score_threshold"],
             device=_device(device),
@@ -75,11 +89,10 @@ class Detector:
     def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Instances]:
         """Objects of images (uint8, H x W x 3, RGB, of any size), best first, with masks at the image's size."""
         found = []
-        for start in range(0, len(images), EVALUATION_BATCH):
-            batch = [self._prepared(image) for image in images[start : start + EVALUATION_BATCH]]
-            inputs, samples = zip(*batch, strict=True)
-            results = self.model.test_step({"inputs": list(inputs), "data_samples": list(samples)})
-            found += [self._instances(result) for result in results]
+        for image in checked_images(images):
+            inputs, sample = self._prepared(image)
+            (result,) = self.model.test_step({"inputs": [inputs], "data_samples": [sample]})
+            found.append(self._instances(result))
         return found
 
     def _prepared(self, image: np.ndarray) -> tuple[torch.Tensor, DetDataSample]:
@@ -137,9 +150,11 @@ def train(
         The metrics on `dev`.
 
     Raises:
-        DatasetDMError: unknown model, unusable weights or annotations, a device that mmcv was not built for.
+        DatasetDMError: unknown model, unusable weights or annotations, a device that mmcv was not built for, a
+            batch of one where it needs two.
     """
     where = _device(device)
+    check_limits(settings)
     _quiet()
     set_random_seed(seed)
     categories = task.categories
@@ -166,7 +181,13 @@ def train(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as workspace:
         _run(model, loader, curve, checkpoints, settings, where, seed, Path(workspace) / "runner")
-    detector = Detector(model, image_size=settings.image_size, score_threshold=settings.score_threshold, device=where)
+    detector = Detector(
+        model,
+        categories=categories,
+        image_size=settings.image_size,
+        score_threshold=settings.score_threshold,
+        device=where,
+    )
     metrics = evaluate(detector, task, task.load(dev.folder, dev.subset))
     with replacing(out) as result:
         result.mkdir()
@@ -180,7 +201,7 @@ def train(
                 "name": settings.model,
                 "image_size": settings.image_size,
                 "score_threshold": settings.score_threshold,
-                "categories": [{"id": category.id, "name": category.name} for category in categories],
+                "categories": category_records(categories),
                 "model": description,
             },
         )

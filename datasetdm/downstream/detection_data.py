@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmcv.image import rescale_size
 from mmcv.transforms import BaseTransform
 from mmdet.datasets import CocoDataset
+from mmdet.datasets.transforms import Resize
 from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
 from torch.utils.data import DataLoader
 
@@ -29,6 +31,18 @@ class ReadImage(BaseTransform):
         return results | {"img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
 
 
+class ResizeStrips(Resize):
+    """mmdet's own resizing to fit into `scale`, but no side of a long strip shrinks to less than a pixel."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """As `Resize` with `keep_ratio`."""
+        height, width = results["img"].shape[:2]
+        fitting = rescale_size((width, height), self.scale)
+        self.scale: tuple[int, int] = (max(1, fitting[0]), max(1, fitting[1]))
+        self.keep_ratio = False
+        return super().transform(results)
+
+
 def train_pipeline(image_size: int) -> list[dict[str, Any]]:
     """Transforms of a training image: flip, large-scale jitter to half and double size, mild colour changes."""
     size = (image_size, image_size)
@@ -40,7 +54,7 @@ def train_pipeline(image_size: int) -> list[dict[str, Any]]:
             "type": "RandomResize",
             "scale": size,
             "ratio_range": (0.5, 2.0),
-            "resize_type": "Resize",
+            "resize_type": ResizeStrips,
             "keep_ratio": True,
         },
         {"type": "RandomCrop", "crop_size": size, "recompute_bbox": True, "allow_negative_crop": True},

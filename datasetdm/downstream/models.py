@@ -22,6 +22,13 @@ from datasetdm.errors import DatasetDMError
 
 ModelConfig = dict[str, Any]
 
+STRIDE = 32  # the coarsest stride of the backbones; sides of an input are multiples
+
+
+def canvas_side(image_size: int) -> int:
+    """Side of the square that an image of that longer side is padded to, in pixels."""
+    return -(-image_size // STRIDE) * STRIDE
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -134,7 +141,7 @@ def model_config(settings: config.Downstream, num_classes: int) -> ModelConfig:
     if model["backbone"]["type"] == "ResNet":
         model["backbone"].update(frozen_stages=-1, norm_eval=False, norm_cfg={"type": "BN", "requires_grad": True})
     for padding in model["data_preprocessor"].get("batch_augments") or ():
-        padding["size"] = [settings.image_size, settings.image_size]
+        padding["size"] = [canvas_side(settings.image_size)] * 2
     spec.adapt(model, num_classes, settings)
     return model
 

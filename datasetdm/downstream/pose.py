@@ -14,20 +14,20 @@ from transformers import VitPoseConfig, VitPoseForPoseEstimation, set_seed
 
 from datasetdm import config
 from datasetdm.diffusion.resnet import normalise
-from datasetdm.downstream import Labelled, evaluate
+from datasetdm.downstream import Labelled, category_records, evaluate, read_categories
 from datasetdm.downstream.pose_data import PersonCrops, crop, crop_matrix
 from datasetdm.downstream.pose_models import crop_size, heatmap_size, load_backbone, model_config
 from datasetdm.downstream.trainer import choose_device, run_training
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_keypoints import FLIP_PAIRS
+from datasetdm.formats.coco_keypoints import FLIP_PAIRS, KEYPOINTS
 from datasetdm.formats.files import read_json, replacing, write_json
-from datasetdm.structures import Persons
+from datasetdm.structures import Category, Persons, checked_images
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.pose_heatmaps import find_peaks, heatmap_loss, to_cells
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-PREDICTION_BATCH = 64
+PREDICTION_BATCH = 64  # persons of one image
 
 
 class PosePredictor:
@@ -35,11 +35,13 @@ class PosePredictor:
 
     Args:
         network: draws heatmaps of crops.
+        categories: in label order.
         device: where it runs.
     """
 
-    def __init__(self, network: VitPoseForPoseEstimation, device: torch.device):
+    def __init__(self, network: VitPoseForPoseEstimation, categories: Sequence[Category], device: torch.device):
         self.network, self.device = network.to(device).eval(), device
+        self.categories = tuple(categories)
         self.size: tuple[int, int] = tuple(network.config.backbone_config.image_size)
         self._flip_pairs = torch.tensor(FLIP_PAIRS, device=device)
 
@@ -61,7 +63,7 @@ class PosePredictor:
             raise DatasetDMError(
                 f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {remedy}"
             ) from None
-        return cls(network, choose_device(device))
+        return cls(network, read_categories(description), choose_device(device))
 
     @torch.no_grad()
     def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Persons]:
@@ -75,22 +77,23 @@ class PosePredictor:
         Returns:
             Persons with the keypoints' scores, the given boxes, and masks without a pixel: none are found.
         """
+        images = checked_images(images)
         if hints is None:
             hints = [np.array([[0, 0, image.shape[1], image.shape[0]]], dtype=np.float32) for image in images]
-        places = [
-            (index, crop_matrix(box, self.size)) for index, boxes in enumerate(hints) for box in np.asarray(boxes)
+        return [
+            _persons(self._poses(image, np.asarray(boxes, dtype=np.float32).reshape(-1, 4)), boxes, image)
+            for image, boxes in zip(images, hints, strict=True)
         ]
-        found = [np.zeros((0, 17, 3), dtype=np.float32)]
-        for start in range(0, len(places), PREDICTION_BATCH):
-            batch = places[start : start + PREDICTION_BATCH]
-            pixels = np.stack([crop(images[index], matrix, self.size) for index, matrix in batch])
+
+    def _poses(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Keypoints (float32, N x 17 x 3) of the persons in N boxes of an image."""
+        found = [np.zeros((0, len(KEYPOINTS), 3), dtype=np.float32)]
+        for start in range(0, len(boxes), PREDICTION_BATCH):
+            matrices = [crop_matrix(box, self.size) for box in boxes[start : start + PREDICTION_BATCH]]
+            pixels = np.stack([crop(image, matrix, self.size) for matrix in matrices])
             heatmaps = self._heatmaps(normalise(pixels).to(self.device))
-            found.append(
-                np.stack([self._keypoints(maps, matrix) for maps, (_, matrix) in zip(heatmaps, batch, strict=True)])
-            )
-        starts = np.cumsum([0, *(len(boxes) for boxes in hints)])
-        keypoints = np.split(np.concatenate(found), starts)[1:-1]
-        return [_persons(*item) for item in zip(keypoints, hints, images, strict=True)]
+            found.append(np.stack([self._keypoints(*item) for item in zip(heatmaps, matrices, strict=True)]))
+        return np.concatenate(found)
 
     def _heatmaps(self, pixels: torch.Tensor) -> np.ndarray:
         """The mean over the crop and its mirror image, as usual in top-down estimation."""
@@ -164,7 +167,7 @@ def train(
     )
     dev_samples = task.load(dev.folder, dev.subset)
     curve = run_training(LearningNetwork(network, sigma), crops, settings, seed=seed, device=where, resume=resume)
-    metrics = evaluate(PosePredictor(network, where), task, dev_samples)
+    metrics = evaluate(PosePredictor(network, task.categories, where), task, dev_samples)
     with replacing(out) as folder:
         folder.mkdir()
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS_FILE)
@@ -175,7 +178,7 @@ def train(
             {
                 "name": settings.model,
                 "image_size": settings.image_size,
-                "categories": [{"id": category.id, "name": category.name} for category in task.categories],
+                "categories": category_records(task.categories),
                 "model": description.to_dict(),
             },
         )

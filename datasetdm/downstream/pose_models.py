@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
 from datasetdm import config
+from datasetdm.downstream import check_limits
 from datasetdm.downstream.weights import read_weights, refuse
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.coco_keypoints import KEYPOINTS
@@ -55,12 +56,7 @@ def model_config(settings: config.Downstream) -> VitPoseConfig:
             f"params.yaml: downstream.model '{settings.model}' is unknown. There are: {', '.join(MODELS)}."
         )
     spec = MODELS[settings.model]
-    step = 4 * spec.patch_size
-    if settings.image_size % step:
-        raise DatasetDMError(
-            f"params.yaml: downstream.image_size {settings.image_size} is the height of a person's crop and has to be "
-            f"a multiple of {step} for {settings.model}, so that height and width (three quarters) hold whole patches."
-        )
+    check_limits(settings)
     backbone = VitPoseBackboneConfig(
         image_size=list(crop_size(settings.image_size)),
         patch_size=[spec.patch_size, spec.patch_size],

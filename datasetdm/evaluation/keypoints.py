@@ -28,14 +28,11 @@ class CocoKeypointEvaluator:
     """Average precision of persons by the similarity of their keypoints; at most 20 persons an image count.
 
     Crowds and persons without a labelled keypoint are neither missed nor wrong. COCO's area ranges (medium: 32^2 to
-    96^2) hold for images whose longer side has 640 pixels and are scaled with the size of the images.
-
-    Args:
-        size: (height, width) of the images, roughly.
+    96^2) hold for images whose longer side has 640 pixels. Persons of other images are sorted into them as if each
+    image had been enlarged to that, which changes nothing about the similarity of their keypoints.
     """
 
-    def __init__(self, size: tuple[int, int]):
-        self.area_scale = (max(size) / REFERENCE_SIDE) ** 2
+    def __init__(self) -> None:
         self._images: list[dict[str, int]] = []
         self._targets: list[dict[str, Any]] = []
         self._predictions: list[dict[str, Any]] = []
@@ -47,8 +44,9 @@ class CocoKeypointEvaluator:
         true_areas = target.masks.sum(axis=(1, 2))
         # What pycocotools' loadRes takes for the area of a predicted person: the extent of its keypoints.
         extents = np.ptp(predicted.keypoints[..., :2], axis=1).prod(axis=1) if len(predicted) else np.zeros(0)
-        self._targets += _records(target, true_areas, image_id, len(self._targets))
-        self._predictions += _records(predicted, extents, image_id, len(self._predictions))
+        enlargement = REFERENCE_SIDE / max(target.masks.shape[1:])
+        self._targets += _records(target, true_areas, enlargement, image_id, len(self._targets))
+        self._predictions += _records(predicted, extents, enlargement, image_id, len(self._predictions))
 
     def compute(self) -> dict[str, float]:
         """`keypoint_ap`, `keypoint_ap50`, `keypoint_ap75`, `keypoint_ap_medium` and `keypoint_ap_large`.
@@ -57,9 +55,6 @@ class CocoKeypointEvaluator:
         """
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             evaluation = COCOeval(self._coco(self._targets), self._coco(self._predictions), iouType="keypoints")
-            evaluation.params.areaRng = [
-                [bound * self.area_scale for bound in pair] for pair in evaluation.params.areaRng
-            ]
             evaluation.evaluate()
             evaluation.accumulate()
         precision = evaluation.eval["precision"][..., 0, :, 0]  # OKS x recall x area
@@ -83,17 +78,19 @@ class CocoKeypointEvaluator:
         return coco
 
 
-def _records(persons: Persons, areas: np.ndarray, image_id: int, offset: int) -> list[dict[str, Any]]:
-    """COCO records; ids count from 1, as pycocotools takes 0 for "not matched"."""
+def _records(
+    persons: Persons, areas: np.ndarray, enlargement: float, image_id: int, offset: int
+) -> list[dict[str, Any]]:
+    """COCO records in the enlarged image; ids count from 1, as pycocotools takes 0 for "not matched"."""
     return [
         {
             "id": offset + index + 1,
             "image_id": image_id,
             "category_id": 1,
-            "keypoints": keypoints.astype(np.float64).ravel().tolist(),
+            "keypoints": (keypoints.astype(np.float64) * (enlargement, enlargement, 1)).ravel().tolist(),
             "num_keypoints": int((keypoints[:, 2] > 0).sum()),
-            "bbox": persons.boxes[index].tolist(),
-            "area": float(areas[index]),
+            "bbox": (persons.boxes[index].astype(np.float64) * enlargement).tolist(),
+            "area": float(areas[index]) * enlargement**2,
             "iscrowd": int(persons.crowd[index]),
             "score": float(persons.scores[index]),
         }

@@ -1,9 +1,12 @@
 """What every stage is handed: the benchmark, its settings and its paths."""
 
+import gc
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from datasetdm import config
 from datasetdm.diffusion import load_backbone
@@ -77,7 +80,7 @@ class Context:
         return build_task(self.settings.task, categories)
 
     def backbone(self) -> Backbone:
-        """The frozen diffusion model, loaded once per process."""
+        """The frozen diffusion model, loaded once per process, and again after `release_backbone`."""
         return _backbone(self.params.backbone)
 
 
@@ -91,6 +94,14 @@ def open_context(benchmark: str, *, study: bool = False) -> Context:
     settings = params.benchmark(benchmark)
     DOWNSTREAM[settings.task.name].check_model(settings.downstream)
     return Context(benchmark, params, Paths(STUDY_DATA if study else DATA, benchmark), study)
+
+
+def release_backbone() -> None:
+    """Let go of the diffusion model, whose memory another model is about to need."""
+    _backbone.cache_clear()
+    gc.collect()  # its modules and their hooks refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def missing(context: Context, path: Path, stage: str) -> DatasetDMError:

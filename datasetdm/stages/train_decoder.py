@@ -9,6 +9,7 @@ from datasetdm.stages import ingest
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, finite, judged_by, log_curves, record
+from datasetdm.stages.registry import backbone_options
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder, unit_seconds
 from datasetdm.structures import StageResult
@@ -83,7 +84,10 @@ def _record(context: Context, seed: int) -> dict[str, float]:
         run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
         log_curves(run, folder / "curves.csv")
         run.register_model(
-            f"{context.experiment}_decoder", folder, loader="datasetdm.stages.registry:load_decoder_model"
+            f"{context.experiment}_decoder",
+            folder,
+            loader="datasetdm.stages.registry:load_decoder_model",
+            options=backbone_options(context.params.backbone),
         )
     return figures
 

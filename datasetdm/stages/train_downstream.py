@@ -14,7 +14,7 @@ from datasetdm.downstream.weights import weights_file
 from datasetdm.formats.files import read_json, write_json
 from datasetdm.stages import annotate, augment, ingest, synthesize
 from datasetdm.stages.checks import publish_checked
-from datasetdm.stages.context import Context, missing
+from datasetdm.stages.context import Context, missing, release_backbone
 from datasetdm.stages.record import crown, finite, judged_by, log_curves, record
 from datasetdm.stages.self_training import SPLICED, TAUGHT, labels_unit, make_labels
 from datasetdm.stages.stage import Check, Stage
@@ -77,6 +77,7 @@ def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Pat
     A training that was cut off goes on from its last checkpoint, in `resume`.
     """
     settings = context.settings
+    release_backbone()  # synthesis, in the same process, has left it on the GPU
     DOWNSTREAM[settings.task.name].train(
         settings.downstream,
         task=context.task(),
@@ -133,6 +134,7 @@ def _record(context: Context, key: str) -> dict[str, float]:
                 f"{context.experiment}_downstream",
                 folder,
                 loader=f"{DOWNSTREAM[context.settings.task.name].module}:load",
+                takes_boxes=context.task().takes_hints,
             )
     return figures
 
@@ -220,7 +222,7 @@ def _data(context: Context, key: str) -> list[Any]:
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:
     for key in keys(context):
-        DOWNSTREAM[context.settings.task.name].load(folder / key)
+        DOWNSTREAM[context.settings.task.name].load(folder / key, "cpu")
     return {"models": len(keys(context))}
 
 

@@ -237,8 +237,8 @@ class Task(ABC):
         return self.accept(Prediction(target=found, score=1.0), stricter)
 
     @abstractmethod
-    def evaluator(self, size: tuple[int, int]) -> Evaluator:
-        """A fresh evaluator for images of about (height, width); area ranges scale with it."""
+    def evaluator(self) -> Evaluator:
+        """A fresh evaluator, for images of any sizes."""
 
     def baseline(self, targets: Iterable[Any]) -> Guess | None:
         """The trivial model that a trained one has to beat, made of the labelled images' annotations alone.

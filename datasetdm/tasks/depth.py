@@ -162,7 +162,7 @@ class DepthTask(Task):
             target=prediction.target, rejected=rejected, scores={"median_depth": median, "depth_range": extent}
         )
 
-    def evaluator(self, size: tuple[int, int]) -> DepthEvaluator:
+    def evaluator(self) -> DepthEvaluator:
         """Absolute relative error and the rest of the field's measures, within the bounds and the crop."""
         return DepthEvaluator(min_depth=self.min_depth, max_depth=self.max_depth, crop=self.settings.crop)
 

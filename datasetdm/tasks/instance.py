@@ -195,7 +195,7 @@ class InstanceTask(Task):
             },
         )
 
-    def evaluator(self, size: tuple[int, int]) -> CocoMaskEvaluator:
+    def evaluator(self) -> CocoMaskEvaluator:
         """COCO's mask AP, or LVIS's where the annotation is federated."""
         return CocoMaskEvaluator(self.categories)
 

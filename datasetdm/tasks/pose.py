@@ -214,9 +214,9 @@ class PoseTask(Task):
             scores={"num_objects": float(len(kept)), "num_keypoints": float((kept.keypoints[..., 2] > 0).sum())},
         )
 
-    def evaluator(self, size: tuple[int, int]) -> CocoKeypointEvaluator:
+    def evaluator(self) -> CocoKeypointEvaluator:
         """COCO's keypoint AP."""
-        return CocoKeypointEvaluator(size)
+        return CocoKeypointEvaluator()
 
     def baseline(self, targets: Iterable[Persons]) -> Guess:
         """The mean pose, stretched into each box."""

@@ -246,7 +246,7 @@ class SemanticTask(Task):
         sure = np.where(found.certainty < threshold, IGNORE, found.labels).astype(np.uint8)
         return super().trusted(replace(found, labels=sure), threshold, settings)
 
-    def evaluator(self, size: tuple[int, int]) -> SemanticEvaluator:
+    def evaluator(self) -> SemanticEvaluator:
         """Mean IoU, with figures of their own for unseen and tail categories."""
         return SemanticEvaluator([category.name for category in self.categories], self.unseen, self.tail)
 

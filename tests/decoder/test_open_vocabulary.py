@@ -107,7 +107,7 @@ def trained() -> tuple[OpenVocabularyDecoder, list[float]]:
 
 
 def judge(decoder: PDecoder, task: SemanticTask, features: DiffusionFeatures, targets: list[SemanticMap]):
-    evaluator = task.evaluator((SIDE, SIDE))
+    evaluator = task.evaluator()
     with torch.no_grad():
         predictions = task.decode(decoder(features), (SIDE, SIDE))
     for target, prediction in zip(targets, predictions, strict=True):

@@ -131,7 +131,7 @@ def test_a_loaded_network_predicts_what_the_trained_one_did(
     samples = task.load(dev.folder, dev.subset)
     images = [samples[number].image for number in range(len(samples))]
     first, second = load(out, "cpu").predict(images, [None] * len(images)), load(out, "cpu").predict(images)
-    evaluator = task.evaluator((64, 64))
+    evaluator = task.evaluator()
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         np.testing.assert_array_equal(pixels(one), pixels(other))
         evaluator.add(samples[number].target, one)
@@ -186,7 +186,7 @@ def test_other_architectures_make_the_round_trip(
 ) -> None:
     metrics = run(task_name, scenes[task_name], tmp_path / "model", model=model)
     task, dev = TASKS[task_name], scenes[task_name]["dev"]
-    samples, evaluator = task.load(dev.folder, dev.subset), task.evaluator((64, 64))
+    samples, evaluator = task.load(dev.folder, dev.subset), task.evaluator()
     for sample, found in zip(samples, load(tmp_path / "model", "cpu").predict([s.image for s in samples]), strict=True):
         evaluator.add(sample.target, found)
     again = evaluator.compute()

@@ -1,10 +1,13 @@
 import csv
 import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import RandomResize
+from mmdet.datasets.transforms import Resize
 from safetensors.torch import load_file, save_file
 from transformers import SwinConfig, SwinForImageClassification
 
@@ -14,7 +17,7 @@ from datasetdm.downstream.detection import Detector, train
 from datasetdm.downstream.detection_data import coco_dataset, train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category
+from datasetdm.structures import Category, Instances, Sample
 from datasetdm.tasks.instance import InstanceTask
 
 
@@ -232,6 +235,43 @@ def test_images_without_objects_are_trained_on(
         device="cpu",
     )
     assert "mask_ap" not in metrics  # there is nothing to be found
+
+
+def test_long_strips_are_trained_on(categories: tuple[Category, ...], tmp_path: Path) -> None:
+    strips = Labelled(folder=tmp_path / "strips", subset="train")
+    samples = []
+    for number, size in enumerate([(2, 3000), (3000, 2), (1, 900), (40, 3000)], 1):
+        image, mask = np.full((*size, 3), 120, dtype=np.uint8), np.zeros((1, *size), dtype=bool)
+        mask[0, : max(1, size[0] // 2), : max(1, size[1] // 2)] = True
+        target = Instances.of(mask, np.array([number % 2]))
+        samples.append(Sample(name=f"{number}.png", image=image, caption="", target=target, image_id=number))
+    task = InstanceTask(categories)
+    task.save(strips.folder, strips.subset, samples)
+    data = {"task": task, "datasets": [strips], "dev": strips}
+    out = tmp_path / "detector"
+    train(make_settings(iterations=4, batch_size=4), seed=0, out=out, device="cpu", **data)
+    found = Detector.load(out, "cpu").predict([sample.image for sample in samples])
+    assert [instances.masks.shape[1:] for instances in found] == [sample.image.shape[:2] for sample in samples]
+
+
+def test_images_that_are_no_strips_are_resized_as_mmdet_does(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...]
+) -> None:
+    ours, theirs = coco_dataset(shapes["train"], categories, 96), coco_dataset(shapes["train"], categories, 96)
+    for transform in theirs.pipeline.transforms:
+        if isinstance(transform, RandomResize):
+            transform.resize = Resize(scale=0, keep_ratio=True)
+    for index in range(len(ours)):
+        items = []
+        for dataset in (ours, theirs):
+            np.random.seed(index)
+            random.seed(index)
+            items.append(dataset[index])
+        first, second = items
+        assert torch.equal(first["inputs"], second["inputs"])
+        objects, expected = (item["data_samples"].gt_instances for item in items)
+        np.testing.assert_array_equal(objects.masks.masks, expected.masks.masks)
+        assert torch.equal(objects.bboxes.tensor, expected.bboxes.tensor)
 
 
 def test_labels_follow_the_order_of_the_categories(

@@ -265,7 +265,7 @@ class Dots(torch.nn.Module):
 def test_predictions_come_back_to_the_image() -> None:
     image = np.zeros((60, 80, 3), dtype=np.uint8)
     image[..., 0] = 255 * draw_gaussians(np.array([41.0, 22.5]), (60, 80), 2.5)
-    model = PosePredictor(Dots(), torch.device("cpu"))  # type: ignore[arg-type]
+    model = PosePredictor(Dots(), (), torch.device("cpu"))  # type: ignore[arg-type]
     for box in ([30, 10, 20, 30], [20, 15, 40, 12]):
         found = model.predict([image], [np.array([box])])[0]
         np.testing.assert_allclose(found.keypoints[0, :, :2], np.tile([41.0, 22.5], (17, 1)), atol=0.3)

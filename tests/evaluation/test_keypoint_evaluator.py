@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ NOBODY = person(0, 0, 10).select(np.zeros(1, dtype=bool))
 
 
 def score(target: Persons, predicted: Persons) -> dict[str, float]:
-    evaluator = CocoKeypointEvaluator(SIZE)
+    evaluator = CocoKeypointEvaluator()
     evaluator.add(target, predicted)
     return evaluator.compute()
 
@@ -68,7 +69,7 @@ def test_perfect_poses_give_one() -> None:
 def test_no_predictions_give_zero_and_nothing_to_find_is_nan() -> None:
     assert score(person(2, 2, 20), NOBODY)["keypoint_ap"] == 0
     assert math.isnan(score(NOBODY, person(2, 2, 20))["keypoint_ap"])
-    assert math.isnan(CocoKeypointEvaluator(SIZE).compute()["keypoint_ap"])
+    assert math.isnan(CocoKeypointEvaluator().compute()["keypoint_ap"])
 
 
 def test_similarity_is_that_of_the_formula() -> None:
@@ -115,8 +116,21 @@ def test_area_ranges_scale_with_the_image() -> None:
     assert metrics["keypoint_ap_large"] == pytest.approx(1)
 
 
+def test_area_ranges_scale_with_each_image_by_itself() -> None:
+    """A person of 40 x 40 pixels is large in an image of 64 x 64 and medium in one of 640 x 480."""
+    small, large = person(20, 20, 40), person(20, 20, 40)
+    large = replace(large, masks=np.pad(large.masks, ((0, 0), (0, 416), (0, 576))))
+    for order in ((small, large), (large, small)):
+        evaluator = CocoKeypointEvaluator()
+        for target in order:
+            evaluator.add(target, target if target is large else NOBODY)
+        metrics = evaluator.compute()
+        assert metrics["keypoint_ap_medium"] == pytest.approx(1)
+        assert metrics["keypoint_ap_large"] == 0
+
+
 def test_images_are_kept_apart_and_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluator = CocoKeypointEvaluator(SIZE)
+    evaluator = CocoKeypointEvaluator()
     evaluator.add(person(2, 2, 20), NOBODY)
     evaluator.add(NOBODY, person(2, 2, 20))
     assert evaluator.compute()["keypoint_ap"] == 0

@@ -133,7 +133,7 @@ def test_encoding_and_decoding_come_back(task: DepthTask) -> None:
     (prediction,) = task.decode({"dense": dense}, SIZE)
     np.testing.assert_allclose(prediction.target.depth, target.depth, rtol=1e-4)
     assert prediction.target.valid_mask.all() and prediction.target.depth.dtype == np.float32
-    evaluator = task.evaluator(SIZE)
+    evaluator = task.evaluator()
     evaluator.add(target, prediction.target)
     assert evaluator.compute()["abs_rel"] < 1e-4
     (large,) = task.decode({"dense": dense}, (48, 64))
@@ -219,7 +219,7 @@ def test_the_decoder_learns_depth_without_any_word() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.1 * losses[0]
-    before, after = TASK.evaluator(SIZE), TASK.evaluator(SIZE)
+    before, after = TASK.evaluator(), TASK.evaluator()
     (prediction,) = TASK.decode(decoder.eval()(features(unseen, 9)), SIZE)
     after.add(unseen, prediction.target)
     before.add(unseen, shown[0])
@@ -267,7 +267,7 @@ def test_settings_reach_the_evaluator() -> None:
     target = DepthMap(depth=np.full((100, 300), 50, np.float32), valid_mask=np.ones((100, 300), dtype=bool))
     guess = target.depth.copy()
     guess[:30] = 1  # above Garg's crop
-    judge = STREET.evaluator((100, 300))
+    judge = STREET.evaluator()
     judge.add(target, prediction_of(guess).target)
     assert judge.compute()["abs_rel"] == 0
     assert STREET.primary_metric in judge.compute() and not STREET.higher_is_better

@@ -163,7 +163,7 @@ def test_encoding_and_decoding_come_back() -> None:
     for mask, label in zip(target.masks, target.labels, strict=True):
         np.testing.assert_array_equal(found.masks[found.labels == label][0], mask)
     assert prediction.score > 0.99
-    evaluator = TASK.evaluator(SIZE)
+    evaluator = TASK.evaluator()
     evaluator.add(target, found)
     assert evaluator.compute()["mask_ap"] == pytest.approx(1)
 
@@ -376,7 +376,7 @@ def test_what_was_judged_comes_back(tmp_path: Path) -> None:
     task.save(tmp_path, "dev", [Sample(name="a.png", image=image, caption="", target=target)])
     (read,) = task.load(tmp_path, "dev")
     assert (read.target.judged, read.target.not_exhaustive) == (target.judged, target.not_exhaustive)
-    assert "mask_ap_common" in task.evaluator(SIZE).compute()
+    assert "mask_ap_common" in task.evaluator().compute()
 
 
 def test_words_are_readable() -> None:

@@ -167,7 +167,7 @@ def test_encoding_and_decoding_come_back(cells: tuple[int, int]) -> None:
     np.testing.assert_allclose(found.keypoints[..., :2], COUPLE.keypoints[..., :2], atol=0.6)
     assert found.keypoints[..., 2].min() > 0.7
     assert 0.7 < prediction.score <= 1
-    evaluator = TASK.evaluator(SIZE)
+    evaluator = TASK.evaluator()
     evaluator.add(COUPLE, prediction.target)
     assert evaluator.compute()["keypoint_ap"] > 0.9
 

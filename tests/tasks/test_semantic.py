@@ -236,7 +236,7 @@ def test_encoding_and_decoding_come_back() -> None:
     np.testing.assert_array_equal(prediction.target.labels[known], target.labels[known])
     assert prediction.target.certainty[known].min() > 0.99
     assert prediction.score > 0.99
-    evaluator = TASK.evaluator(SIZE)
+    evaluator = TASK.evaluator()
     evaluator.add(target, prediction.target)
     assert evaluator.compute()["miou"] == 1
 
@@ -244,7 +244,7 @@ def test_encoding_and_decoding_come_back() -> None:
 def test_masks_at_half_resolution_stay_close() -> None:
     target = scene()
     (prediction,) = TASK.decode(outputs_of(target, (12, 16)), SIZE)
-    evaluator = TASK.evaluator(SIZE)
+    evaluator = TASK.evaluator()
     evaluator.add(target, prediction.target)
     assert evaluator.compute()["miou"] > 0.85
 
@@ -299,7 +299,7 @@ def test_the_decoder_learns_a_scene_end_to_end() -> None:
         optimizer.zero_grad()
         sum(TASK.loss(decoder(features), targets).values()).backward()
         optimizer.step()
-    evaluator = TASK.evaluator((side, side))
+    evaluator = TASK.evaluator()
     for prediction in TASK.decode(decoder.eval()(features), (side, side)):
         evaluator.add(target, prediction.target)
         assert TASK.accept(prediction, synthesis()).rejected is None
@@ -361,7 +361,7 @@ def test_only_pixels_that_a_teacher_is_certain_of_are_labels() -> None:
 
 
 def test_evaluator_knows_the_groups_of_the_settings() -> None:
-    evaluator = task_with(unseen=("disc",), tail=("box",)).evaluator(SIZE)
+    evaluator = task_with(unseen=("disc",), tail=("box",)).evaluator()
     evaluator.add(scene(), scene())
     metrics = evaluator.compute()
     assert {name for name in metrics if not name.startswith("iou/")} == {
@@ -374,7 +374,7 @@ def test_evaluator_knows_the_groups_of_the_settings() -> None:
         task_with(tail=("box",)),
         task_with(unseen=("disc",), tail=("box",)),
     ):
-        reported = [name for name in task.evaluator(SIZE).compute() if not name.startswith("iou/")]
+        reported = [name for name in task.evaluator().compute() if not name.startswith("iou/")]
         assert task.headline[0] == task.primary_metric
         assert set(task.headline) == set(reported) - {"pixel_accuracy"}
     assert task.rare == (1,)

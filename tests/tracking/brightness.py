@@ -11,7 +11,7 @@ class Brightness:
         self.weight = weight
 
     @classmethod
-    def load(cls, folder: Path) -> "Brightness":
+    def load(cls, folder: Path, device: str = "auto") -> "Brightness":
         return cls(load_file(folder / "model.safetensors")["weight"])
 
     def save(self, folder: Path) -> Path:

@@ -1,0 +1,103 @@
+"""What a model finds in an image does not depend on the other images that it is given with it."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import VitPoseForPoseEstimation
+
+from datasetdm import config
+from datasetdm.downstream import Predictor, dense_models, models, pose_models
+from datasetdm.downstream.dense import DensePredictor
+from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
+from datasetdm.downstream.detection import Detector
+from datasetdm.downstream.pose import PosePredictor
+from datasetdm.errors import DatasetDMError
+from datasetdm.structures import Category
+from tests.downstream.test_dense_models import shallow
+
+CPU = torch.device("cpu")
+CATEGORIES = (Category(id=3, name="disc"), Category(id=17, name="bar"))
+SIZES = ((64, 64), (50, 90), (1, 70), (900, 3))
+DENSE = [(name, task) for name, spec in dense_models.MODELS.items() for task in spec.tasks]
+READOUTS = {"semantic": SemanticReadout(2), "depth": DepthReadout(0.1, 10.0, 5.0)}
+
+
+def settings_of(model: str) -> config.Downstream:
+    return config.Downstream(
+        model=model, image_size=64, iterations=1, batch_size=2, learning_rate=1e-3, score_threshold=0.0
+    )
+
+
+def pictures() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in SIZES]
+
+
+def assert_same(first: Any, second: Any) -> None:
+    for field in fields(first):
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name), err_msg=field.name)
+
+
+def check(model: Predictor, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+    """The same alone and among others in another order, to the last bit."""
+    alone = [model.predict([image], hints and [hints[index]])[0] for index, image in enumerate(images)]
+    together = model.predict(images[::-1], hints and hints[::-1])[::-1]
+    for expected, found in zip(alone, together, strict=True):
+        assert_same(expected, found)
+    return alone
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if "swin" in name else ()) for name in models.MODELS]
+)
+def test_detectors(name: str) -> None:
+    torch.manual_seed(0)
+    detector = models.build_model(models.model_config(settings_of(name), len(CATEGORIES)))
+    detector.init_weights()
+    for parameter_name, parameter in detector.named_parameters():
+        if parameter_name.endswith("conv_cls.bias"):  # such that fresh weights find something, too
+            torch.nn.init.zeros_(parameter)
+    model = Detector(detector, categories=CATEGORIES, image_size=64, score_threshold=0.0, device=CPU)
+    found = check(model, pictures())
+    assert [instances.masks.shape[1:] for instances in found] == list(SIZES)
+    assert all(len(instances) for instances in found[:2])
+
+
+@pytest.mark.parametrize(("name", "task"), DENSE)
+def test_dense_models(name: str, task: str) -> None:
+    torch.manual_seed(0)
+    readout = READOUTS[task]
+    spec = dense_models.MODELS[name]
+    network = spec.network(shallow(spec.architecture(readout.channels)))
+    model = DensePredictor(network, readout, categories=CATEGORIES, image_size=64, device=CPU)
+    for found, size in zip(check(model, pictures()), SIZES, strict=True):
+        assert (found.labels if task == "semantic" else found.depth).shape == size
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if "base" in name else ()) for name in pose_models.MODELS]
+)
+def test_pose_models(name: str) -> None:
+    torch.manual_seed(0)
+    network = VitPoseForPoseEstimation(pose_models.model_config(settings_of(name)))
+    model = PosePredictor(network, CATEGORIES[:1], CPU)
+    rng = np.random.default_rng(1)
+    numbers = [1, 0, 70, 3]
+    hints = [rng.uniform(0, 90, (number, 4)).astype(np.float32) for number in numbers]
+    for found, size, number in zip(check(model, pictures(), hints), SIZES, numbers, strict=True):
+        assert found.keypoints.shape == (number, 17, 3) and found.masks.shape == (number, *size)
+    check(model, pictures())
+
+
+def test_a_path_or_a_single_image_is_a_clear_error() -> None:
+    network = VitPoseForPoseEstimation(pose_models.model_config(settings_of("vitpose_tiny")))
+    model = PosePredictor(network, CATEGORIES[:1], CPU)
+    image = np.zeros((8, 8, 3), np.uint8)
+    for wrong in ("photo.jpg", ["photo.jpg"], image, [image.astype(np.float32)], [image[:0]], [image[..., :1]]):
+        with pytest.raises(DatasetDMError, match="takes a list of images") as caught:
+            model.predict(wrong)  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 400

@@ -1,0 +1,217 @@
+"""Registered models of every kind behind MLflow's scoring server, loaded from a folder that is not the project."""
+
+import base64
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from mlflow.pyfunc import scoring_server
+from PIL import Image
+from pycocotools import mask as mask_utils
+
+from datasetdm import config, tracking
+from datasetdm.diffusion import load_backbone
+from datasetdm.downstream import DOWNSTREAM, Labelled
+from datasetdm.errors import DatasetDMError
+from datasetdm.reading import build_decoder, save_decoder
+from datasetdm.stages.registry import backbone_options
+from datasetdm.structures import Category
+from datasetdm.tasks.instance import InstanceTask
+from tests.downstream.test_dense import CATEGORIES as THINGS
+from tests.downstream.test_dense import TASKS, draw_scene
+from tests.downstream.test_pose_downstream import TASK as POSE
+from tests.downstream.test_pose_downstream import draw_person
+
+MINIWORLD = Path(__file__).parents[2] / "data" / "backbones" / "miniworld"
+BACKBONE = config.Backbone(path=str(MINIWORLD), image_size=128, device="cpu")
+TINY = config.Decoder(hidden_dim=32, num_heads=4, num_queries=6, num_layers=1, feedforward_dim=32, iterations=1)
+PICTURE = np.random.default_rng(0).integers(0, 256, (48, 70, 3), dtype=np.uint8)
+
+Data = dict[str, tuple[Any, Labelled]]
+
+
+@pytest.fixture(scope="module")
+def data(
+    shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Data:
+    """Each task with a set to train on."""
+    found: Data = {"instance": (InstanceTask(categories), shapes["train"])}
+    rng = np.random.default_rng(0)
+    for name, task in TASKS.items():
+        folder = tmp_path_factory.mktemp(name)
+        task.save(folder, "train", [draw_scene(rng, name, number) for number in range(4)])
+        found[name] = (task, Labelled(folder=folder, subset="train"))
+    folder = tmp_path_factory.mktemp("pose")
+    POSE.save(folder, "train", [draw_person(rng, number) for number in range(4)])
+    return {**found, "pose": (POSE, Labelled(folder=folder, subset="train"))}
+
+
+MODELS = {"instance": "mask-rcnn_r18", "semantic": "upernet_r18", "depth": "upernet_r18", "pose": "vitpose_tiny"}
+
+
+@pytest.fixture(scope="module")
+def registry(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project in whose registry is a model of every kind, registered as the stages do it."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for name, (task, labelled) in data.items():
+            settings = config.Downstream(
+                model=MODELS[name], image_size=64, iterations=1, batch_size=2, learning_rate=1e-4, score_threshold=0.0
+            )
+            sets: dict[str, Any] = {"task": task, "datasets": [labelled], "dev": labelled}
+            DOWNSTREAM[name].train(settings, seed=0, out=folder / name, device="cpu", **sets)
+            loader = f"{DOWNSTREAM[name].module}:load"
+            register(folder / name, loader, takes_boxes=task.takes_hints)
+        backbone, task = load_backbone(BACKBONE), data["instance"][0]
+        decoder = build_decoder(task, backbone.feature_info, TINY, None)
+        save_decoder(folder / "decoder", decoder, task, TINY, backbone, seed=0)
+        loader = "datasetdm.stages.registry:load_decoder_model"
+        register(folder / "decoder", loader, options=backbone_options(BACKBONE))
+        yield folder
+
+
+def register(folder: Path, loader: str, **options: Any) -> None:
+    with tracking.track_run(benchmark="served", stage="train", params={}) as run:
+        run.log_metrics({"dev/figure": 1.0})
+        run.register_model(folder.name, folder, loader, **options)
+    tracking.promote(folder.name, "dev/figure")
+
+
+@pytest.fixture
+def served(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], TestClient]:
+    """The scoring server of a model, started elsewhere than in the project."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mlflow, "get_tracking_uri", mlflow.get_tracking_uri)
+    mlflow.set_tracking_uri(f"sqlite:///{registry / 'mlflow' / 'mlflow.db'}")
+
+    def start(name: str) -> TestClient:
+        return TestClient(scoring_server.init(mlflow.pyfunc.load_model(f"models:/{name}@champion")))
+
+    return start
+
+
+def encoded(image: np.ndarray, kind: str = "png") -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format=kind)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def ask(client: TestClient, *records: dict[str, Any]) -> list[dict[str, Any]]:
+    response = client.post("/invocations", json={"dataframe_records": list(records)})
+    assert response.status_code == 200, response.text
+    answers = response.json()["predictions"]
+    for found in answers:
+        assert (found["height"], found["width"]) == PICTURE.shape[:2]
+    return answers
+
+
+def decoded(text: str) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+@pytest.mark.parametrize("name", ["instance", "decoder"])
+def test_objects_are_cocos_results_with_names(
+    name: str, served: Callable[[str], TestClient], categories: tuple[Category, ...], registry: Path
+) -> None:
+    (found,) = ask(served(name), {"image": encoded(PICTURE)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(registry)
+        model = tracking.load_model(name, device="cpu")
+    assert tuple((category.id, category.name) for category in model.categories) == ((3, "disc"), (17, "bar"))
+    (expected,) = model.predict([PICTURE])
+    assert len(found["objects"]) == len(expected) > 0
+    for record, mask, label, score in zip(
+        found["objects"], expected.masks, expected.labels, expected.scores, strict=True
+    ):
+        np.testing.assert_array_equal(mask_utils.decode(record["segmentation"]), mask)
+        assert record["bbox"] == mask_utils.toBbox(record["segmentation"]).tolist()
+        assert record["category_id"] == categories[label].id
+        assert record["category_name"] == categories[label].name
+        assert record["score"] == pytest.approx(score)
+
+
+def test_a_semantic_map_is_a_png_of_positions(served: Callable[[str], TestClient], registry: Path) -> None:
+    (found,) = ask(served("semantic"), {"image": encoded(PICTURE)})
+    (expected,) = DOWNSTREAM["semantic"].load(registry / "semantic", "cpu").predict([PICTURE])
+    np.testing.assert_array_equal(decoded(found["semantic_map"]), expected.labels)
+    names = [category["category_name"] for category in found["categories"]]
+    assert names == [category.name for category in THINGS]
+
+
+def test_depth_is_a_png_of_256ths_of_a_metre(served: Callable[[str], TestClient], registry: Path) -> None:
+    (found,) = ask(served("depth"), {"image": encoded(PICTURE)})
+    (expected,) = DOWNSTREAM["depth"].load(registry / "depth", "cpu").predict([PICTURE])
+    metres = decoded(found["depth"]) / found["units_per_metre"]
+    np.testing.assert_allclose(metres, expected.depth, atol=0.5 / 256)
+    assert 0.1 < metres.mean() < 8
+
+
+def test_poses_come_in_the_given_boxes(served: Callable[[str], TestClient], registry: Path) -> None:
+    client, boxes = served("pose"), [[10, 5, 20, 40], [30, 5, 20, 40]]
+    first, second = ask(client, {"image": encoded(PICTURE), "boxes": boxes}, {"image": encoded(PICTURE)})
+    assert [person["bbox"] for person in first["persons"]] == boxes
+    (expected,) = DOWNSTREAM["pose"].load(registry / "pose", "cpu").predict([PICTURE], [np.array(boxes)])
+    found = np.array([person["keypoints"] for person in first["persons"]]).reshape(2, 17, 3)
+    np.testing.assert_allclose(found, expected.keypoints, rtol=1e-6)
+    assert first["keypoint_names"][0] == "nose" and first["persons"][0]["category_name"] == "person"
+    assert [person["bbox"] for person in second["persons"]] == [[0, 0, 70, 48]]
+    response = client.post("/invocations", json={"dataframe_records": [{"image": encoded(PICTURE), "boxes": [[1, 2]]}]})
+    assert response.status_code == 400 and "boxes of picture 1" in response.json()["message"]
+
+
+def test_what_is_no_picture_is_named_and_not_repeated(served: Callable[[str], TestClient]) -> None:
+    client = served("semantic")
+    for wrong in ("photo.jpg", base64.b64encode(b"%!PS-Adobe-3.0 EPSF-3.0" * 1000).decode(), encoded(PICTURE)[:200]):
+        records = [{"image": encoded(PICTURE)}, {"image": wrong}]
+        response = client.post("/invocations", json={"dataframe_records": records})
+        assert response.status_code == 400
+        assert "Picture 2 of the request cannot be read" in response.json()["message"]
+        assert len(response.text) < 2000
+    photo = ask(client, {"image": encoded(PICTURE, "jpeg")})
+    assert decoded(photo[0]["semantic_map"]).shape == (48, 70)
+
+
+def test_mlflow_models_predict_answers_in_json(
+    served: Callable[[str], TestClient], registry: Path, tmp_path: Path
+) -> None:
+    served("depth")
+    request, answer = tmp_path / "request.json", tmp_path / "answer.json"
+    request.write_text(json.dumps({"dataframe_records": [{"image": encoded(PICTURE)}]}))
+    mlflow.models.predict(
+        "models:/depth@champion", input_path=str(request), output_path=str(answer), env_manager="local"
+    )
+    (found,) = json.loads(answer.read_text())["predictions"]
+    assert decoded(found["depth"]).shape == (48, 70)
+
+
+def test_a_decoder_whose_diffusion_model_is_gone_says_so_and_takes_another_place(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(registry)
+    options = {**backbone_options(BACKBONE), "backbone_path": str(tmp_path / "gone")}
+    folder = tmp_path / "moved"
+    (registry / "decoder").rename(folder)
+    try:
+        register(folder, "datasetdm.stages.registry:load_decoder_model", options=options)
+    finally:
+        folder.rename(registry / "decoder")
+    with pytest.raises(DatasetDMError, match=r"gone, which cannot be loaded.*MLFLOW_PYFUNC_INFERENCE_CONFIG"):
+        tracking.load_model("moved")
+    monkeypatch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", json.dumps({"backbone_path": str(MINIWORLD)}))
+    assert len(tracking.load_model("moved", device="cpu").predict([PICTURE])) == 1
+
+
+def test_places_are_kept_absolute_and_hub_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(MINIWORLD.parent)
+    relative = config.Backbone(path="miniworld", image_size=128)
+    assert backbone_options(relative)["backbone_path"] == str(MINIWORLD.resolve())
+    hub = config.Backbone(path="CompVis/stable-diffusion-v1-4", revision="abc", image_size=512)
+    assert backbone_options(hub)["backbone_path"] == hub.path
