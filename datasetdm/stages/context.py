@@ -1,12 +1,13 @@
 """What every stage is handed: the benchmark, its settings and its paths."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from datasetdm import config
-from datasetdm.diffusion import load_backbone
+from datasetdm.diffusion import image_size_step, load_backbone
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
@@ -87,10 +88,28 @@ def open_context(benchmark: str, *, study: bool = False) -> Context:
     Raises:
         DatasetDMError: settings that are wrong, be it for a stage that comes late.
     """
-    params = config.load_params(study=study)
-    settings = params.benchmark(benchmark)
-    DOWNSTREAM[settings.task.name].check_model(settings.downstream)
+    params = config.load_params(
+        study=study, benchmark=benchmark, checks=lambda sections: _what_models_refuse(benchmark, sections)
+    )
+    params.benchmark(benchmark)
     return Context(benchmark, params, Paths(STUDY_DATA if study else DATA, benchmark), study)
+
+
+def _what_models_refuse(benchmark: str, sections: Mapping[str, Any]) -> list[str]:
+    """What the models say to those sections of the settings that are valid."""
+    problems = []
+    if "task" in sections and "downstream" in sections:
+        try:
+            DOWNSTREAM[sections["task"].name].check_model(sections["downstream"])
+        except DatasetDMError as error:
+            problems += [
+                f"benchmarks.{benchmark}.{line.removeprefix('params.yaml: ')}" for line in str(error).splitlines()
+            ]
+    if "backbone" in sections:
+        size, step = sections["backbone"].image_size, image_size_step(sections["backbone"])
+        if step is not None and size % step:
+            problems.append(f"backbone.image_size is {size}; this model needs a multiple of {step}")
+    return problems
 
 
 def missing(context: Context, path: Path, stage: str) -> DatasetDMError:
