@@ -67,7 +67,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
     except FileNotFoundError:
-        raise DatasetDMError(f"{path} is missing: run this in the project's root folder.") from None
+        raise DatasetDMError(
+            f"{path.absolute()} is missing: run this in the project's root folder{_above()}."
+        ) from None
     except OSError as error:
         raise DatasetDMError(f"{path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
@@ -77,6 +79,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DatasetDMError(f"{path} holds no settings; compare it with the one in the repository.")
     return content
+
+
+def _above() -> str:
+    """`, which is ...` where the current folder lies inside a project."""
+    roots = [
+        folder for folder in Path.cwd().parents if all((folder / name).exists() for name in ("params.yaml", ".dvc"))
+    ]
+    return f", which is {roots[0]}" if roots else ""
 
 
 def _where(path: Path, error: yaml.YAMLError) -> str:

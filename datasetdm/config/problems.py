@@ -29,7 +29,8 @@ _LONGEST = 60
 _SECTIONS: list[type[sections.Section]] = [
     one for one in vars(sections).values() if isinstance(one, type) and issubclass(one, sections.Section)
 ]
-_SETTINGS = sorted({name for one in [*_SECTIONS, Benchmark, Params] for name in one.model_fields})
+_SECTIONS += [Benchmark, Params]
+_SETTINGS = sorted({name for one in _SECTIONS for name in one.model_fields})
 
 
 def described(error: ValidationError) -> list[str]:
