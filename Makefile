@@ -69,7 +69,7 @@ study: setup
 	python -m datasetdm run $(BENCHMARK) --study
 	@python -m datasetdm show $(BENCHMARK) --study
 	@mkdir -p benchmarks/results/$(BENCHMARK)
-	@cd data/study/reports/$(BENCHMARK) && cp metrics.json table.md arms.png "$(CURDIR)/benchmarks/results/$(BENCHMARK)/"
+	@cd data/study/reports/$(BENCHMARK) && cp metrics.json table.md arms.png ../../../../benchmarks/results/$(BENCHMARK)/
 	@echo "report         data/study/reports/$(BENCHMARK)/index.html, its figures in benchmarks/results/$(BENCHMARK)/"
 
 # torch's CUDA packages are left out of the lock: pip takes them with the CUDA build of torch.

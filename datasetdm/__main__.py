@@ -1,31 +1,38 @@
-"""The command line: `python -m datasetdm <stage> <benchmark>`, or `run` for the whole chain."""
+"""The command line: `datasetdm <stage> <benchmark>` (or `python -m datasetdm`), or `run` for the whole chain."""
 
 import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from dotenv import load_dotenv
 
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError, explain
 
-STAGE_NAMES = (
-    "ingest",
-    "train_decoder",
-    "write_prompts",
-    "synthesize",
-    "annotate",
-    "augment",
-    "train_downstream",
-    "compare",
-)
+_WHAT_STAGES_DO = {
+    "ingest": "take the few labelled images, dev, oracle and test sets out of the data set",
+    "train_decoder": "train a P-Decoder per seed on the few labelled images",
+    "write_prompts": "write the table of prompts, which you may edit",
+    "synthesize": "draw images and read their annotations off the diffusion model",
+    "annotate": "annotate further real images with the P-Decoder, for the arm pseudo",
+    "augment": "splice the annotated images into larger ones",
+    "train_downstream": "train the downstream model on each arm",
+    "compare": "judge every arm on the test set and write the report",
+}
+STAGE_NAMES = tuple(_WHAT_STAGES_DO)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 2 bad input, told in one paragraph, 130 stopped)."""
     load_dotenv(".env")
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
     # A polite end lets temporary files be removed on the way out, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -55,25 +62,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="datasetdm", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command")
-    for name in STAGE_NAMES:
-        _add(commands, name, _run_one, help=f"run the stage {name}", stage=name)
-    run = _add(commands, "run", _run_chain, help="run the whole chain")
+    parser = argparse.ArgumentParser(
+        prog="datasetdm",
+        description="A few dozen labelled images in, a training set of any size out.",
+        epilog="Run it in the project's root folder, where params.yaml is. `datasetdm <command> --help` says more.",
+    )
+    parser.add_argument("--version", action="version", version=f"datasetdm {_version()}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="command", title="commands")
+    for name, what in _WHAT_STAGES_DO.items():
+        _add(commands, name, _run_one, help=what, stage=name)
+    run = _add(commands, "run", _run_chain, help="run all these stages; those that are up to date cost seconds")
     run.add_argument("--until", choices=STAGE_NAMES, default=STAGE_NAMES[-1], help="the last stage to run")
-    _add(commands, "show", _show, help="print the results table")
-    diagnosis = _add(commands, "diagnose", _diagnose, help="whether more synthetic images are worth making, or what is")
+    _add(commands, "show", _show, help="print the results table of the last comparison")
+    diagnosis = _add(
+        commands, "diagnose", _diagnose, help="say whether more synthetic images are worth making, or what is"
+    )
     diagnosis.add_argument(
         "--minutes-per-label", type=float, default=10.0, help="a person's time for one labelled image (default: 10)"
     )
-    board = commands.add_parser("leaderboard", help="all benchmarks that were compared, in one table")
+    board = commands.add_parser("leaderboard", help="print all benchmarks that were compared in one table")
     _add_study(board)
     board.set_defaults(command=_leaderboard)
     return parser
 
 
+def _version() -> str:
+    try:
+        return version("datasetdm")
+    except PackageNotFoundError:
+        return "(not installed: run `make setup`)"
+
+
 def _add(commands, name, command, *, help, **defaults) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help)
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
     parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
     _add_study(parser)
     parser.set_defaults(command=command, **defaults)
@@ -93,7 +115,7 @@ def _run_chain(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, names: Sequence[str]) -> None:
-    load_params(study=options.study).benchmark(options.benchmark)  # tell mistakes before the slow imports
+    _know_the_project()
     from datasetdm.stages import STAGES, open_context, run_stage
 
     context = open_context(options.benchmark, study=options.study)
@@ -101,7 +123,14 @@ def _run(options: argparse.Namespace, names: Sequence[str]) -> None:
         run_stage(STAGES[name], context)
 
 
+def _know_the_project() -> None:
+    """Tell before the slow imports that this is no project's folder; mistakes in its settings are told all at once."""
+    if not Path("params.yaml").exists():
+        load_params()
+
+
 def _show(options: argparse.Namespace) -> None:
+    _know_the_project()
     from datasetdm.stages.context import missing, open_context
 
     context = open_context(options.benchmark, study=options.study)
@@ -112,7 +141,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _diagnose(options: argparse.Namespace) -> None:
-    load_params(study=options.study).benchmark(options.benchmark)
+    _know_the_project()
     from datasetdm.stages import open_context
     from datasetdm.stages.diagnose import diagnose
 

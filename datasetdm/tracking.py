@@ -46,7 +46,9 @@ IMAGE = ColSpec(DataType.binary, "image")
 # MLflow's arrays of numbers refuse [[1, 2, 3, 4]], as these are no doubles; `serving` checks the boxes itself.
 BOXES = ColSpec(AnyType(), "boxes", required=False)
 LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.lock"
+# A wheel carries the lock in the package, a checkout has it at its root.
+_LOCKS = [folder / "requirements.lock" for folder in Path(__file__).resolve().parents[:2]]
+REQUIREMENTS = next(filter(Path.is_file, _LOCKS), _LOCKS[-1])
 
 
 # --- runs ---
@@ -330,17 +332,43 @@ def _refuse_code(folder: Path) -> None:
 # --- the store ---
 
 
+def check_server() -> None:
+    """Ask a tracking server, if one is chosen, for a sign of life: before hours of work, and within seconds.
+
+    Raises:
+        DatasetDMError: it cannot be reached, or refuses to answer.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):
+        return
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    before = {name: os.environ.get(name) for name in patience}
+    os.environ.update(patience)
+    try:
+        with _store():
+            mlflow.MlflowClient().search_experiments(max_results=1)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 @contextmanager
 def _store() -> Iterator[None]:
     """Point MLflow to the store, keep other writers of a local one out, make MLflow's errors readable."""
     folder = Path("mlflow").resolve()
     chosen = os.environ.get("MLFLOW_TRACKING_URI")
-    uri = chosen or f"sqlite:///{folder / 'mlflow.db'}"
+    uri = chosen or _sqlite_uri(folder / "mlflow.db")
     mlflow.set_tracking_uri(uri)
     if not chosen:
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it, but nobody chose this
     lock: AbstractContextManager[object] = nullcontext()
     if uri.startswith("sqlite:"):
+        if not chosen and not folder.is_dir() and not Path("params.yaml").exists():
+            raise DatasetDMError(
+                f"{Path.cwd()} is not the project's root folder (it has no params.yaml): go there first."
+            )
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder / ".lock", is_singleton=True)
     try:
@@ -351,6 +379,11 @@ def _store() -> Iterator[None]:
             f"MLflow at {uri} answered: {' '.join(str(error).split())} "
             "(MLFLOW_TRACKING_URI chooses the store; `make setup` brings the local one up to date.)"
         ) from error
+
+
+def _sqlite_uri(file: Path) -> str:
+    """The URI of a database; relative to the current folder where a `?` above would end the path for SQLAlchemy."""
+    return f"sqlite:///{os.path.relpath(file) if '?' in str(file) else file}"
 
 
 def _experiment(benchmark: str) -> str:

@@ -12,6 +12,7 @@ Environment variables:
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "datasetdm-setup.json"
 LOCK = ROOT / "requirements.lock"
 MMCV = "mmcv==2.1.0"
+DAGSTER_HOME_LINE = re.compile(r"^DAGSTER_HOME=.*$", re.MULTILINE)
 
 
 def main() -> None:
@@ -48,6 +50,7 @@ def main() -> None:
     else:
         say("The environment in .venv is up to date.")
     write_env_file()
+    initialise_dvc()
     initialise_dagster(stale)
     initialise_mlflow(stale)
 
@@ -195,6 +198,10 @@ def install_lock() -> None:
     pip("install", "--quiet", "--no-compile", "--no-deps", "--requirement", LOCK)  # compiled when first imported
 
 
+def cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datasetdm"
+
+
 def install_mmcv(cuda: bool) -> None:
     """mmcv with its compiled ops; built once per machine, Python and torch."""
     name, version = MMCV.split("==")
@@ -202,10 +209,9 @@ def install_mmcv(cuda: bool) -> None:
     if python_says(installed) == f"{version} {cuda}":
         return
     torch = python_says("import torch; print(torch.__version__)")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datasetdm"
     python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     flavour = "cuda" if cuda else "cpu"
-    folder = cache / f"{name}-{version}-{python}-torch{torch}-{flavour}-{sysconfig.get_platform()}"
+    folder = cache() / f"{name}-{version}-{python}-torch{torch}-{flavour}-{sysconfig.get_platform()}"
     if not any(folder.glob("*.whl")):
         build_mmcv(folder, cuda)
     wheel = next(folder.glob("*.whl"))
@@ -243,21 +249,56 @@ def compile_jobs() -> int:
 
 def install_project() -> None:
     say("Installing the project itself ...")
-    pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
 # --- the stores ---
 
 
 def write_env_file() -> None:
-    if not (ROOT / ".env").exists():
-        shutil.copy(ROOT / ".env.example", ROOT / ".env")
+    file = ROOT / ".env"
+    if not file.exists():
+        shutil.copy(ROOT / ".env.example", file)
         say("Wrote .env from .env.example.")
+    before = file.read_text()
+    after = DAGSTER_HOME_LINE.sub(lambda line: with_dagster_home(line[0]), before)
+    if after != before:
+        file.write_text(after)
+
+
+def with_dagster_home(line: str) -> str:
+    """The line of .env with this project's own folder, wherever the project has been moved; another folder is kept."""
+    value = line.partition("=")[2].strip().strip("'\"")
+    if value and Path(value).name != ".dagster_home":
+        return line
+    return "DAGSTER_HOME='{}'".format(str(dagster_home()).replace("\\", "\\\\").replace("'", "\\'"))
+
+
+def dagster_home() -> Path:
+    """The folder of Dagster's history, by a path without `?`, at which SQLAlchemy ends the path of a database."""
+    home = ROOT / ".dagster_home"
+    home.mkdir(exist_ok=True)
+    if "?" not in str(home):
+        return home
+    link = cache() / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12] / ".dagster_home"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(home, target_is_directory=True)
+    return link
+
+
+def initialise_dvc() -> None:
+    """Tell DVC whether the project is under git: an unpacked archive is not."""
+    local = ROOT / ".dvc" / "config.local"
+    in_git = any((folder / ".git").exists() for folder in (ROOT, *ROOT.parents))
+    alone = local.exists() and "no_scm" in local.read_text()
+    if in_git == alone:
+        change = ["--unset", "core.no_scm"] if in_git else ["core.no_scm", "true"]
+        run(VENV / "bin" / "dvc", "config", "--local", *change, quiet=True)
 
 
 def initialise_dagster(stale: bool) -> None:
-    home = ROOT / ".dagster_home"
-    home.mkdir(exist_ok=True)
+    home = dagster_home()
     if not (home / "dagster.yaml").exists():
         shutil.copy(ROOT / "scripts" / "dagster.yaml", home)
     if stale or not (home / "history").exists():

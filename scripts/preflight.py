@@ -47,8 +47,17 @@ def main():
 
 def missing(cuda=False):
     """What `make setup` needs and this machine lacks, as pairs (what, remedy)."""
-    problems = missing_python() + missing_tools() + missing_libraries() + missing_disk(cuda)
+    problems = misnamed_folder() + missing_python() + missing_tools() + missing_libraries() + missing_disk(cuda)
     return problems + (missing_cuda() if cuda else [])
+
+
+def misnamed_folder(root=ROOT):
+    """Characters that end a path in PATH or break MLflow's SQL, whatever is done about them."""
+    bad = sorted({character for character in str(root) if character in ':"\n'})
+    if not bad:
+        return []
+    what = "The project's path, {}, has {} in it, which PATH or MLflow's store cannot hold."
+    return [(what.format(root, " and ".join(map(repr, bad))), "Rename or move the folder.")]
 
 
 def missing_python():

@@ -21,7 +21,6 @@ PATIENCE = 20  # seconds that a server has to stop by itself
 def main() -> None:
     dagster_port, mlflow_port = sys.argv[1:3]
     os.chdir(ROOT)
-    os.environ["PWD"] = str(ROOT)  # .env refers to it
     load_dotenv(ROOT / ".env")
     dagster = f"dagster dev -m orchestration.definitions -h 127.0.0.1 -p {dagster_port}"
     mlflow = f"mlflow server --host 127.0.0.1 --port {mlflow_port} --workers 1 {MLFLOW_STORE}"

@@ -1,11 +1,13 @@
 """The frozen text-to-image diffusion model, behind one contract."""
 
+from pathlib import Path
+
 from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json
 
-__all__ = ["Backbone", "load_backbone"]
+__all__ = ["Backbone", "image_size_step", "load_backbone"]
 
 
 def load_backbone(settings: config.Backbone) -> Backbone:
@@ -24,3 +26,18 @@ def load_backbone(settings: config.Backbone) -> Backbone:
     if family not in families:
         raise DatasetDMError(f"{folder} holds a {family}; the families known are {', '.join(families)}.")
     return families[family].load(folder, settings)
+
+
+def image_size_step(settings: config.Backbone) -> int | None:
+    """Pixels that `image_size` has to be a multiple of, from the model's folder; None where that is not here yet."""
+    step = 1
+    for part in ("vae", "unet"):
+        file = Path(settings.path) / part / "config.json"
+        if not file.is_file():
+            return None
+        description = read_json(file, remedy="Fetch the model again.")
+        widths = description.get("block_out_channels") if isinstance(description, dict) else None
+        if not widths:
+            return None
+        step *= 2 ** (len(widths) - 1)  # each block but the first halves the resolution
+    return step

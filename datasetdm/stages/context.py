@@ -1,6 +1,7 @@
 """What every stage is handed: the benchmark, its settings and its paths."""
 
 import gc
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from datasetdm import config
-from datasetdm.diffusion import load_backbone
+from datasetdm.diffusion import image_size_step, load_backbone
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
@@ -90,9 +91,10 @@ def open_context(benchmark: str, *, study: bool = False) -> Context:
     Raises:
         DatasetDMError: settings that are wrong, be it for a stage that comes late.
     """
-    params = config.load_params(study=study)
-    settings = params.benchmark(benchmark)
-    DOWNSTREAM[settings.task.name].check_model(settings.downstream)
+    params = config.load_params(
+        study=study, benchmark=benchmark, checks=lambda sections: _what_models_refuse(benchmark, sections)
+    )
+    params.benchmark(benchmark)
     return Context(benchmark, params, Paths(STUDY_DATA if study else DATA, benchmark), study)
 
 
@@ -102,6 +104,23 @@ def release_backbone() -> None:
     gc.collect()  # its modules and their hooks refer to each other
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _what_models_refuse(benchmark: str, sections: Mapping[str, Any]) -> list[str]:
+    """What the models say to those sections of the settings that are valid."""
+    problems = []
+    if "task" in sections and "downstream" in sections:
+        try:
+            DOWNSTREAM[sections["task"].name].check_model(sections["downstream"])
+        except DatasetDMError as error:
+            problems += [
+                f"benchmarks.{benchmark}.{line.removeprefix('params.yaml: ')}" for line in str(error).splitlines()
+            ]
+    if "backbone" in sections:
+        size, step = sections["backbone"].image_size, image_size_step(sections["backbone"])
+        if step is not None and size % step:
+            problems.append(f"backbone.image_size is {size}; this model needs a multiple of {step}")
+    return problems
 
 
 def missing(context: Context, path: Path, stage: str) -> DatasetDMError:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import read_json
+from datasetdm.formats.files import read_json, write_json
 from datasetdm.ingestion import check_no_leak, ingest
 from datasetdm.object_counts import remarks, tables
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context
+from datasetdm.stages.paths import BACKBONES
 from datasetdm.stages.stage import Check, Stage
+from datasetdm.stages.units import digest
 from datasetdm.structures import StageResult
 
 
@@ -35,10 +37,33 @@ def finish(context: Context) -> StageResult:
             context.seeds,
             folder,
         )
+        if elsewhere := weights_elsewhere(context):
+            write_json(folder / "weights.json", elsewhere)
     figures = read_json(context.paths.real / "ingest.json", remedy="Ingest again.")
     for line in remarks(figures, [category.name for category in context.task().subjects]):
         print(f"ingest {context.benchmark}: {line}", flush=True)
     return StageResult(metrics={key: float(value) for key, value in metrics.items()}, tables=tables(figures))
+
+
+def weights_elsewhere(context: Context) -> dict[str, str]:
+    """Setting -> digest of the local weights that it names, for those outside data/backbones.
+
+    DVC watches data/backbones. For weights anywhere else, the stages that read them depend on this note.
+    """
+    named = {
+        "backbone.path": context.params.backbone.path,
+        "downstream.pretrained": context.settings.downstream.pretrained or "",
+    }
+    folders = {setting: Path(name).resolve() for setting, name in named.items() if name and Path(name).is_dir()}
+    return {
+        setting: digest([(str(file.relative_to(folder)), file) for file in _weight_files(folder)])
+        for setting, folder in folders.items()
+        if BACKBONES.resolve() not in folder.parents
+    }
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.suffix in (".json", ".safetensors", ".txt"))
 
 
 def _check_annotations(context: Context, folder: Path) -> dict[str, int]:

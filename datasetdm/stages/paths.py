@@ -5,6 +5,7 @@ from pathlib import Path
 
 DATA = Path("data")
 STUDY_DATA = DATA / "study"
+BACKBONES = DATA / "backbones"  # the weights that dvc.yaml names as a dependency
 
 
 def reports_folder(*, study: bool = False) -> Path:

@@ -14,6 +14,7 @@ from datasetdm.stages.context import Context
 from datasetdm.stages.published import known_result, remember, sources
 from datasetdm.stages.units import digest, passing_over_busy_units
 from datasetdm.structures import StageResult
+from datasetdm.tracking import check_server
 
 
 def _no_units(context: Context) -> dict[str, list[Path]]:
@@ -75,7 +76,12 @@ class Stage:
         return self.units is not _no_units
 
     def plan(self, context: Context) -> list[str]:
-        """The keys of the units that are missing."""
+        """The keys of the units that are missing.
+
+        Raises:
+            DatasetDMError: the tracking server, which is to be told of them, does not answer.
+        """
+        check_server()
         return [key for key, folders in self.units(context).items() if not all(map(Path.exists, folders))]
 
     def settings(self, context: Context) -> dict[str, Any]:

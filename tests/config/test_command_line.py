@@ -37,3 +37,30 @@ def test_a_stopped_command_says_how_to_go_on(stage, number: signal.Signals, caps
     stage(work)
     assert command_line.main(["ingest", "coco"]) == 130
     assert "goes on" in capsys.readouterr().err
+
+
+def test_a_bare_call_says_what_each_command_does(capsys) -> None:
+    assert command_line.main([]) == 0
+    said = capsys.readouterr().out
+    for name, what in command_line._WHAT_STAGES_DO.items():
+        assert name in said and what.split()[0] in said
+
+
+def test_the_version_is_told(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("datasetdm 0.")
+
+
+@pytest.mark.parametrize("command", [["ingest", "coco"], ["run", "coco"], ["show", "coco"], ["leaderboard"]])
+def test_another_folder_is_refused_and_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], capsys
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "params.yaml").touch()
+    inside = tmp_path / "docs"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    assert command_line.main(command) == 2
+    assert f"root folder, which is {tmp_path}." in capsys.readouterr().err
+    assert not list(inside.iterdir())

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from datasetdm.config import load_params
+from datasetdm.config import Distribution, Scene, load_params
 from datasetdm.errors import DatasetDMError
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +55,7 @@ def test_mistyped_setting_is_named(tmp_path: Path) -> None:
 
 def test_wrong_value_is_named(tmp_path: Path) -> None:
     file = edited(tmp_path, lambda content: content["benchmarks"]["coco"]["decoder"].update(iterations="many"))
-    with pytest.raises(DatasetDMError, match=r"benchmarks\.coco\.decoder\.iterations.*integer"):
+    with pytest.raises(DatasetDMError, match=r"benchmarks\.coco\.decoder\.iterations is 'many'; write a whole number"):
         load_params(file)
 
 
@@ -73,7 +74,7 @@ def test_a_task_is_a_name_or_a_block() -> None:
     ("task", "says"),
     [
         ("painting", r"benchmarks\.coco\.task.*'instance'"),
-        ({"name": "depth", "unseen": ["dog"]}, r"task\.depth\.unseen"),
+        ({"name": "depth", "unseen": ["dog"]}, r"benchmarks\.coco\.task\.unseen is not a setting"),
     ],
 )
 def test_an_unknown_task_or_one_with_settings_of_another_is_named(tmp_path: Path, task: object, says: str) -> None:
@@ -136,9 +137,9 @@ def test_the_demo_has_four_arms_and_the_study_all_controls() -> None:
     [
         (None, {"task": "depth"}, "holds annotations for the task 'instance', not for 'depth'"),
         (None, {"seeds": [-1]}, "seeds"),
-        (None, {"seeds": [0, 0]}, "seeds lists something twice"),
+        (None, {"seeds": [0, 0]}, r"seeds is \[0, 0\]; it lists something twice"),
         ("downstream", {"arms": []}, "arms"),
-        ("downstream", {"arms": ["real", "real"]}, "arms lists something twice"),
+        ("downstream", {"arms": ["real", "real"]}, "arms has real twice"),
         ("downstream", {"learning_rate": float("inf")}, "learning_rate"),
         ("decoder", {"timestep": 1000}, "timestep"),
         ("decoder", {"train_timesteps": [500, 5]}, "the first has to be the lower one"),
@@ -146,7 +147,7 @@ def test_the_demo_has_four_arms_and_the_study_all_controls() -> None:
         (
             "synthesis",
             {"score_threshold": 0.3, "doubt_threshold": 0.3},
-            "doubt_threshold has to be below score_threshold",
+            "doubt_threshold is 0.3; it has to be below score_threshold, which is 0.3",
         ),
         ("decoder", {"dropout": 1.0}, "dropout"),
         ("augmentation", {"proportions": {"2x2": float("nan")}}, "proportions"),
@@ -193,7 +194,9 @@ def test_a_key_that_stands_twice_in_a_block_is_told_with_its_line(tmp_path: Path
     text = (ROOT / "params.yaml").read_text()
     file = tmp_path / "params.yaml"
     file.write_text(re.sub(r"prompts: {num_prompts: \d+", r"\g<0>, num_prompts: 4", text, count=1))
-    with pytest.raises(DatasetDMError, match=r"not valid YAML: 'num_prompts' stands there twice.*line \d+"):
+    with pytest.raises(
+        DatasetDMError, match=r"line \d+, column \d+, is not valid YAML: 'num_prompts' stands there twice"
+    ):
         load_params(file)
 
 
@@ -213,7 +216,7 @@ def test_what_was_taken_over_and_overruled_may_be_taken_over_from_any_depth(tmp_
     )
     with pytest.raises(DatasetDMError) as told:
         load_params(file)
-    assert "'shallow' is not a setting" in str(told.value)
+    assert "shallow is not a setting" in str(told.value)
 
 
 def test_a_subject_goes_by_its_new_name(tmp_path: Path) -> None:
@@ -223,3 +226,133 @@ def test_a_subject_goes_by_its_new_name(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetDMError, match=r"'cup', which source\.names calls 'coffee cup'"):
         load_params(edited(tmp_path, edit))
+
+
+def test_scenes_and_distributions_are_those_that_there_are() -> None:
+    from datasetdm.miniworld.distributions import DISTRIBUTIONS
+    from datasetdm.prompts.scenes import SCENES
+
+    assert get_args(Scene) == tuple(SCENES)
+    assert set(get_args(Distribution)) == set(DISTRIBUTIONS)
+
+
+WRONG = {
+    "seeds": 0,
+    "source": {"format": "coco", "root": " ", "miniworld": {"distribution": "moon", "num_train": 0, "num_val": 9}},
+    "ingest": {"num_real": 40, "num_dev": 60, "num_oracle": 300, "tail_images": 2},
+    "prompts": {"num_prompts": "some", "scenes": ["moon"], "subjects": ["dog", "dog", ""]},
+    "augmentation": {"num_images": 10, "proportions": {"2x2": 0, "3x3": -1, "two": 1}, "max_size": 200},
+}
+TOLD = """
+coco.seeds is 0; write a list: [0]
+coco.source.root is an empty text; name the folder of the data set
+coco.source.miniworld.distribution is 'moon'; choose one of 'web', 'coco', 'long_tail', 'street', 'room', 'figure'
+coco.source.miniworld.num_train is 0; it has to be above 0
+coco.decoder.num_heads is 8 and hidden_dim is 97; hidden_dim has to be a multiple of 4 and of num_heads
+coco.prompts.num_prompts is 'some'; write a whole number
+coco.prompts.subjects.2 is an empty text
+coco.prompts.scenes.0 is 'moon'; choose one of 'field', 'street', 'beach', 'water', 'snow', 'room', 'table'
+coco.augmentation.proportions.2x2 is 0; it has to be above 0
+coco.augmentation.proportions.3x3 is -1; it has to be above 0
+coco.augmentation.proportions.two is 'two'; write rows x columns, such as 2x3
+coco.downstream.iterations is missing
+coco.ingest.tail_images is 2 but task.tail names no category that it could be about
+nyu.task.max_depth is 10; it has to be above min_depth, which is 10
+kitti.task.max_depth is 300; it has to be at most 255.996
+"""
+
+
+def test_all_problems_are_told_at_once_in_plain_words(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        blocks = content["benchmarks"]
+        blocks["coco"] |= WRONG
+        blocks["coco"]["decoder"]["hidden_dim"] = 97
+        blocks["coco"]["downstream"].pop("iterations")
+        blocks["nyu"]["task"]["min_depth"] = 10.0
+        blocks["kitti"]["task"]["max_depth"] = 300
+
+    with pytest.raises(DatasetDMError) as told:
+        load_params(edited(tmp_path, edit))
+    first, *lines = str(told.value).splitlines()
+    assert first.endswith("params.yaml has 15 problems:")
+    assert sorted(lines) == sorted(f"  benchmarks.{line}" for line in TOLD.strip().splitlines())
+
+
+def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        block = content["benchmarks"]["voc_long_tail"]
+        block["ingest"] |= {"tail_images": 50, "num_oracle": 0, "num_test": 999}
+        block["task"] = "depth"
+
+    with pytest.raises(DatasetDMError) as told:
+        load_params(edited(tmp_path, edit))
+    assert [line.split(".", 2)[2] for line in str(told.value).splitlines()[1:]] == [
+        "source.format is 'voc', which holds annotations for the task 'semantic', not for 'depth'",
+        "downstream.arms has 'oracle' but ingest.num_oracle is 0",
+        "ingest.tail_images is 50 but task.tail names no category that it could be about",
+        "source.miniworld.num_val is 150, but ingest.num_test asks for 999",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("my-set", "Dagster's assets bear it; my_set would do"),
+        ("input", "Dagster needs this name"),
+        ("leaderboard", "Dagster needs this name"),
+        ("coco_study", "the study of the benchmark coco"),
+        ("real_coco", "in the chain of coco"),
+        ("plan_train_decoder_coco", "in the chain of coco"),
+        (2017, "put it in quotes"),
+    ],
+)
+def test_a_benchmarks_name_fits_dagster_and_mlflow(tmp_path: Path, name: object, says: str) -> None:
+    def edit(content: dict) -> None:
+        content["benchmarks"][name] = content["benchmarks"]["coco"]
+
+    with pytest.raises(DatasetDMError, match=says):
+        load_params(edited(tmp_path, edit))
+
+
+def test_names_of_assets_are_those_of_the_stages() -> None:
+    from datasetdm.config.benchmark import ASSETS
+    from datasetdm.stages import STAGES
+
+    assert tuple(stage.asset for stage in STAGES.values()) == ASSETS
+
+
+def test_what_models_refuse_is_told_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datasetdm.stages.context import open_context
+
+    def edit(content: dict) -> None:
+        content["backbone"] |= {"path": str(ROOT / "data/backbones/miniworld"), "image_size": 100}
+        content["benchmarks"]["coco"]["downstream"]["model"] = "yolo"
+        content["benchmarks"]["coco"]["seeds"] = 0
+
+    edited(tmp_path, edit)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetDMError) as told:
+        open_context("coco")
+    lines = str(told.value).splitlines()
+    assert len(lines) == 4 and "write a list" in lines[1] and "'yolo'" in lines[2]
+    assert re.search(r"backbone.image_size is 100; this model needs a multiple of \d+", lines[3])
+
+
+def test_the_size_that_a_model_needs_is_that_of_its_features() -> None:
+    from datasetdm.config import Backbone
+    from datasetdm.diffusion import image_size_step, load_backbone
+
+    settings = Backbone(path=str(ROOT / "data/backbones/miniworld"), image_size=128, device="cpu")
+    assert image_size_step(settings) == load_backbone(settings).feature_info[0].stride
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def edit(content: dict) -> None:
+        content["backbone"]["path"] = "~/models/sd"
+        content["benchmarks"]["coco"]["source"] = {"format": "coco", "root": "~/coco"}
+
+    monkeypatch.setenv("HOME", "/home/someone")
+    params = load_params(edited(tmp_path, edit))
+    assert params.backbone.path == "/home/someone/models/sd"
+    assert params.benchmark("coco").source.root == Path("/home/someone/coco")
+    assert params.benchmark("voc").source.root == Path("data/raw/miniworld/voc")

@@ -1,7 +1,12 @@
 """What decides whether the environment is built again."""
 
+import shutil
+import sys
+from pathlib import Path
+
 import install
 import pytest
+from dotenv import dotenv_values
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +61,50 @@ def test_failed_command_stops_setup_with_its_output(capsys):
     with pytest.raises(SystemExit, match="this command failed"):
         install.run("sh", "-c", "echo the reason; exit 3", quiet=True)
     assert "the reason" in capsys.readouterr().err
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A project in a folder with an awkward name."""
+    folder = tmp_path / "what now? it's #1"
+    (folder / ".dvc").mkdir(parents=True)
+    shutil.copy(install.ROOT / ".env.example", folder)
+    monkeypatch.setattr(install, "ROOT", folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
+
+
+def test_dagsters_home_is_absolute_and_can_stand_in_the_path_of_a_database(root):
+    install.write_env_file()
+    home = Path(dotenv_values(root / ".env")["DAGSTER_HOME"])
+    assert home.is_absolute() and "?" not in str(home)
+    assert home.samefile(root / ".dagster_home")
+
+
+@pytest.mark.parametrize(
+    "line", ["DAGSTER_HOME=${PWD}/.dagster_home", "DAGSTER_HOME=", "DAGSTER_HOME='/elsewhere/.dagster_home'"]
+)
+def test_dagsters_home_follows_the_project(root, line):
+    (root / ".env").write_text(f"A=secret\n{line}\nB=2\n")
+    install.write_env_file()
+    values = dotenv_values(root / ".env")
+    assert Path(values["DAGSTER_HOME"]).samefile(root / ".dagster_home")
+    assert (values["A"], values["B"]) == ("secret", "2")
+
+
+def test_a_home_of_another_name_is_kept(root):
+    (root / ".env").write_text("DAGSTER_HOME=/srv/history\n")
+    install.write_env_file()
+    assert (root / ".env").read_text() == "DAGSTER_HOME=/srv/history\n"
+
+
+def test_dvc_is_told_whether_there_is_git(root, monkeypatch):
+    monkeypatch.setattr(install, "VENV", Path(sys.executable).parents[1])
+    monkeypatch.chdir(root)
+    local = root / ".dvc" / "config.local"
+    (root / ".dvc" / "config").touch()
+    install.initialise_dvc()
+    assert "no_scm = true" in local.read_text()
+    (root / ".git").mkdir()
+    install.initialise_dvc()
+    assert "no_scm" not in local.read_text()

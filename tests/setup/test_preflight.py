@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import preflight
 
@@ -55,3 +56,9 @@ def test_missing_headers_modules_libraries_and_disk(monkeypatch):
     assert "/nowhere/include/Python.h" in text
     assert "libno_such_library.so.1" in text
     assert "GB are free" in text
+
+
+def test_a_folder_that_path_or_sql_cannot_hold_is_told():
+    assert preflight.misnamed_folder(Path("/home/me/what now? #1, 100 % it's")) == []
+    ((what, remedy),) = preflight.misnamed_folder(Path('/home/me/a:b"c'))
+    assert "':'" in what and "Rename" in remedy

@@ -1,7 +1,9 @@
 """Runs and registered models, in a real store."""
 
+import os
 import pickle
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +29,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        Path("params.yaml").touch()
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DAGSTER_RUN_ID", raising=False)
         patch.setattr(datasetdm, "__path__", [*datasetdm.__path__, str(Path(__file__).parent)])
@@ -280,3 +283,40 @@ def test_unreachable_server_is_told(monkeypatch):
         tracking.track_run(benchmark="coco", stage="ingest", params={}),
     ):
         pass
+
+
+def test_a_server_that_is_down_is_told_before_any_work_and_within_seconds(monkeypatch):
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        start = time.perf_counter()
+        with pytest.raises(DatasetDMError, match="MLFLOW_TRACKING_URI chooses the store"):
+            tracking.check_server()
+        assert time.perf_counter() - start < 15
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
+
+
+def test_without_a_server_there_is_nothing_to_ask(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tracking.check_server()
+
+
+@pytest.mark.parametrize("name", ["what now?", "a #1, 100 %", "it's mine"])
+def test_the_store_lies_in_a_project_of_any_name(tmp_path, monkeypatch, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "params.yaml").touch()
+    monkeypatch.chdir(folder)
+    with tracking.track_run(benchmark="coco", stage="ingest", params={}) as run:
+        run.log_metrics({"images": 1.0})
+        run.log_artifact("params.yaml")
+    assert (folder / "mlflow" / "mlflow.db").is_file()
+    assert list((folder / "mlflow" / "artifacts").rglob("params.yaml"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_outside_of_a_project_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetDMError, match="not the project's root folder"):
+        tracking.experiment_identity("coco")
+    assert not list(tmp_path.iterdir())

@@ -1,28 +1,47 @@
-"""The settings: `params.yaml`, read and validated in this one place."""
+"""The sections of a benchmark's block in `params.yaml`: one per stage or so, each valid by itself.
+
+A rule about two settings is a validator of the later one, so that it is checked whatever else is wrong.
+"""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PositiveInt,
     StringConstraints,
-    TypeAdapter,
-    ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
-
-from datasetdm.errors import DatasetDMError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
 Timestep = Annotated[int, Field(ge=0, lt=1000)]
 GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
+Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
+Distribution = Literal["web", "coco", "long_tail", "street", "room", "figure"]
+SMALLEST_TILE = 8  # pixels, across a tile of a splice
+FARTHEST = (2**16 - 1) / 256  # metres that a depth PNG holds, in KITTI's units
+
+
+def _at_home(path: str) -> str:
+    """`~/models` is a folder; a hub name stays."""
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"has {', '.join(twice)} twice")
+    return values
+
+
+PathOrName = Annotated[Text, AfterValidator(_at_home)]
+Names = Annotated[tuple[Text, ...], AfterValidator(_once_each)]
 
 
 class Section(BaseModel):
@@ -34,23 +53,30 @@ class Section(BaseModel):
 class Backbone(Section):
     """The frozen text-to-image diffusion model."""
 
-    path: str = Field(
+    path: PathOrName = Field(
         description="Folder in the diffusers pipeline format, or a hub name such as CompVis/stable-diffusion-v1-4"
     )
-    revision: str | None = Field(default=None, description="Pinned hub revision (commit); None for a local folder")
+    revision: Text | None = Field(default=None, description="Pinned hub revision (commit); None for a local folder")
     image_size: PositiveInt = Field(description="Side of the square images that the model draws, in pixels")
-    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
+    device: Text = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
 class Miniworld(Section):
     """How much of the embedded world stands in for the real data set."""
 
-    distribution: str = "coco"
+    distribution: Distribution = "coco"
     num_train: PositiveInt
     num_val: PositiveInt
-    image_size: PositiveInt = 128
+    image_size: PositiveInt = Field(default=128, description="Side of the images in pixels; divides 256, or n x 128")
     seed: Seed = 0
+
+    @field_validator("image_size")
+    @classmethod
+    def _same_scene_at_any_size(cls, size: int) -> int:
+        if size < 16 or (256 % size and size % 128):
+            raise ValueError(f"is {size}; the embedded world is drawn at 16, 32, 64, 128, 256 and multiples of 128")
+        return size
 
 
 class InstanceAnnotation(Section):
@@ -66,10 +92,10 @@ class SemanticAnnotation(Section):
     """A category for every pixel."""
 
     name: Literal["semantic"] = "semantic"
-    unseen: tuple[str, ...] = Field(
+    unseen: Names = Field(
         default=(), description="Categories that the decoder is never shown, but asked for by name (open vocabulary)"
     )
-    tail: tuple[str, ...] = Field(default=(), description="Rare categories, whose figures are reported apart")
+    tail: Names = Field(default=(), description="Rare categories, whose figures are reported apart")
     min_certainty: Fraction = Field(default=0.0, description="Less certain synthetic pixels are ignored (255)")
 
 
@@ -78,8 +104,22 @@ class DepthAnnotation(Section):
 
     name: Literal["depth"] = "depth"
     min_depth: float = Field(default=0.001, gt=0, description="Metres; nearer pixels are not evaluated")
-    max_depth: float = Field(default=10.0, gt=0, description="Metres; farther pixels are neither learnt nor evaluated")
+    max_depth: float = Field(
+        default=10.0,
+        gt=0,
+        le=FARTHEST,
+        validate_default=True,
+        description="Metres; farther pixels are neither learnt nor evaluated",
+    )
     crop: Literal["none", "garg", "eigen"] = Field(default="none", description="Part of the image that is evaluated")
+
+    @field_validator("max_depth")
+    @classmethod
+    def _beyond_min_depth(cls, farthest: float, info: ValidationInfo) -> float:
+        nearest = info.data.get("min_depth")
+        if nearest is not None and farthest <= nearest:
+            raise ValueError(f"is {farthest:g}; it has to be above min_depth, which is {nearest:g}")
+        return farthest
 
 
 class PoseAnnotation(Section):
@@ -115,7 +155,7 @@ class Source(Section):
     miniworld: Miniworld | None = Field(
         default=None, description="Render this into `root` first; None: `root` is yours"
     )
-    names: dict[str, Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]] = Field(
+    names: dict[str, Text] = Field(
         default={}, description="Category -> English noun, where the data set's own name says nothing in a prompt"
     )
     merge_same_names: bool = Field(
@@ -132,6 +172,13 @@ class Source(Section):
         if self.crowds != "ignore" and TASKS[self.format] not in ("instance", "pose"):
             raise ValueError(f"crowds: the format '{self.format}' has no crowd regions; leave the setting out")
         return self
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _a_folder(cls, root: Any) -> Any:
+        if isinstance(root, str) and not root.strip():
+            raise ValueError("is an empty text; name the folder of the data set")
+        return Path(root).expanduser() if isinstance(root, str) else root
 
 
 class DataSource(Source):
@@ -184,7 +231,7 @@ class Decoder(Section):
     hidden_dim: PositiveInt = 128
     num_queries: PositiveInt = 30
     num_layers: PositiveInt = 4
-    num_heads: PositiveInt = 8
+    num_heads: PositiveInt = Field(default=8, validate_default=True)
     feedforward_dim: PositiveInt = 512
     views_per_image: PositiveInt | None = Field(
         default=32,
@@ -208,8 +255,18 @@ class Decoder(Section):
     @classmethod
     def _from_low_to_high(cls, timesteps: tuple[int, int]) -> tuple[int, int]:
         if timesteps[0] > timesteps[1]:
-            raise ValueError("the first has to be the lower one")
+            raise ValueError(f"is {list(timesteps)}; the first has to be the lower one")
         return timesteps
+
+    @field_validator("num_heads")
+    @classmethod
+    def _heads_share_the_width(cls, heads: int, info: ValidationInfo) -> int:
+        width = info.data.get("hidden_dim")
+        if width is not None and (width % heads or width % 4):
+            raise ValueError(
+                f"is {heads} and hidden_dim is {width}; hidden_dim has to be a multiple of 4 and of num_heads"
+            )
+        return heads
 
 
 class Prompts(Section):
@@ -218,10 +275,12 @@ class Prompts(Section):
     num_prompts: PositiveInt
     plain_fraction: Fraction = Field(default=0.3, description="Share of plain 'a photo of a ...' prompts (paper: 30 %)")
     max_objects: PositiveInt = Field(default=4, description="Objects named in one prompt at the most")
-    subjects: tuple[str, ...] = Field(
+    subjects: Names = Field(
         default=(), description="What is named; none: the data set's categories. For those that nobody can draw"
     )
-    scenes: tuple[str, ...] = Field(default=(), description="Keys of prompts.scenes.SCENES; none: wherever a thing is")
+    scenes: Annotated[tuple[Scene, ...], AfterValidator(_once_each)] = Field(
+        default=(), description="Keys of prompts.scenes.SCENES; none: wherever a thing is"
+    )
     seed: Seed = 0
 
 
@@ -252,33 +311,57 @@ class Synthesis(Section):
     shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
     seed: Seed = 0
 
-    @model_validator(mode="after")
-    def _doubt_below_trust(self) -> Self:
-        if self.doubt_threshold is not None and self.doubt_threshold >= self.score_threshold:
-            raise ValueError(f"doubt_threshold has to be below score_threshold ({self.score_threshold})")
-        return self
+    @field_validator("doubt_threshold")
+    @classmethod
+    def _doubt_below_trust(cls, doubt: float | None, info: ValidationInfo) -> float | None:
+        trust = info.data.get("score_threshold")
+        if doubt is not None and trust is not None and doubt >= trust:
+            raise ValueError(f"is {doubt:g}; it has to be below score_threshold, which is {trust:g}")
+        return doubt
 
 
 class Augmentation(Section):
     """Image splicing."""
 
     num_images: int = Field(ge=0)
-    proportions: dict[Annotated[str, StringConstraints(pattern=GRID)], float] = Field(
+    proportions: dict[Annotated[str, StringConstraints(pattern=GRID)], Annotated[float, Field(gt=0)]] = Field(
         description="Grid 'rows x columns' -> weight, the paper's thousands"
     )
     max_size: PositiveInt = Field(description="Longest side of a spliced image; larger grids shrink their tiles")
     seed: Seed = 0
 
+    @field_validator("proportions")
+    @classmethod
+    def _some_grid(cls, grids: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        if info.data.get("num_images") and not grids:
+            raise ValueError("is empty; name a grid such as 2x2: 1, or set num_images to 0")
+        return grids
+
+    @field_validator("max_size")
+    @classmethod
+    def _room_for_every_tile(cls, size: int, info: ValidationInfo) -> int:
+        most = max((int(side) for grid in info.data.get("proportions") or () for side in grid.split("x")), default=1)
+        if size < most * SMALLEST_TILE:
+            raise ValueError(
+                f"is {size}, which leaves {most} tiles side by side fewer than {SMALLEST_TILE} pixels each; "
+                f"make it {most * SMALLEST_TILE} or more"
+            )
+        return size
+
 
 class Downstream(Section):
     """The ordinary model that is trained on each arm."""
 
-    model: str = Field(description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models")
-    pretrained: str | None = Field(
+    model: Text = Field(
+        description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models"
+    )
+    pretrained: PathOrName | None = Field(
         default=None,
         description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: from scratch",
     )
-    arms: tuple[Arm, ...] = Field(default=("real", "synthetic", "both", "oracle"), min_length=1)
+    arms: Annotated[tuple[Arm, ...], AfterValidator(_once_each)] = Field(
+        default=("real", "synthetic", "both", "oracle"), min_length=1
+    )
     p_decoder: bool = Field(
         default=False, description="Report the P-Decoder itself on the test images, beside the arms"
     )
@@ -307,157 +390,3 @@ class Downstream(Section):
     def num_batches(self) -> int:
         """That a training goes through."""
         return self.iterations * self.accumulate
-
-
-class Benchmark(Section):
-    """One row of the results table."""
-
-    task: TaskSettings = Field(description="`instance`, or a block with a `name` and what the task leaves open")
-    seeds: tuple[Seed, ...] = Field(min_length=1, description="Labelled subset and initialisation")
-    source: DataSource
-    ingest: Ingest
-    decoder: Decoder
-    prompts: Prompts
-    synthesis: Synthesis
-    augmentation: Augmentation
-    downstream: Downstream
-
-    @field_validator("task", mode="before")
-    @classmethod
-    def _task_by_name(cls, task: Any) -> Any:
-        return {"name": task} if isinstance(task, str) else task
-
-    @model_validator(mode="after")
-    def _nothing_twice(self) -> "Benchmark":
-        for name, values in (("seeds", self.seeds), ("downstream.arms", self.downstream.arms)):
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} lists something twice")
-        return self
-
-    @model_validator(mode="after")
-    def _task_fits_source(self) -> "Benchmark":
-        for name, source in (("source", self.source), ("source.decoder", self.source.decoder)):
-            if source is not None and TASKS[source.format] != self.task.name:
-                raise ValueError(
-                    f"{name}.format '{source.format}' holds annotations for the task '{TASKS[source.format]}', not "
-                    f"for '{self.task.name}'"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _subjects_have_their_new_names(self) -> "Benchmark":
-        names = self.source.names
-        for subject in self.prompts.subjects:
-            if subject in names and subject not in names.values():
-                raise ValueError(f"prompts.subjects has '{subject}', which source.names calls '{names[subject]}'")
-        return self
-
-    @model_validator(mode="after")
-    def _arms_have_what_they_need(self) -> "Benchmark":
-        arms = self.downstream.arms
-        for arm in ("oracle", "pseudo", "self_training"):
-            if arm in arms and self.ingest.num_oracle == 0:
-                raise ValueError(f"downstream.arms has '{arm}' but ingest.num_oracle is 0")
-        if "self_training" in arms and "real" not in arms:
-            raise ValueError("downstream.arms has 'self_training' but not 'real', whose model is its teacher")
-        return self
-
-
-def task_settings(description: Any) -> TaskSettings:
-    """The section of a task from plain data, as it stands in the description of a trained decoder."""
-    return TypeAdapter(TaskSettings).validate_python(description)
-
-
-class Params(Section):
-    """The whole of `params.yaml`."""
-
-    backbone: Backbone
-    benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Benchmark] = Field(min_length=1)
-    study: dict[str, Any] = Field(default_factory=dict, description="Laid over every benchmark by `make study`")
-
-    def benchmark(self, name: str) -> Benchmark:
-        """The block of benchmark `name`; a clear error where there is none."""
-        try:
-            return self.benchmarks[name]
-        except KeyError:
-            known = ", ".join(sorted(self.benchmarks))
-            raise DatasetDMError(f"params.yaml has no benchmark '{name}'. It has: {known}.") from None
-
-
-def load_params(path: Path | str = "params.yaml", *, study: bool = False) -> Params:
-    """Read and validate the settings.
-
-    Args:
-        path: the YAML file.
-        study: lay the block `study` over every benchmark (`make study`).
-
-    Raises:
-        DatasetDMError: the file is missing, is no YAML or has an unknown or wrong value.
-    """
-    path = Path(path)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
-    except FileNotFoundError:
-        raise DatasetDMError(f"{path} is missing: run this in the project's root folder.") from None
-    except OSError as error:
-        raise DatasetDMError(f"{path} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise DatasetDMError(f"{path} is no text in UTF-8: save it as such.") from None
-    except yaml.YAMLError as error:
-        raise DatasetDMError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise DatasetDMError(f"{path} holds no settings; compare it with the one in the repository.")
-    if study:
-        content = _with_study(content)
-    try:
-        return Params.model_validate(content)
-    except ValidationError as error:
-        raise DatasetDMError(f"{path}: {_describe(error)}") from None
-
-
-class _EveryKeyOnce(yaml.SafeLoader):
-    """The safe loader, but for keys that a block has twice: of those it would silently take the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """The block as it stands in the file, before `<<` brings in what it may overrule."""
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"'{name}' stands there twice", problem_mark=key.start_mark)
-            seen.add(name)
-        return node
-
-
-def _with_study(content: dict[str, Any]) -> dict[str, Any]:
-    overlay = content.get("study") or {}
-    benchmarks = content.get("benchmarks") or {}
-    return {**content, "benchmarks": {name: _enlarged(block, overlay) for name, block in benchmarks.items()}}
-
-
-def _enlarged(block: Any, overlay: Any) -> Any:
-    """The block of a benchmark at study size; how much is rendered says nothing to one that has data of its own."""
-    merged = _merged(block, overlay)
-    if isinstance(block, dict) and isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
-        merged["source"].pop("miniworld", None)
-    return merged
-
-
-def _merged(base: Any, overlay: Any) -> Any:
-    if not (isinstance(base, dict) and isinstance(overlay, dict)):
-        return overlay
-    return {**base, **{key: _merged(base.get(key), value) for key, value in overlay.items()}}
-
-
-def _describe(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"'{where}' is not a setting (mistyped?)")
-        elif item["type"] == "missing":
-            lines.append(f"'{where}' is missing")
-        else:
-            lines.append(f"'{where}': {item['msg'].removeprefix('Value error, ')}")
-    return "; ".join(lines) + "."

@@ -1,0 +1,187 @@
+"""A benchmark's block of `params.yaml`, and the file as a whole: what holds between sections and between blocks."""
+
+import inspect
+import keyword
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, field_validator, model_validator
+
+from datasetdm.config.sections import (
+    TASKS,
+    Augmentation,
+    Backbone,
+    DataSource,
+    Decoder,
+    Downstream,
+    Ingest,
+    Prompts,
+    Section,
+    Seed,
+    Synthesis,
+    TaskSettings,
+)
+from datasetdm.errors import DatasetDMError
+
+# What Dagster, whose assets and jobs bear the names of benchmarks, keeps for itself.
+_DAGSTERS = frozenset(
+    {"context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str"}
+    | {"float", "bool", "input", "output", "type", *keyword.kwlist}
+)
+ASSETS = ("real", "p_decoder", "prompts", "synthetic", "pseudo", "augmented", "downstream", "comparison")
+_PREFIX = re.compile(rf"(?:{'|'.join(ASSETS)}|(?:plan|unit|finish)_[a-z_]+)")
+
+
+class Benchmark(Section):
+    """One row of the results table."""
+
+    task: TaskSettings = Field(description="`instance`, or a block with a `name` and what the task leaves open")
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="Labelled subset and initialisation")
+    source: DataSource
+    ingest: Ingest
+    decoder: Decoder
+    prompts: Prompts
+    synthesis: Synthesis
+    augmentation: Augmentation
+    downstream: Downstream
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task_by_name(cls, task: Any) -> Any:
+        return {"name": task} if isinstance(task, str) else task
+
+    @field_validator("seeds")
+    @classmethod
+    def _no_seed_twice(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"is {list(seeds)}; it lists something twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Benchmark":
+        if found := disagreements({name: getattr(self, name) for name in type(self).model_fields}):
+            raise ValueError("\n".join(found))
+        return self
+
+
+def valid_sections(block: Any) -> dict[str, Any]:
+    """The sections of a benchmark's block that are valid by themselves, whatever is wrong with the others."""
+    if not isinstance(block, dict):
+        return {}
+    sections: dict[str, Any] = {}
+    for name, field in Benchmark.model_fields.items():
+        value = {"name": block[name]} if name == "task" and isinstance(block.get(name), str) else block.get(name)
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+            sections[name] = adapter.validate_python(value)
+        except ValueError:
+            continue
+    return sections
+
+
+def disagreements(sections: Mapping[str, Any]) -> list[str]:
+    """What sections say against each other, as `<setting> <what is wrong>`; rules about absent sections are skipped."""
+    found: list[str] = []
+    for rule in _RULES:
+        needed = inspect.signature(rule).parameters
+        if needed.keys() <= sections.keys():
+            found += rule(**{name: sections[name] for name in needed})
+    return found
+
+
+def _task_fits_source(task: TaskSettings, source: DataSource) -> Iterator[str]:
+    for name, one in (("source", source), ("source.decoder", source.decoder)):
+        if one is not None and TASKS[one.format] != task.name:
+            yield (
+                f"{name}.format is '{one.format}', which holds annotations for the task '{TASKS[one.format]}', not "
+                f"for '{task.name}'"
+            )
+
+
+def _subjects_have_their_new_names(source: DataSource, prompts: Prompts) -> Iterator[str]:
+    for subject in prompts.subjects:
+        if subject in source.names and subject not in source.names.values():
+            yield f"prompts.subjects has '{subject}', which source.names calls '{source.names[subject]}'"
+
+
+def _arms_have_what_they_need(ingest: Ingest, downstream: Downstream) -> Iterator[str]:
+    for arm in ("oracle", "pseudo", "self_training"):
+        if arm in downstream.arms and ingest.num_oracle == 0:
+            yield f"downstream.arms has '{arm}' but ingest.num_oracle is 0"
+    if "self_training" in downstream.arms and "real" not in downstream.arms:
+        yield "downstream.arms has 'self_training' but not 'real', whose model is its teacher"
+
+
+def _tail_images_have_a_tail(task: TaskSettings, ingest: Ingest) -> Iterator[str]:
+    tail = getattr(task, "tail", ())
+    if ingest.tail_images is not None and not tail:
+        yield f"ingest.tail_images is {ingest.tail_images} but task.tail names no category that it could be about"
+    elif ingest.tail_images is not None and ingest.tail_images > ingest.num_real:
+        yield f"ingest.tail_images is {ingest.tail_images}, more than the {ingest.num_real} images of ingest.num_real"
+
+
+def _miniworld_has_enough(source: DataSource, ingest: Ingest) -> Iterator[str]:
+    world = source.miniworld
+    if world is None:
+        return
+    asked = ingest.num_real + ingest.num_dev + ingest.num_oracle + ingest.num_iid
+    if asked > world.num_train:
+        yield (
+            f"source.miniworld.num_train is {world.num_train}, but ingest asks for {asked} training images (num_real + "
+            "num_dev + num_oracle + num_iid)"
+        )
+    if (ingest.num_test or 0) > world.num_val:
+        yield f"source.miniworld.num_val is {world.num_val}, but ingest.num_test asks for {ingest.num_test}"
+
+
+_RULES: tuple[Callable[..., Iterator[str]], ...] = (
+    _task_fits_source,
+    _subjects_have_their_new_names,
+    _arms_have_what_they_need,
+    _tail_images_have_a_tail,
+    _miniworld_has_enough,
+)
+
+
+def task_settings(description: Any) -> TaskSettings:
+    """The section of a task from plain data, as it stands in the description of a trained decoder."""
+    settings: TaskSettings = TypeAdapter(TaskSettings).validate_python(description)
+    return settings
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    backbone: Backbone
+    benchmarks: dict[str, Benchmark] = Field(min_length=1)
+    study: dict[str, Any] = Field(default_factory=dict, description="Laid over every benchmark by `make study`")
+
+    def benchmark(self, name: str) -> Benchmark:
+        """The block of benchmark `name`; a clear error where there is none."""
+        try:
+            return self.benchmarks[name]
+        except KeyError:
+            known = ", ".join(sorted(self.benchmarks))
+            raise DatasetDMError(f"params.yaml has no benchmark '{name}'. It has: {known}.") from None
+
+
+def misnamed(names: list[Any]) -> Iterator[str]:
+    """What is wrong with the names of benchmarks: they become folders, experiments, and assets and jobs of Dagster."""
+    for name in names:
+        if not isinstance(name, str):
+            yield f"benchmarks.{name} has a name that is no text to YAML: put it in quotes"
+        elif not re.fullmatch(r"[A-Za-z0-9_]+", name):
+            better = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
+            yield (
+                f"benchmarks.{name}: a name has letters, digits and _ only, as Dagster's assets bear it"
+                + (f"; {better} would do" if better else "")
+            )
+        elif name in _DAGSTERS or name == "leaderboard":
+            yield f"benchmarks.{name}: Dagster needs this name for something else; choose another"
+        elif (base := name.removesuffix("_study")) != name and base in names:
+            yield f"benchmarks.{name}: the study of the benchmark {base} goes by this name in MLflow; choose another"
+        else:
+            ends = [f"_{other}" for other in names if name.endswith(f"_{other}")]
+            if owners := [end[1:] for end in ends if _PREFIX.fullmatch(name.removesuffix(end))]:
+                yield f"benchmarks.{name}: Dagster has this name in the chain of {owners[0]}; choose another"

@@ -1,0 +1,133 @@
+"""`params.yaml` as it is read: every problem in it is told at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from datasetdm.config.benchmark import Params, disagreements, misnamed, valid_sections
+from datasetdm.config.problems import described
+from datasetdm.config.sections import Backbone
+from datasetdm.errors import DatasetDMError
+
+#: What else is wrong, from those sections of a benchmark that are valid and from `backbone`, if that is.
+Checks = Callable[[dict[str, Any]], list[str]]
+
+
+def load_params(
+    path: Path | str = "params.yaml", *, study: bool = False, benchmark: str | None = None, checks: Checks | None = None
+) -> Params:
+    """Read and validate the settings.
+
+    Args:
+        path: the YAML file.
+        study: lay the block `study` over every benchmark (`make study`).
+        benchmark: the one that `checks` is asked about.
+        checks: gets the valid sections of that benchmark by name, and `backbone`; returns what else is wrong.
+
+    Raises:
+        DatasetDMError: the file is missing or no YAML, or has unknown or wrong values: all of them, one per line.
+    """
+    content = _read(Path(path))
+    if study:
+        content = _with_study(content)
+    problems, params = [], None
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        problems = described(error)
+    blocks = content.get("benchmarks")
+    blocks = blocks if isinstance(blocks, dict) else {}
+    problems += misnamed(list(blocks))
+    if params is None:  # pydantic compares sections only where all of them are valid
+        problems += [
+            f"benchmarks.{name}.{problem}"
+            for name, block in blocks.items()
+            for problem in disagreements(valid_sections(block))
+        ]
+    if checks is not None and benchmark in blocks:
+        problems += checks(valid_sections(blocks[benchmark]) | _valid_backbone(content))
+    problems = list(dict.fromkeys(problems))
+    if problems or params is None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise DatasetDMError("\n  ".join([f"{path} has {count}:", *problems]))
+    return params
+
+
+def _valid_backbone(content: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"backbone": Backbone.model_validate(content.get("backbone"))}
+    except ValidationError:
+        return {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
+    except FileNotFoundError:
+        raise DatasetDMError(
+            f"{path.absolute()} is missing: run this in the project's root folder{_above()}."
+        ) from None
+    except OSError as error:
+        raise DatasetDMError(f"{path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise DatasetDMError(f"{path} is not text in UTF-8: save it as such.") from None
+    except yaml.YAMLError as error:
+        raise DatasetDMError(_where(path, error)) from None
+    if not isinstance(content, dict):
+        raise DatasetDMError(f"{path} holds no settings; compare it with the one in the repository.")
+    return content
+
+
+def _above() -> str:
+    """`, which is ...` where the current folder lies inside a project."""
+    roots = [
+        folder for folder in Path.cwd().parents if all((folder / name).exists() for name in ("params.yaml", ".dvc"))
+    ]
+    return f", which is {roots[0]}" if roots else ""
+
+
+def _where(path: Path, error: yaml.YAMLError) -> str:
+    """`params.yaml, line 12, column 3, is not valid YAML: ...`"""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return f"{path} is not valid YAML: {' '.join(str(error).split())}"
+    reason = ", ".join(filter(None, (getattr(error, "context", None), getattr(error, "problem", None))))
+    return f"{path}, line {mark.line + 1}, column {mark.column + 1}, is not valid YAML: {reason}."
+
+
+class _EveryKeyOnce(yaml.SafeLoader):
+    """The safe loader, but for keys that a block has twice: of those it would silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The block as it stands in the file, before `<<` brings in what it may overrule."""
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.MarkedYAMLError(problem=f"'{name}' stands there twice", problem_mark=key.start_mark)
+            seen.add(name)
+        return node
+
+
+def _with_study(content: dict[str, Any]) -> dict[str, Any]:
+    overlay = content.get("study") or {}
+    benchmarks = content.get("benchmarks") or {}
+    return {**content, "benchmarks": {name: _enlarged(block, overlay) for name, block in benchmarks.items()}}
+
+
+def _enlarged(block: Any, overlay: Any) -> Any:
+    """The block of a benchmark at study size; how much is rendered says nothing to one that has data of its own."""
+    merged = _merged(block, overlay)
+    if isinstance(block, dict) and isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
+        merged["source"].pop("miniworld", None)
+    return merged
+
+
+def _merged(base: Any, overlay: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(overlay, dict)):
+        return overlay
+    return {**base, **{key: _merged(base.get(key), value) for key, value in overlay.items()}}
