@@ -21,7 +21,7 @@ from filelock import FileLock
 from datasetdm import config, miniworld
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import NATIVE_FORMATS, Split
-from datasetdm.formats.files import read_json, replacing, write_json
+from datasetdm.formats.files import read_json, remove_leftovers, replacing, write_json
 from datasetdm.formats.semantic_png import BACKGROUND
 from datasetdm.miniworld.exports import EXPORTS
 from datasetdm.prompts.english import counted
@@ -177,6 +177,7 @@ def render_miniworld(root: Path, layout: str, settings: config.Miniworld) -> Non
                 f"{root} holds files that are not the miniworld's, and they are not overwritten. If they are your own "
                 "data set, remove `source.miniworld` in params.yaml; otherwise set `source.root` to another folder."
             )
+        remove_leftovers(root)
         with replacing(root) as folder:
             EXPORTS[layout](folder, **arguments)
             write_json(folder / _STAMP, wanted)
