@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,8 @@ from datasetdm.formats.inventory import find_damage, take_inventory
 from datasetdm.formats.unlabelled import load_unlabelled
 
 _patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: as long as it takes
+
+_SETTLED = 2_000_000_000  # nanoseconds after which a file that is changed has another time, whatever the disk
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -56,7 +59,20 @@ def _bytes_of(part: Any) -> bytes:
 
 
 def _file_digest(file: Path) -> bytes:
-    with file.open("rb") as stream:
+    """The sha256 of a file; read once in a process unless it changes."""
+    status = file.stat()
+    if time.time_ns() - status.st_mtime_ns < _SETTLED:  # it may change again without another time or size
+        return _read_digest(str(file))
+    return _known_digest(str(file), (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _known_digest(file: str, state: tuple[int, ...]) -> bytes:
+    return _read_digest(file)
+
+
+def _read_digest(file: str) -> bytes:
+    with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 
 
@@ -72,8 +88,35 @@ def _folder_digest(folder: Path) -> bytes:
 
 
 def annotated_set(root: Path, subset: str) -> list[Any]:
-    """What an annotated set in a standard format is known by, for `digest`: its annotations, and its images' sizes."""
-    return [root / "annotations" / f"{subset}.json", [image.identity for image in load_unlabelled(root, subset)]]
+    """What an annotated set in a standard format is known by, for `digest`: its annotations, and its images' sizes.
+
+    Raises:
+        DatasetDMError: the list is missing or broken, or an image is missing.
+    """
+    file, images = root / "annotations" / f"{subset}.json", str(root / "images")
+    listed = _images_of(root, subset)
+    try:
+        sizes = [os.stat(os.path.join(images, name)).st_size for name, _, _ in listed]
+    except FileNotFoundError:
+        load_unlabelled(root, subset)  # says which
+        raise
+    return [file, [(*image, size) for image, size in zip(listed, sizes, strict=True)]]
+
+
+def count_images(root: Path, subset: str) -> int:
+    """The number of images that `<root>/annotations/<subset>.json` lists; errors as in `annotated_set`."""
+    return len(_images_of(root, subset))
+
+
+def _images_of(root: Path, subset: str) -> tuple[tuple[str, str, int], ...]:
+    """Name, caption and id of each image; the list, which takes seconds to parse, is parsed once in a process."""
+    file = root / "annotations" / f"{subset}.json"
+    return _parsed_images(root, subset, _file_digest(file) if file.is_file() else b"")
+
+
+@lru_cache(maxsize=64)
+def _parsed_images(root: Path, subset: str, content: bytes) -> tuple[tuple[str, str, int], ...]:
+    return tuple((image.name, image.caption, image.image_id) for image in load_unlabelled(root, subset))
 
 
 def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
