@@ -22,7 +22,7 @@ from datasetdm import config, miniworld
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats import NATIVE_FORMATS, Split
 from datasetdm.formats.coco_records import Rejection
-from datasetdm.formats.files import read_json, replacing, write_json
+from datasetdm.formats.files import read_json, remove_leftovers, replacing, write_json
 from datasetdm.miniworld.exports import EXPORTS
 from datasetdm.naming import check_same, rename, tell_apart
 from datasetdm.object_counts import check_drawn, check_losses, without_example
@@ -178,6 +178,7 @@ def render_miniworld(root: Path, layout: str, settings: config.Miniworld) -> Non
                 f"{root} holds files that are not the miniworld's, and they are not overwritten. If they are your own "
                 "data set, remove `source.miniworld` in params.yaml; otherwise set `source.root` to another folder."
             )
+        remove_leftovers(root)
         with replacing(root) as folder:
             EXPORTS[layout](folder, **arguments)
             write_json(folder / _STAMP, wanted)

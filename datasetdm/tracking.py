@@ -5,6 +5,9 @@ One experiment per benchmark. The store is the one that `MLFLOW_TRACKING_URI` na
 SQLite has one writer, so a run holds a file lock there: open it when a stage has its results, and tell it
 when the work began.
 
+A process may be killed at any moment. Every run is tagged with its process; the next look at the experiment marks the
+runs of dead processes as killed, and what a run with the same output has logged is not logged twice.
+
 A registered model is a folder of safetensors and JSON and the name of the function that loads it, which
 MLflow finds through this module (its `loader_module`); nothing is pickled. MLflow's scoring server sends it files of
 pictures and is answered in JSON (see `serving`); `load_model` gives the model itself, which takes arrays.
@@ -34,9 +37,13 @@ from mlflow.types.schema import AnyType
 
 from datasetdm import serving
 from datasetdm.errors import DatasetDMError
+from datasetdm.processes import is_dead, this_process
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+
+# Tags of a run that do not say what was logged: the same output logged by another attempt has others.
+_OF_ONE_ATTEMPT = frozenset({"process", "git_commit", "dagster_run_id"})
 
 # Formats that hold numbers and text, never code.
 MODEL_FILES = frozenset({".safetensors", ".json", ".yaml", ".txt", ".csv", ".md"})
@@ -56,20 +63,29 @@ REQUIREMENTS = next(filter(Path.is_file, _LOCKS), _LOCKS[-1])
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """An open MLflow run; see `track_run`."""
+    """An MLflow run; see `track_run`.
+
+    Attributes:
+        run_id: MLflow's.
+        logged: whether it had been finished before, with the same output; then nothing is logged again.
+    """
 
     run_id: str
+    logged: bool = False
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Numbers by name, e.g. `dev/mask_ap`; with `step`, a point of a curve.
 
         What MLflow does not take in a name, as in a category `screw (M4)`, becomes `_`.
         """
+        if self.logged:
+            return
         mlflow.log_metrics({_metric_name(name): value for name, value in metrics.items()}, step=step)
 
     def log_artifact(self, path: Path | str, folder: str | None = None) -> None:
         """A file (a picture, a table), kept below `folder`."""
-        mlflow.log_artifact(str(path), folder)
+        if not self.logged:
+            mlflow.log_artifact(str(path), folder)
 
     def log_dataset(self, name: str, path: Path, digest: str, context: str = "training") -> None:
         """A version of a data set as an input of the run.
@@ -80,6 +96,8 @@ class TrackedRun:
             digest: its version, at most 36 characters: DVC's md5 (see `dvc_md5`).
             context: what it is used for.
         """
+        if self.logged:
+            return
         source = json.dumps({"uri": path.resolve().as_uri()})
         dataset = Dataset(name=name, digest=digest, source_type="local", source=source)
         used = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
@@ -87,7 +105,8 @@ class TrackedRun:
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Tags known only after the run was opened."""
-        mlflow.set_tags({name: str(value) for name, value in tags.items()})
+        if not self.logged:
+            mlflow.set_tags({name: str(value) for name, value in tags.items()})
 
     def register_model(
         self,
@@ -123,6 +142,9 @@ class TrackedRun:
         known = _version_of(name, self.run_id)
         if known is not None:
             return known
+        if self.logged and mlflow.active_run() is None:  # the model was removed from the registry since
+            with mlflow.start_run(run_id=self.run_id):
+                return self.register_model(name, folder, loader)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*input example was not provided")  # the signature is given
             logged = mlflow.pyfunc.log_model(
@@ -148,13 +170,16 @@ def track_run(
 ) -> Iterator[TrackedRun]:
     """An MLflow run in the benchmark's experiment; it counts as failed where the block raises.
 
+    Where a finished run has the same stage, settings and tags, an output (`dvc_md5`) among these, that run is given
+    and not changed: its process was killed before the caller could note that it had logged its output.
+
     Args:
         benchmark: name of the experiment.
         stage: what ran, e.g. `train_decoder`.
         params: the settings that the run depends on, possibly nested; logged flat (`decoder.hidden_dim`).
         tags: further tags, such as arm, seed, dvc_md5, dagster_run_id; None values are left out. Added are
-            the benchmark, the stage, the git commit, the digest of the settings and, where the environment
-            has it, `DAGSTER_RUN_ID`.
+            the benchmark, the stage, the git commit, the digest of the settings, the process and, where the
+            environment has it, `DAGSTER_RUN_ID`.
         started: when the work began, Unix time in seconds; None: now.
 
     Raises:
@@ -163,8 +188,14 @@ def track_run(
     with _store():
         all_tags = _tags(benchmark, stage, params, tags or {})
         client = mlflow.MlflowClient()
+        experiment = _experiment(benchmark)
+        _close_dead_runs(client, experiment)
+        known = _logged_run(client, experiment, all_tags)
+        if known is not None:
+            yield TrackedRun(known, logged=True)
+            return
         run = client.create_run(
-            _experiment(benchmark),
+            experiment,
             start_time=None if started is None else int(started * 1000),
             tags=all_tags,
             run_name="-".join([stage, *(all_tags[key] for key in ("arm", "seed") if key in all_tags)]),
@@ -179,12 +210,17 @@ def track_run(
 def experiment_identity(benchmark: str) -> str | None:
     """What the benchmark's experiment is known by: another one of the same name is another; None where there is none.
 
+    A look at the experiment, so runs that dead processes left open are closed.
+
     Raises:
         DatasetDMError: the store cannot be reached or is of another MLflow version.
     """
     with _store():
         found = mlflow.get_experiment_by_name(benchmark)
-        return None if found is None else f"{found.experiment_id} {found.creation_time}"
+        if found is None:
+            return None
+        _close_dead_runs(mlflow.MlflowClient(), found.experiment_id)
+        return f"{found.experiment_id} {found.creation_time}"
 
 
 def params_digest(params: Mapping[str, Any]) -> str:
@@ -407,11 +443,37 @@ def _tags(benchmark: str, stage: str, params: Mapping[str, Any], further: Mappin
         "benchmark": benchmark,
         "stage": stage,
         "params_digest": params_digest(params),
+        "process": this_process(),
         "git_commit": _git_commit(),
         "dagster_run_id": os.environ.get("DAGSTER_RUN_ID"),
         **further,
     }
     return {name: str(value) for name, value in tags.items() if value is not None}
+
+
+def _logged_run(client: mlflow.MlflowClient, experiment: str, tags: Mapping[str, str]) -> str | None:
+    """The finished run that has logged the same output of the same stage and settings."""
+    if "dvc_md5" not in tags:
+        return None
+    same = {name: value for name, value in tags.items() if name not in _OF_ONE_ATTEMPT}
+    outputs = f"attributes.status = 'FINISHED' and tags.dvc_md5 = '{tags['dvc_md5']}'"
+    for run in client.search_runs([experiment], outputs):
+        if same.items() <= run.data.tags.items():
+            return str(run.info.run_id)
+    return None
+
+
+def _close_dead_runs(client: mlflow.MlflowClient, experiment: str) -> None:
+    """Mark the open runs of an experiment whose process is gone as killed.
+
+    A run counts as dead where it is tagged with a process of this machine that is gone. One without a tag is older than
+    the tags; in the local store, whose lock we hold, nobody can have it open.
+    """
+    local = not os.environ.get("MLFLOW_TRACKING_URI")
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING' and tags.stage != ''"):
+        process = run.data.tags.get("process")
+        if is_dead(process) if process else local:
+            client.set_terminated(run.info.run_id, status="KILLED")
 
 
 def _git_commit() -> str | None:

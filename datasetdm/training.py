@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,8 @@ from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import replacing, write_json, write_text
+from datasetdm.formats.checkpoints import read_checkpoint, write_checkpoint
+from datasetdm.formats.files import write_json, write_text
 from datasetdm.reading import build_decoder, describe_decoder, embed_vocabulary, predict_images, save_decoder
 from datasetdm.structures import DiffusionFeatures, Sample
 from datasetdm.tasks.base import Task
@@ -252,8 +252,7 @@ def _save_checkpoint(
         "best_score": state.best_score,
         "best_weights": state.best_weights,
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    write_checkpoint(path, content)
 
 
 def _resumed(
@@ -263,11 +262,11 @@ def _resumed(
     optimizer: torch.optim.Optimizer,
     progress: Callable[[str], None],
 ) -> _State | None:
-    """Load a checkpoint of the very same training; None where there is none."""
-    if path is None or not path.exists():
+    """Load a checkpoint of the very same training; None where there is none, or a damaged one."""
+    content = None if path is None else read_checkpoint(path)
+    if content is None:
         return None
-    content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if content["identity"] != identity:
+    if content.get("identity") != identity:
         progress(f"{path} is of other settings and is not used")
         return None
     decoder.load_state_dict(content["decoder"])

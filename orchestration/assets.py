@@ -33,8 +33,9 @@ from dagster import (
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.stages.context import open_context
-from datasetdm.stages.stage import Stage, finish_stage
+from datasetdm.stages.stage import Stage, finish_stage, sweep_work
 from orchestration import dvc
+from orchestration.history import look_after
 from orchestration.metadata import describe
 
 # A disk that was full, a network share that went away, a worker that was killed: worth another try.
@@ -83,6 +84,7 @@ def _plain_asset(stage: Stage, benchmark: str, upstream: list[str]) -> AssetsDef
 
     @asset(**_labels(stage, benchmark), deps=upstream, retry_policy=RETRIES)
     def make(context: AssetExecutionContext) -> MaterializeResult:
+        look_after(context.instance, context.run.run_id)
         return _finish(stage, benchmark, context.run.run_id)
 
     return make
@@ -107,10 +109,14 @@ def _plan_op(stage: Stage, benchmark: str, upstream: list[str]) -> OpDefinition:
         description="The units that are missing.",
         ins={name: In(Nothing) for name in upstream},
         out=DynamicOut(Nothing),
+        retry_policy=RETRIES,
     )
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput]:
+        look_after(context.instance, context.run.run_id)
         with readable_failures():
-            keys = stage.plan(open_context(benchmark))
+            opened = open_context(benchmark)
+            sweep_work(opened)
+            keys = stage.plan(opened)
         context.log.info(f"{len(keys)} units are missing")
         for key in keys:
             yield DynamicOutput(None, mapping_key=_mapping_key(key))
@@ -140,6 +146,7 @@ def _finish_op(stage: Stage, benchmark: str) -> OpDefinition:
         description="Checks the units, puts them together and publishes the output.",
         ins={"units": In(Nothing)},
         out=Out(Nothing),
+        retry_policy=RETRIES,
     )
     def finish(context: OpExecutionContext) -> MaterializeResult:
         return _finish(stage, benchmark, context.run.run_id)

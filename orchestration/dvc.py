@@ -3,11 +3,17 @@
 import hashlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
 
 from datasetdm.errors import DatasetDMError
+
+PATIENCE = 1800.0  # seconds that another DVC command may take with the same files
+PAUSE = 5.0  # seconds between two attempts
+# DVC waits for its lock of the whole project when asked to, but not for those of single paths.
+BUSY = ("is being blocked by", "Unable to acquire lock")
 
 
 def commit(stage: str, benchmark: str, output: Path) -> str:
@@ -22,7 +28,8 @@ def commit(stage: str, benchmark: str, output: Path) -> str:
         DVC's md5 of `output`.
 
     Raises:
-        DatasetDMError: DVC is not initialised, or does not know the stage or the output.
+        DatasetDMError: DVC is not initialised, does not know the stage or the output, or is kept busy by another
+            command (`dvc repro`, say) for longer than `PATIENCE`.
     """
     if not Path(".dvc").is_dir():
         raise DatasetDMError(
@@ -32,12 +39,28 @@ def commit(stage: str, benchmark: str, output: Path) -> str:
     name = f"{stage}@{benchmark}"
     # --wait-for-lock: steps that run beside each other take turns. --force: the output was checked
     # before it was published, so DVC need not ask whether the change is meant.
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--quiet", "--force", name]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode:
-        message = " ".join((run.stderr or run.stdout).split())
-        raise DatasetDMError(f"{output} is made, but `dvc commit {name}` failed: {message}")
+    # Not --quiet, which keeps the reason of a failure quiet, too.
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force", name]
+    deadline = time.monotonic() + PATIENCE
+    while (run := subprocess.run(command, capture_output=True, text=True)).returncode:
+        reason = _reason(run)
+        if not any(sign in reason for sign in BUSY):
+            raise DatasetDMError(f"{output} is made, but `dvc commit {name}` failed: {reason}")
+        if time.monotonic() > deadline:
+            raise DatasetDMError(
+                f"{output} is made, but DVC has been busy for {PATIENCE / 60:.0f} minutes and has not recorded it: "
+                f"{reason} When that command has ended, run this again; nothing is made twice."
+            )
+        print(f"`dvc commit {name}` waits for another DVC command: {reason}", flush=True)
+        time.sleep(PAUSE)
     return output_md5(name, output)
+
+
+def _reason(run: subprocess.CompletedProcess[str]) -> str:
+    """Why a DVC command failed, in its own words, on one line."""
+    _, marker, error = run.stderr.partition("ERROR: ")
+    words = " ".join((error if marker else run.stderr or run.stdout).split())
+    return words or f"it ended with code {run.returncode} and said nothing"
 
 
 def output_md5(name: str, output: Path, lock: Path = Path("dvc.lock")) -> str:

@@ -22,6 +22,7 @@ def main() -> None:
     dagster_port, mlflow_port = sys.argv[1:3]
     os.chdir(ROOT)
     load_dotenv(ROOT / ".env")
+    subprocess.run([sys.executable, "-m", "orchestration.history"], check=False)  # runs that were killed are over
     dagster = f"dagster dev -m orchestration.definitions -h 127.0.0.1 -p {dagster_port}"
     mlflow = f"mlflow server --host 127.0.0.1 --port {mlflow_port} --workers 1 {MLFLOW_STORE}"
     print(f"Dagster http://127.0.0.1:{dagster_port}, MLflow http://127.0.0.1:{mlflow_port}; Ctrl-C stops both.")

@@ -1,6 +1,5 @@
 """The pretraining data: rendered images and their captions in shards on disk, never a label."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -62,8 +61,8 @@ def load_pool(folder: Path, *, num_images: int, size: int, seed: int, workers: i
     if missing:
         with ProcessPoolExecutor(workers) as pool:
             list(pool.map(_render_shard, *zip(*[(folder, k, size, seed) for k in missing], strict=True)))
-    images = [np.load(_images_path(folder, k), mmap_mode="r") for k in numbers]
-    captions = [texts for k in numbers for texts in json.loads(_captions_path(folder, k).read_text())]
+    images = [_load_images(_images_path(folder, k), remedy) for k in numbers]
+    captions = [texts for k in numbers for texts in read_json(_captions_path(folder, k), remedy=remedy)]
     return ImagePool(images=images, captions=captions)
 
 
@@ -72,6 +71,14 @@ def halved(images: np.ndarray) -> np.ndarray:
     rows = images.astype(np.uint16)
     total = rows[:, ::2, ::2] + rows[:, 1::2, ::2] + rows[:, ::2, 1::2] + rows[:, 1::2, 1::2]
     return ((total + 2) // 4).astype(np.uint8)
+
+
+def _load_images(file: Path, remedy: str) -> np.ndarray:
+    try:
+        images: np.ndarray = np.load(file, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DatasetDMError(f"{file} is missing or damaged ({error}). {remedy}") from None
+    return images
 
 
 def _render_shard(folder: Path, shard: int, size: int, seed: int) -> None:

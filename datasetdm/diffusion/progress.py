@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from datasetdm.formats.files import replacing
+from datasetdm.formats.checkpoints import read_checkpoint, write_checkpoint
 
 
 def learning_rate(peak: float, step: int, steps: int, *, warmup: int, decay: float) -> float:
@@ -30,16 +30,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Tensors and numbers, written beside and moved into place."""
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+    write_checkpoint(path, state)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The state last saved, or None."""
-    if not path.exists():
-        return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+    """The state last saved; None where there is none, or a damaged one."""
+    state = read_checkpoint(path)
+    return None if state is None else dict(state)
 
 
 class Log:

@@ -14,13 +14,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import replacing
+from datasetdm.formats.checkpoints import read_checkpoint, write_checkpoint
 
 FILE = "checkpoint.pt"
 
 
 class Checkpoints(Hook):
-    """Goes on from the checkpoint of a folder where there is one, and writes the next ones there.
+    """Continues from the checkpoint of a folder where there is a whole one, and writes the next ones there.
 
     Without worker processes for the data the training then ends with the very weights that it would have had.
 
@@ -39,9 +39,7 @@ class Checkpoints(Hook):
     def __init__(self, folder: Path | None, *, every: int, end: int) -> None:
         self.file = folder / FILE if folder else None
         self.every, self.end = every, end
-        self.content: Mapping[str, Any] = {}
-        if self.file and self.file.exists():
-            self.content = torch.load(self.file, map_location="cpu", weights_only=True)
+        self.content: Mapping[str, Any] = (self.file and read_checkpoint(self.file)) or {}
         self.done: int = self.content.get("done", 0)
         self.rows: list[dict[str, float]] = list(self.content.get("rows", ()))
 
@@ -74,8 +72,7 @@ class Checkpoints(Hook):
             "rows": self.rows,
             "random": _random_state(),
         }
-        with replacing(self.file) as temporary:
-            torch.save(content, temporary)
+        write_checkpoint(self.file, content)
 
 
 def _random_state() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mmdet.structures import DetDataSample
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner, set_random_seed
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
@@ -75,6 +76,8 @@ class Detector:
             state = load_file(folder / "model.safetensors")
         except FileNotFoundError as error:
             raise DatasetDMError(f"{error.filename} is missing: run the stage train_downstream.") from None
+        except (OSError, ValueError, SafetensorError) as error:
+            raise DatasetDMError(f"{folder} is damaged ({error}): run the stage train_downstream again.") from None
         model = build_model(description["model"])
         model.load_state_dict(state)
         return cls(

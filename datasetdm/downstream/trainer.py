@@ -18,7 +18,9 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
+from datasetdm.formats.inventory import find_damage, take_inventory
 
+INVENTORY = "inventory.json"
 WARMUP = 0.05  # of the iterations
 WEIGHT_DECAY = 0.05
 MAX_GRADIENT_NORM = 5.0
@@ -142,15 +144,30 @@ def run_training(
             disable_tqdm=True,
         )
         with _current(device):
-            trainer = Trainer(model=model, args=arguments, train_dataset=views, callbacks=[curve])
+            trainer = Trainer(model=model, args=arguments, train_dataset=views, callbacks=[curve, Inventories()])
             trainer.remove_callback(PrinterCallback)
             trainer.train(resume_from_checkpoint=_last_checkpoint(resume) if resume else None)
     return curve
 
 
+class Inventories(TrainerCallback):
+    """Adds an inventory to every checkpoint, so that a damaged one is not used."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        """Called when the checkpoint is written."""
+        folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        take_inventory(folder, folder / INVENTORY)
+
+
 def _last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that is whole: the Trainer writes its state last."""
-    whole = [file.parent for file in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    written = [file.parent for file in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    whole = []
+    for path in written:
+        if damage := find_damage(path, path / INVENTORY):
+            print(f"{path} is damaged ({damage}) and is ignored", flush=True)
+        else:
+            whole.append(path)
     newest = max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
     if newest is None:
         return None

@@ -1,8 +1,8 @@
 """Files that appear whole or not at all."""
 
-import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,9 @@ import numpy as np
 from PIL import Image
 
 from datasetdm.errors import DatasetDMError
+
+# A temporary path of `replacing`, one of a path inside it, or another that was named after it.
+_LEFTOVER = re.compile(r"\.+(?P<name>[^.].*?)\.[0-9a-f]{8}\.(tmp|old)([.-].*)?")
 
 
 @contextmanager
@@ -55,14 +58,26 @@ def _rename_in(error: OSError | DatasetDMError, old: str, new: str) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what `replacing(path)` leaves behind when its process is killed; only for who holds a lock on `path`."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.*"):
-        if leftover.suffix not in (".tmp", ".old"):
+    """Remove what `replacing(path)` leaves behind when its process is killed; only for who holds a lock on `path`.
+
+    With it goes what was written beside the temporary path while it was filled: `..<name>.<digits>.tmp.<digits>.tmp` of
+    a nested `replacing`, and `..<name>.<digits>.tmp-<any>`, a temporary folder named after it.
+    """
+    if not path.parent.is_dir():
+        return
+    for leftover in list(path.parent.iterdir()):
+        if leftover_of(leftover.name) != path.name:
             continue
-        if leftover.is_dir():
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def leftover_of(name: str) -> str | None:
+    """The name of the path beside which `replacing` made this temporary one; None where it made no such name."""
+    match = _LEFTOVER.fullmatch(name)
+    return None if match is None else match["name"]
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ from datasetdm.stages.checks import check_accepted, publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import digest, make_unit, publish_unit, unit_seconds
+from datasetdm.stages.units import count_images, digest, make_unit, publish_unit, unit_seconds
 from datasetdm.stages.unlabelled import labelling, save_labelled, unlabelled_images
 from datasetdm.structures import StageResult
 
@@ -74,10 +74,10 @@ def finish(context: Context) -> StageResult:
 
 
 def _metrics(context: Context) -> dict[str, float]:
-    task, asked = context.task(), len(unlabelled_images(context))
+    asked = len(unlabelled_images(context))
     metrics: dict[str, float] = {}
     for subset in subsets(context):
-        accepted = len(task.load(context.paths.pseudo, subset))
+        accepted = count_images(context.paths.pseudo, subset)
         metrics |= {f"{subset}/images": float(accepted), f"{subset}/accepted_fraction": accepted / asked}
     return metrics
 

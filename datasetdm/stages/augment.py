@@ -12,7 +12,7 @@ from datasetdm.stages import annotate, ingest, synthesize
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import annotated_set, digest, link, make_unit
+from datasetdm.stages.units import annotated_set, count_images, digest, link, make_unit
 from datasetdm.structures import StageResult
 
 SHARD_SIZE = 500  # splices
@@ -63,7 +63,7 @@ def finish(context: Context) -> StageResult:
             for image in chain.from_iterable((unit / "images").iterdir() for unit in units):
                 link(image, folder / "images" / image.name)
             task.save(folder, subset, chain.from_iterable(task.load(unit, subset) for unit in units))
-        metrics = {f"{subset}/images": float(len(task.load(folder, subset))) for subset in sources(context)}
+        metrics = {f"{subset}/images": float(count_images(folder, subset)) for subset in sources(context)}
     return StageResult(metrics=metrics)
 
 

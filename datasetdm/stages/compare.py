@@ -23,7 +23,7 @@ from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import annotated_set, digest, make_unit
+from datasetdm.stages.units import annotated_set, count_images, digest, make_unit
 from datasetdm.structures import StageResult
 from datasetdm.tasks.base import Guess
 
@@ -162,7 +162,7 @@ def _metrics(context: Context) -> dict[str, Any]:
         "task": settings.task.name,
         "world": context.world,
         "headline": list(context.task().headline),
-        "num_real": len(context.task().load(context.paths.real, f"few_shot_{context.seeds[0]}")),
+        "num_real": count_images(context.paths.real, f"few_shot_{context.seeds[0]}"),
         "num_synthetic": round(manifest["accepted"].sum() / len(context.seeds)),
         "num_generated": int(manifest["image"].nunique()),
         "num_spliced": settings.augmentation.num_images,
@@ -206,10 +206,10 @@ def _on_dev(context: Context) -> dict[str, dict[str, float]]:
 
 def _num_labelled(context: Context) -> dict[str, int]:
     """How many unlabelled images have got labels by the P-Decoder and by the teacher, the mean over seeds."""
-    task, paths, arms = context.task(), context.paths, context.settings.downstream.arms
+    paths, arms = context.paths, context.settings.downstream.arms
     found = {}
     if "pseudo" in arms:
-        found["num_pseudo"] = [len(task.load(paths.pseudo, f"seed_{seed}")) for seed in context.seeds]
+        found["num_pseudo"] = [count_images(paths.pseudo, f"seed_{seed}") for seed in context.seeds]
     if "self_training" in arms:
         files = [paths.downstream / "self_training" / str(seed) / "labels.json" for seed in context.seeds]
         found["num_taught"] = [read_json(file, remedy=AGAIN)["images"] for file in files]

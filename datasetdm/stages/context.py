@@ -74,10 +74,8 @@ class Context:
         if not file.exists():
             raise missing(self, real, "ingest")
         remedy = f"Make it again with `python -m datasetdm ingest {self.benchmark}`."
-        try:
-            categories = [Category(**record) for record in read_json(file, remedy=remedy)]
-        except TypeError:
-            raise DatasetDMError(f"{file} is no list of categories. {remedy}") from None
+        status = file.stat()
+        categories = _categories(file, remedy, (status.st_ino, status.st_size, status.st_mtime_ns))
         return build_task(self.settings.task, categories)
 
     def backbone(self) -> Backbone:
@@ -131,6 +129,15 @@ def missing(context: Context, path: Path, stage: str) -> DatasetDMError:
         f"before it with `dvc repro {stage}@{context.benchmark}` or `python -m datasetdm run "
         f"{context.benchmark}{flag} --until {stage}`."
     )
+
+
+@lru_cache(maxsize=32)
+def _categories(file: Path, remedy: str, state: tuple[int, ...]) -> list[Category]:
+    """The categories of a file; `state` changes with it, so that it is read once."""
+    try:
+        return [Category(**record) for record in read_json(file, remedy=remedy)]
+    except TypeError:
+        raise DatasetDMError(f"{file} is no list of categories. {remedy}") from None
 
 
 @lru_cache(maxsize=1)

@@ -69,6 +69,11 @@ class Paths:
         """Finished units of a stage, untracked: `<fingerprint>/` each."""
         return self.data / ".work" / stage
 
+    def work_folders(self) -> list[Path]:
+        """Those of all stages, as far as they are there."""
+        root = self.data / ".work"
+        return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
     def told(self, stage: str) -> Path:
         """What a stage told when it published its output, and of what."""
         return self.data / ".work" / f"{stage}_{self.benchmark}.json"

@@ -6,12 +6,14 @@ the tracking store, as another store is to be told, too. What is kept is the sta
 Dagster to show.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from datasetdm.formats.files import write_text
+from datasetdm.formats.files import remove_leftovers, write_text
 from datasetdm.stages.context import Context
 from datasetdm.stages.units import digest
 from datasetdm.structures import StageResult
@@ -29,11 +31,11 @@ class _Told(BaseModel):
     result: StageResult
 
 
-def sources(stage: "Stage", context: Context) -> list[Any]:
-    """What the output of a stage is made of, for `digest`."""
-    folders = chain.from_iterable(stage.units(context).values())
-    units = [(folder.name, folder.stat().st_mtime_ns if folder.exists() else None) for folder in folders]
-    return [stage.settings(context), units, [step.output(context) for step in stage.upstream]]
+def sources(stage: "Stage", context: Context, units: Mapping[str, Sequence[Path]]) -> list[Any]:
+    """What the output of a stage is made of, its units among it, for `digest`."""
+    folders = chain.from_iterable(units.values())
+    made = [(folder.name, folder.stat().st_mtime_ns if folder.exists() else None) for folder in folders]
+    return [stage.settings(context), made, [step.output(context) for step in stage.upstream]]
 
 
 def known_result(stage: "Stage", context: Context, made_of: str) -> StageResult | None:
@@ -42,15 +44,16 @@ def known_result(stage: "Stage", context: Context, made_of: str) -> StageResult 
         return None
     try:
         told = _Told.model_validate_json(context.paths.told(stage.name).read_text())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValueError):  # missing or damaged: publish again
         return None
     return told.result if told.of == _state(stage, context, made_of) else None
 
 
 def remember(stage: "Stage", context: Context, made_of: str, result: StageResult) -> None:
     """Keep what the stage told of the output that it has just published, out of `made_of`."""
-    told = _Told(of=_state(stage, context, made_of), result=result)
-    write_text(context.paths.told(stage.name), told.model_dump_json(indent=2))
+    told, file = _Told(of=_state(stage, context, made_of), result=result), context.paths.told(stage.name)
+    remove_leftovers(file)
+    write_text(file, told.model_dump_json(indent=2))
 
 
 def _state(stage: "Stage", context: Context, made_of: str) -> str:

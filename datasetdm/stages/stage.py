@@ -2,7 +2,7 @@
 
 import operator
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from datasetdm.errors import DatasetDMError
 from datasetdm.stages.context import Context
 from datasetdm.stages.published import known_result, remember, sources
-from datasetdm.stages.units import digest, passing_over_busy_units
+from datasetdm.stages.units import digest, is_finished, passing_over_busy_units, sweep
 from datasetdm.structures import StageResult
 from datasetdm.tracking import check_server
 
@@ -76,13 +77,13 @@ class Stage:
         return self.units is not _no_units
 
     def plan(self, context: Context) -> list[str]:
-        """The keys of the units that are missing.
+        """The keys of the units that are missing or damaged.
 
         Raises:
             DatasetDMError: the tracking server, which is to be told of them, does not answer.
         """
         check_server()
-        return [key for key, folders in self.units(context).items() if not all(map(Path.exists, folders))]
+        return [key for key, folders in self.units(context).items() if not all(map(is_finished, folders))]
 
     def settings(self, context: Context) -> dict[str, Any]:
         """The settings that it depends on, by key."""
@@ -99,6 +100,7 @@ def run_stage(stage: Stage, context: Context, say: Callable[[str], None] = print
     Several processes may do so at once, on a GPU each: what another one is at is left to it, and waited for at the end.
     """
     start = time.perf_counter()
+    sweep_work(context)
     keys, busy = stage.plan(context), []
     for number, key in enumerate(keys, 1):
         say(f"{stage.name} {context.benchmark}: {key} ({number} of {len(keys)})")
@@ -122,9 +124,26 @@ def finish_stage(stage: Stage, context: Context) -> StageResult:
     with FileLock(lock):
         if not stage.has_units:  # takes seconds, and reads what is not ours: the raw data, edited prompts
             return stage.finish(context)
-        made_of = digest(*sources(stage, context))
+        units = stage.units(context)
+        _refuse_unfinished(stage, context, units)
+        made_of = digest(*sources(stage, context, units))
         result = known_result(stage, context, made_of)
         if result is None:
             result = stage.finish(context)
             remember(stage, context, made_of, result)
         return result
+
+
+def sweep_work(context: Context) -> None:
+    """Remove what killed processes left beside the units of all stages."""
+    for folder in context.paths.work_folders():
+        sweep(folder)
+
+
+def _refuse_unfinished(stage: Stage, context: Context, units: Mapping[str, Sequence[Path]]) -> None:
+    unfinished = [key for key, folders in units.items() if not all(map(is_finished, folders))]
+    if unfinished:
+        raise DatasetDMError(
+            f"{stage.name} {context.benchmark}: {unfinished[0]} and {len(unfinished) - 1} more of {len(units)} units "
+            f"are missing or were damaged after they were made. Run the stage again: it makes them again."
+        )

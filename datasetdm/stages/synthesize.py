@@ -1,6 +1,7 @@
 """Stage `synthesize`: the synthetic set; a unit is a shard of images with its annotations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from datasetdm.stages.checks import check_accepted, publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import digest, link, make_unit, unit_seconds
-from datasetdm.structures import Sample, StageResult
+from datasetdm.stages.units import count_images, digest, link, make_unit, unit_seconds
+from datasetdm.structures import Category, Sample, StageResult
 from datasetdm.synthesis import (
     Labeller,
     Order,
@@ -64,7 +65,7 @@ def finish(context: Context) -> StageResult:
                 link(image, folder / "images" / image.name)
         for subset in subsets(context):
             task.save(folder, subset, chain.from_iterable(task.load(shard, subset) for shard in shards))
-            _draw_previews(task, folder, subset)
+            _draw_previews(task, chain.from_iterable(task.load(shard, subset) for shard in shards), folder, subset)
         manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
     drawing, labelling = _seconds(context)
@@ -101,20 +102,29 @@ def _shards(context: Context) -> list[tuple[str, list[Order], Path]]:
     if not paths.prompts.exists():
         raise missing(context, paths.prompts, "write_prompts")
     task = context.task()
-    prompts = load_prompts(paths.prompts, choose_subjects(task.subjects, context.settings.prompts))
-    orders = take_orders(prompts, settings.num_images, settings.seed)
+    subjects = tuple(choose_subjects(task.subjects, context.settings.prompts))
     # How many images are drawn in all, and in what portions, is no property of a shard.
     own = settings.model_dump(exclude={"num_images", "shard_size", "batch_size", "seed"})
     labellers = [_decoder_fingerprint(context, seed) for seed in context.seeds]
     common = digest(
         own, context.backbone().fingerprint, context.settings.task, task.words, labellers, list(context.seeds)
     )
-    shards = []
-    for number, start in enumerate(range(0, len(orders), settings.shard_size)):
-        part = orders[start : start + settings.shard_size]
-        unit = paths.work("synthesize") / digest(common, [vars(order) for order in part])
-        shards.append((f"shard_{number:05d}", part, unit))
-    return shards
+    size = (settings.num_images, settings.seed, settings.shard_size)
+    cut = _cut(paths.prompts, digest(paths.prompts), subjects, size, common)
+    return [
+        (f"shard_{number:05d}", orders, paths.work("synthesize") / name) for number, (orders, name) in enumerate(cut)
+    ]
+
+
+@lru_cache(maxsize=4)
+def _cut(
+    table: Path, content: str, subjects: tuple[Category, ...], size: tuple[int, int, int], common: str
+) -> list[tuple[list[Order], str]]:
+    """Orders and name of every shard; kept, as each unit looks for its own among all of them."""
+    num_images, seed, shard_size = size
+    orders = take_orders(load_prompts(table, subjects), num_images, seed)
+    parts = [orders[start : start + shard_size] for start in range(0, len(orders), shard_size)]
+    return [(part, digest(common, [vars(order) for order in part])) for part in parts]
 
 
 def _decoder_fingerprint(context: Context, seed: int) -> str:
@@ -180,8 +190,8 @@ def _labellers(context: Context) -> Iterator[Labeller]:
         )
 
 
-def _draw_previews(task: Task, folder: Path, subset: str) -> None:
-    samples = list(islice(task.load(folder, subset), NUM_PREVIEWS))
+def _draw_previews(task: Task, accepted: Iterable[Sample], folder: Path, subset: str) -> None:
+    samples = list(islice(accepted, NUM_PREVIEWS))
     if samples:
         pictures = [task.draw(sample.image, sample.target) for sample in samples]
         write_image(folder / "previews" / f"{subset}.png", contact_sheet(pictures))
@@ -210,9 +220,8 @@ def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
         raise missing(context, file, "synthesize")
     manifest = pd.read_parquet(file)
     accepted = manifest[manifest["accepted"]].groupby("decoder").size()
-    task = context.task()
     for subset in subsets(context):
-        listed, written = int(accepted.get(subset, 0)), len(task.load(folder, subset))
+        listed, written = int(accepted.get(subset, 0)), count_images(folder, subset)
         if listed != written:
             raise DatasetDMError(
                 f"{file} accepts {listed} images of {subset}, its annotations hold "

@@ -18,7 +18,7 @@ from datasetdm.stages.context import Context, missing, release_backbone
 from datasetdm.stages.record import crown, finite, judged_by, log_curves, record
 from datasetdm.stages.self_training import SPLICED, TAUGHT, labels_unit, make_labels
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder, unit_seconds
+from datasetdm.stages.units import annotated_set, count_images, digest, make_unit, resume_folder, unit_seconds
 from datasetdm.structures import StageResult
 
 # Trained to be compared with: measured, but never offered for use in the model registry.
@@ -53,7 +53,7 @@ def run_unit(context: Context, key: str) -> None:
     def work(folder: Path) -> None:
         train(context, _datasets(context, key), int(seed), folder, resume=resume_folder(unit))
         if arm == "self_training":
-            write_json(folder / "labels.json", {"images": len(context.task().load(_labels(context, seed), TAUGHT))})
+            write_json(folder / "labels.json", {"images": count_images(_labels(context, seed), TAUGHT)})
 
     make_unit(unit, work)
 
@@ -189,12 +189,12 @@ def _labels(context: Context, seed: str) -> Path:
 
 def _weighted(context: Context, share: float, sources: list[tuple[Path, str, str]]) -> list[Labelled]:
     """Sources that share a weight in proportion to their number of images."""
-    task = context.task()
+    context.task()  # without the real images nothing else is there either
     counts = []
     for folder, subset, stage in sources:
         if not (folder / "annotations" / f"{subset}.json").exists():
             raise missing(context, folder / "annotations" / f"{subset}.json", stage)
-        counts.append(len(task.load(folder, subset)))
+        counts.append(count_images(folder, subset))
     return [
         Labelled(folder=folder, subset=subset, weight=share * count / sum(counts))
         for count, (folder, subset, _) in zip(counts, sources, strict=True)

@@ -1,28 +1,35 @@
 """Units of work that survive a crash.
 
 A unit (a shard of images, one training) is a folder named by the digest of all that it depends on. What
-is there is finished: it was assembled beside and renamed. Two callers may work on the same stage at the
-same time; a lock per unit keeps them apart, and the system frees it when its holder dies.
+is there is finished: it was assembled beside and renamed. An inventory beside it says what its files were; a unit
+that has been damaged since is made again. Two callers may work on the same stage at the same time; a lock per unit
+keeps them apart, and the system frees it when its holder dies.
 """
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from datasetdm.formats.files import remove_leftovers, replacing
+from datasetdm.formats.files import leftover_of, remove_leftovers, replacing, write_text
+from datasetdm.formats.inventory import find_damage, take_inventory
 from datasetdm.formats.unlabelled import load_unlabelled
 
 _patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: as long as it takes
+
+_SETTLED = 2_000_000_000  # nanoseconds after which a file that is changed has another time, whatever the disk
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -52,7 +59,20 @@ def _bytes_of(part: Any) -> bytes:
 
 
 def _file_digest(file: Path) -> bytes:
-    with file.open("rb") as stream:
+    """The sha256 of a file; read once in a process unless it changes."""
+    status = file.stat()
+    if time.time_ns() - status.st_mtime_ns < _SETTLED:  # it may change again without another time or size
+        return _read_digest(str(file))
+    return _known_digest(str(file), (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _known_digest(file: str, state: tuple[int, ...]) -> bytes:
+    return _read_digest(file)
+
+
+def _read_digest(file: str) -> bytes:
+    with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 
 
@@ -68,24 +88,104 @@ def _folder_digest(folder: Path) -> bytes:
 
 
 def annotated_set(root: Path, subset: str) -> list[Any]:
-    """What an annotated set in a standard format is known by, for `digest`: its annotations, and its images' sizes."""
-    return [root / "annotations" / f"{subset}.json", [image.identity for image in load_unlabelled(root, subset)]]
+    """What an annotated set in a standard format is known by, for `digest`: its annotations, and its images' sizes.
+
+    Raises:
+        DatasetDMError: the list is missing or broken, or an image is missing.
+    """
+    file, images = root / "annotations" / f"{subset}.json", str(root / "images")
+    listed = _images_of(root, subset)
+    try:
+        sizes = [os.stat(os.path.join(images, name)).st_size for name, _, _ in listed]
+    except FileNotFoundError:
+        load_unlabelled(root, subset)  # says which
+        raise
+    return [file, [(*image, size) for image, size in zip(listed, sizes, strict=True)]]
+
+
+def count_images(root: Path, subset: str) -> int:
+    """The number of images that `<root>/annotations/<subset>.json` lists; errors as in `annotated_set`."""
+    return len(_images_of(root, subset))
+
+
+def _images_of(root: Path, subset: str) -> tuple[tuple[str, str, int], ...]:
+    """Name, caption and id of each image; the list, which takes seconds to parse, is parsed once in a process."""
+    file = root / "annotations" / f"{subset}.json"
+    return _parsed_images(root, subset, _file_digest(file) if file.is_file() else b"")
+
+
+@lru_cache(maxsize=64)
+def _parsed_images(root: Path, subset: str, content: bytes) -> tuple[tuple[str, str, int], ...]:
+    return tuple((image.name, image.caption, image.image_id) for image in load_unlabelled(root, subset))
 
 
 def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
-    """Make the unit `folder` unless it is there; `work` fills a temporary folder, which is then renamed.
+    """Make the unit `folder` unless it is there and whole; `work` fills a temporary folder, which is then renamed.
 
     Raises:
         filelock.Timeout: another process is at it, and the caller is `passing_over_busy_units`.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock"), timeout=_patience.get()):
+    with FileLock(_lock(folder), timeout=_patience.get()):
+        _remove_damaged(folder)
         if not folder.exists():
-            remove_leftovers(folder)
+            _remove_leftovers(folder)
             with _timed(folder), replacing(folder) as temporary:
                 temporary.mkdir()
                 work(temporary)
+                take_inventory(temporary, _inventory(folder))
         shutil.rmtree(resume_folder(folder), ignore_errors=True)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the unit is there, and as it was when it was made.
+
+    Of every file size and time are looked at; it is read only where its time has changed. A unit that was made
+    before there were inventories counts as it lies there.
+    """
+    return folder.exists() and find_damage(folder, _inventory(folder)) is None
+
+
+def sweep(work: Path) -> None:
+    """Remove what killed processes left beside the units of the folder `work`, also beside those nobody needs now.
+
+    A unit whose lock another process holds is passed over: it is being made.
+    """
+    if not work.is_dir():
+        return
+    for name in {leftover_of(path.name) for path in work.iterdir()} - {None}:
+        folder = work / Path(str(name)).with_suffix("")
+        try:
+            with FileLock(_lock(folder), timeout=0):
+                _remove_leftovers(folder)
+        except Timeout:
+            continue
+
+
+def _remove_damaged(folder: Path) -> None:
+    damage = find_damage(folder, _inventory(folder)) if folder.exists() else None
+    if damage is not None:
+        print(f"{folder} is damaged ({damage}) and is made again", flush=True)
+        retired = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")  # a name that `remove_leftovers` knows
+        os.replace(folder, retired)
+        shutil.rmtree(retired)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in (folder, _inventory(folder), _seconds(folder)):
+        remove_leftovers(path)
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
+
+
+def _inventory(folder: Path) -> Path:
+    return folder.with_suffix(".files")
+
+
+def _seconds(folder: Path) -> Path:
+    return folder.with_suffix(".seconds")
 
 
 @contextmanager
@@ -100,7 +200,7 @@ def _timed(folder: Path) -> Iterator[None]:
         yield
     finally:
         if folder.exists() or checkpoints.exists():
-            folder.with_suffix(".seconds").write_text(f"{before + time.perf_counter() - start:.3f}")
+            write_text(_seconds(folder), f"{before + time.perf_counter() - start:.3f}")
 
 
 @contextmanager
@@ -136,5 +236,8 @@ def link(source: str | Path, target: str | Path) -> None:
 
 def unit_seconds(folder: Path) -> float:
     """How long the unit took to make; 0 where that is not known."""
-    file = folder.with_suffix(".seconds")
-    return float(file.read_text()) if file.exists() else 0.0
+    try:
+        seconds = float(_seconds(folder).read_text())
+    except (OSError, ValueError):
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasetdm.formats.files import write_bytes
+from datasetdm.formats.files import remove_leftovers, write_bytes
 from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, write_prompts
 from datasetdm.stages import ingest
 from datasetdm.stages.context import Context, missing
@@ -15,6 +15,8 @@ def finish(context: Context) -> StageResult:
     named = choose_subjects(context.task().subjects, context.settings.prompts)
     table = context.paths.prompts
     latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time
+    for file in (table, latest):
+        remove_leftovers(file)
     new = encode_prompts(write_prompts(named, context.settings.prompts))
     if _content(table) in (None, _content(latest), new):
         for file in (latest, table):

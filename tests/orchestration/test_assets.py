@@ -1,8 +1,10 @@
 """The asset factory on a toy chain, run for real."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import yaml
 from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
 
@@ -64,6 +66,24 @@ def test_trouble_with_files_is_tried_again(toy):
     toy.trouble.error, toy.trouble.times = OSError("the share went away"), 1
     assert toy.run("counts_coco").success
     assert toy.trouble.attempts.count("both/1") == 2
+
+
+@pytest.mark.parametrize("op", ["plan", "finish"])
+def test_trouble_with_files_before_and_after_the_units_is_tried_again(toy, op):
+    good, failures_left = toy.stages["count"], [OSError("the share went away")]
+
+    def failing_once(function):
+        def call(context):
+            if failures_left:
+                raise failures_left.pop()
+            return function(context)
+
+        return call
+
+    changed = {"plan": {"units": failing_once(good.units)}, "finish": {"finish": failing_once(good.finish)}}
+    toy.stages["count"] = replace(good, **changed[op])
+    assert toy.run("counts_coco").success
+    assert not failures_left and sorted(toy.trouble.attempts) == UNITS
 
 
 def test_bad_input_is_told_at_once_and_costs_one_unit(toy):

@@ -1,5 +1,6 @@
 """Units and outputs appear whole or not at all."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from datasetdm.stages.stage import Stage, run_stage
 from datasetdm.stages.units import (
     annotated_set,
     digest,
+    is_finished,
+    link,
     make_unit,
     passing_over_busy_units,
     resume_folder,
+    sweep,
     unit_seconds,
 )
 from datasetdm.structures import StageResult
@@ -127,8 +131,60 @@ def test_an_annotated_set_is_known_by_its_images_too(tmp_path: Path) -> None:
     assert digest(*annotated_set(tmp_path, "dev")) != before
 
 
+@pytest.mark.parametrize("content", ["", "12.", "nan", "many"])
+def test_a_damaged_note_of_the_time_is_ignored(tmp_path: Path, content: str) -> None:
+    make_unit(tmp_path / "unit", write)
+    (tmp_path / "unit.seconds").write_text(content)
+    assert unit_seconds(tmp_path / "unit") == (12.0 if content == "12." else 0.0)
+
+
+def test_a_unit_damaged_through_a_published_link_is_made_again(tmp_path: Path, capsys) -> None:
+    make_unit(tmp_path / "unit", write)
+    published = tmp_path / "out" / "a.txt"
+    link(tmp_path / "unit" / "a.txt", published)
+    os.truncate(published, 0)
+    assert not is_finished(tmp_path / "unit")
+    make_unit(tmp_path / "unit", write)
+    assert "unit is damaged (a.txt has 0 bytes instead of 1) and is made again" in capsys.readouterr().out
+    assert is_finished(tmp_path / "unit") and (tmp_path / "unit" / "a.txt").read_text() == "a"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_unit_without_an_inventory_stays(tmp_path: Path) -> None:
+    make_unit(tmp_path / "unit", write)
+    (tmp_path / "unit.files").unlink()  # as units were before there were inventories
+    (tmp_path / "unit" / "a.txt").write_text("as it was")
+    assert is_finished(tmp_path / "unit")
+    make_unit(tmp_path / "unit", write)
+    assert (tmp_path / "unit" / "a.txt").read_text() == "as it was"
+
+
+LEFTOVERS = (
+    ".unit.0123abcd.tmp",
+    ".unit.0123abcd.old",
+    "..unit.0123abcd.tmp.89abcdef.tmp",
+    "..unit.0123abcd.tmp-x_1y2z3a",
+    ".unit.files.0123abcd.tmp",
+    ".unit.seconds.0123abcd.tmp",
+)
+
+
+def test_leftovers_are_swept_unless_their_process_lives(tmp_path: Path) -> None:
+    for name in LEFTOVERS:
+        write(tmp_path / name)
+        write(tmp_path / name.replace("unit", "busy"))
+    write(tmp_path / "unit")
+    with FileLock(tmp_path / "busy.lock"):
+        sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(
+        [*(name.replace("unit", "busy") for name in LEFTOVERS), "unit"]
+    )
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["unit"]
+
+
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
-    for name in (".unit.0123abcd.tmp", ".unit.0123abcd.old", ".unit.lock"):
+    for name in (*LEFTOVERS, ".unit.lock"):
         write(tmp_path / name)
     make_unit(tmp_path / "unit", write)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [".unit.lock", "unit"]

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import re
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 from dvc.repo import Repo
 from filelock import FileLock
@@ -19,6 +21,7 @@ from filelock import FileLock
 import datasetdm
 from datasetdm import tracking
 from datasetdm.errors import DatasetDMError
+from datasetdm.processes import this_process
 
 LOADER = "datasetdm.brightness:Brightness.load"
 
@@ -83,6 +86,7 @@ def test_run_has_params_metrics_tags_and_dataset(tmp_path):
     losses = mlflow.MlflowClient().get_metric_history(run.run_id, "loss")
     assert [(point.step, point.value) for point in losses] == [(0, 2.0), (1, 1.0)]
     tags = {name: value for name, value in logged.data.tags.items() if not name.startswith("mlflow.")}
+    assert tags.pop("process") == this_process()
     assert tags == {
         "benchmark": "coco",
         "stage": "train_decoder",
@@ -114,6 +118,103 @@ def test_run_fails_with_its_block():
         raise RuntimeError("no space")
     assert mlflow.get_run(run.run_id).info.status == "FAILED"
     assert mlflow.active_run() is None
+
+
+OF_THIS_PROJECT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+KILLED_IN_A_RUN = """
+import os, signal
+from datasetdm.tracking import track_run
+with track_run(benchmark="killed", stage="train", params={}, tags={"dvc_md5": "abc"}) as run:
+    run.log_metrics({"loss": 1.0})
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def statuses(benchmark):
+    experiment = mlflow.get_experiment_by_name(benchmark)
+    runs = mlflow.MlflowClient().search_runs([experiment.experiment_id], order_by=["start_time"])
+    return [run.info.status for run in runs]
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+@pytest.mark.parametrize("look", ["next run", "next look"])
+def test_a_run_of_a_killed_process_is_closed(tagged, look):
+    tracking.experiment_identity("killed")
+    before = statuses("killed") if mlflow.get_experiment_by_name("killed") else []
+    assert subprocess.run([sys.executable, "-c", KILLED_IN_A_RUN], env=OF_THIS_PROJECT).returncode == -9
+    client = mlflow.MlflowClient()
+    (experiment,) = client.search_experiments(filter_string="name = 'killed'")
+    (dead,) = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
+    if not tagged:
+        client.delete_tag(dead.info.run_id, "process")  # as in runs of earlier versions
+    if look == "next run":
+        with tracking.track_run(benchmark="killed", stage="train", params={}):
+            assert statuses("killed").count("RUNNING") == 1  # its own
+    else:
+        tracking.experiment_identity("killed")
+    closed = client.get_run(dead.info.run_id)
+    assert closed.info.status == "KILLED" and closed.data.metrics == {"loss": 1.0}
+    assert len(statuses("killed")) > len(before) and "RUNNING" not in statuses("killed")
+
+
+def test_runs_of_the_living_and_of_other_machines_are_left_alone():
+    client = mlflow.MlflowClient()
+    experiment = tracking._experiment("alive")
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    start = psutil.Process(sleeper.pid).create_time()
+    tags = {
+        "ours": this_process(),
+        "another": f"{platform.node()} {sleeper.pid} {start}",
+        "elsewhere": f"another-machine {sleeper.pid} 1.0",
+        "a pid that was given away": f"{platform.node()} {sleeper.pid} {start - 3600}",
+        "not of this project": None,
+    }
+    for name, tag in tags.items():
+        more = {} if tag is None else {"stage": "train", "process": tag}
+        client.create_run(experiment, tags=more, run_name=name)
+    tracking.experiment_identity("alive")
+    sleeper.communicate()
+    found = {run.info.run_name: run.info.status for run in client.search_runs([experiment])}
+    assert found == dict.fromkeys(tags, "RUNNING") | {"a pid that was given away": "KILLED"}
+
+
+def test_the_same_output_is_logged_once(tmp_path):
+    def log(value, **tags):
+        with tracking.track_run(benchmark="once", stage="train", params={"a": 1}, tags=tags) as run:
+            run.log_metrics({"loss": value}, step=0)
+            run.set_tags({"value": value})
+        return run
+
+    first = log(1.0, dvc_md5="abc", seed=0)
+    again = log(2.0, dvc_md5="abc", seed=0)
+    assert again.logged and again.run_id == first.run_id
+    history = mlflow.MlflowClient().get_metric_history(first.run_id, "loss")
+    assert [point.value for point in history] == [1.0]
+    assert mlflow.get_run(first.run_id).data.tags["value"] == "1.0"
+    others = [log(1.0, dvc_md5="def", seed=0), log(1.0, dvc_md5="abc", seed=1), log(1.0), log(1.0)]
+    assert not any(run.logged for run in others)
+    assert statuses("once") == ["FINISHED"] * 5
+
+
+def test_a_failed_run_is_logged_again():
+    for logged in (False, False, True):
+        try:
+            with tracking.track_run(benchmark="failed", stage="train", params={}, tags={"dvc_md5": "abc"}) as run:
+                assert run.logged == logged
+                if len(statuses("failed")) == 1:
+                    raise RuntimeError("no space")
+        except RuntimeError:
+            pass
+    assert sorted(statuses("failed")) == ["FAILED", "FINISHED"]
+
+
+def test_a_model_that_was_removed_is_registered_again(tmp_path):
+    tags = {"dvc_md5": "abc"}
+    assert register("gone", tmp_path / "1", 1.0, {"dev/mask_ap": 0.1}, **tags) == "1"
+    mlflow.MlflowClient().delete_registered_model("gone")
+    assert register("gone", tmp_path / "2", 1.0, {"dev/mask_ap": 0.1}, **tags) == "1"
+    assert set(statuses("registry")) == {"FINISHED"}
 
 
 def test_run_names_commit_and_dagster_run(project, monkeypatch, tmp_path):

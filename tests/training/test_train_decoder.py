@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,14 @@ def test_resumed_training_ends_where_an_uninterrupted_one_does(backbone, task, s
     for name in ("model.safetensors", "metrics.json", "curves.csv", "config.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert decoder_fingerprint(tmp_path / "whole") == decoder_fingerprint(tmp_path / "b")
+
+
+def test_a_damaged_checkpoint_is_not_used(backbone, task, samples, settings, tmp_path):
+    for name in ("whole", "again"):
+        state = tmp_path / "state"
+        train_decoder(backbone, task, samples, [], settings, seed=0, out=tmp_path / name, resume=state, progress=quiet)
+        os.truncate(state / "checkpoint.pt", 1000)
+    assert decoder_fingerprint(tmp_path / "whole") == decoder_fingerprint(tmp_path / "again")
 
 
 def test_a_checkpoint_of_other_settings_is_not_used(backbone, task, samples, settings, tmp_path):
