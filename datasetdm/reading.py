@@ -89,29 +89,36 @@ def predict_images(
 ) -> list[Prediction]:
     """Annotations of images of any size, at that size.
 
-    An image is squeezed into the backbone's square as a whole, and the annotation is stretched back. The noise
-    of image number i depends on the seed and on i alone.
+    An image is squeezed into the backbone's square as a whole, and the annotation is stretched back. The noise of an
+    image depends on its pixels and the seed: what is found in it does not depend on the images before and beside it,
+    on the CPU to the last bit (see `Backbone.portion`).
 
     Args:
         images: uint8 H x W x 3 each.
         prompts: one each, possibly empty.
+        seed: another one gives other noise.
     """
     predictions: list[Prediction] = []
-    for batch in batches(zip(images, prompts, strict=True), READING_BATCH):
+    for batch in batches(zip(images, prompts, strict=True), backbone.portion(READING_BATCH)):
         squares = [squeeze(image, backbone.image_size) for image, _ in batch]
-        numbers = range(len(predictions), len(predictions) + len(batch))
         features = read_features(
             backbone,
             encode_images(backbone, squares),
             [prompt for _, prompt in batch],
             words=task.words,
             settings=settings,
-            generators=[torch.Generator().manual_seed(derived_seed(seed, 2, number)) for number in numbers],
+            generators=[torch.Generator().manual_seed(content_seed(image, seed)) for image, _ in batch],
         )
         found = read(decoder, task, features, squares, settings)
         for prediction, (image, _) in zip(found, batch, strict=True):
             predictions.append(_stretched(task, prediction, backbone.image_size, image.shape[:2]))
     return predictions
+
+
+def content_seed(image: np.ndarray, seed: int) -> int:
+    """The seed of an image's noise, out of its pixels and size: the same wherever the image is read."""
+    content = hashlib.sha256(f"{image.shape} ".encode() + image.tobytes()).digest()
+    return derived_seed(seed, 2, int.from_bytes(content, "big"))
 
 
 def named_words(features: DiffusionFeatures) -> list[list[int]]:

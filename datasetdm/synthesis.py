@@ -1,6 +1,7 @@
 """The one generation loop: draw an image, read its annotation off the same features, filter, record.
 
-Every image depends on its own prompt and seed alone, so the cut into shards and batches changes nothing.
+Every image depends on its own prompt and seed alone, so the cut into shards changes nothing. Neither does that into
+batches on the CPU, where images are taken one by one; on a GPU the size of a batch changes the last bits of a sum.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,7 +91,7 @@ def sampler_of(settings: config.Synthesis) -> dict[str, Any]:
 
 def draw(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> torch.Tensor:
     """Latents of the ordered images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
-    return torch.cat([_draw(backbone, batch, settings).latents for batch in batches(orders, settings.batch_size)])
+    return torch.cat([_draw(backbone, batch, settings).latents for batch in batches(orders, _portion(backbone, settings))])
 
 
 def synthesize(
@@ -112,13 +113,17 @@ def synthesize(
         latents: of the images, as `draw` made them; None: they are drawn now, which `extraction: last_step` needs,
             as it reads features that exist only while an image is drawn.
     """
-    for batch in batches(range(len(orders)), settings.batch_size):
+    for batch in batches(range(len(orders)), _portion(backbone, settings)):
         part = [orders[index] for index in batch]
         if latents is None:
             drawn = _draw(backbone, part, settings, words=task.words if settings.extraction == "last_step" else None)
         else:
             drawn = Generated(latents=latents[batch].to(backbone.device))
         yield from _annotate(backbone, task, labellers, part, drawn, settings)
+
+
+def _portion(backbone: Backbone, settings: config.Synthesis) -> int:
+    return backbone.portion(settings.batch_size)
 
 
 def _draw(

@@ -123,9 +123,7 @@ def evaluate(
         part = [samples[position] for position in range(start, min(start + chunk, len(samples)))]
         evaluator = evaluator or task.evaluator(part[0].image.shape[:2])
         prompts = [sample.caption if prompt is None else prompt for sample in part]
-        found = predict_images(
-            backbone, decoder, task, [sample.image for sample in part], prompts, settings, seed=start
-        )
+        found = predict_images(backbone, decoder, task, [sample.image for sample in part], prompts, settings)
         for sample, prediction in zip(part, found, strict=True):
             evaluator.add(sample.target, prediction.target)
     return evaluator.compute() if evaluator else {}

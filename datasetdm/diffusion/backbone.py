@@ -26,6 +26,14 @@ class Backbone(ABC):
     fingerprint: str
     device: torch.device
 
+    def portion(self, most: int) -> int:
+        """How many images are best taken at once, `most` at the most.
+
+        On a GPU as many as that. On the CPU one: a batch saves little there, and the last bits of a product depend on
+        its size, so that an image by itself would come out a little different from the same image among others.
+        """
+        return 1 if self.device.type == "cpu" else most
+
     @abstractmethod
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents (the mode of the posterior, in the U-Net's scaling) of float B x 3 x S x S images in [-1, 1]."""
