@@ -16,7 +16,14 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing, write_json, write_text
-from datasetdm.reading import build_decoder, describe_decoder, embed_vocabulary, predict_images, save_decoder
+from datasetdm.reading import (
+    build_decoder,
+    describe_decoder,
+    embed_vocabulary,
+    learnt_labels,
+    predict_images,
+    save_decoder,
+)
 from datasetdm.structures import DiffusionFeatures, Sample
 from datasetdm.tasks.base import Task
 from datasetdm.view_features import Views, open_views
@@ -79,6 +86,7 @@ def train_decoder(
         torch.manual_seed(derived_seed(seed, 3))
         embeddings = embed_vocabulary(task, backbone)
         decoder = build_decoder(task, backbone.feature_info, settings, embeddings).to(backbone.device)
+        decoder.learnt = learnt_labels(task, few_shot)
         optimizer = torch.optim.AdamW(
             decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -233,6 +241,7 @@ def _final_metrics(
     unprompted = settings.model_copy(update={"category_from_prompt": False})
     free = build_decoder(task, backbone.feature_info, unprompted, embeddings).to(backbone.device).eval()
     free.load_state_dict(decoder.state_dict())
+    free.learnt = decoder.learnt
     for kind, prompt in (("generic", GENERIC_PROMPT), ("empty", "")):
         score = evaluate(backbone, free, task, dev, unprompted, prompt)[task.primary_metric]
         metrics[f"{task.primary_metric}_{kind}_prompt"] = score

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from datasetdm.config import load_params
+from datasetdm.config import PromptNoise, load_params
 from datasetdm.errors import DatasetDMError
 
 ROOT = Path(__file__).parents[2]
@@ -223,3 +224,11 @@ def test_a_subject_goes_by_its_new_name(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetDMError, match=r"'cup', which source\.names calls 'coffee cup'"):
         load_params(edited(tmp_path, edit))
+
+
+def test_shares_of_varied_prompts_beyond_one_are_refused() -> None:
+    told = r"empty 0\.5, drop_word 0\.3, wrong_word 0\.2, generic 0\.15 add up to 1\.15"
+    with pytest.raises(ValidationError, match=told):
+        PromptNoise(empty=0.5, drop_word=0.3, wrong_word=0.2)
+    noise = PromptNoise(empty=0.4, drop_word=0.3, wrong_word=0.2, generic=0.1)
+    assert sum(noise.model_dump().values()) == pytest.approx(1)
