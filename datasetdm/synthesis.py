@@ -197,15 +197,19 @@ def _meant(orders: Sequence[Order], task: Task) -> torch.Tensor:
 
 def _generator(order: Order, stream: int) -> torch.Generator:
     """The image's own random stream: 0 draws it, 1 noises it for reading."""
-    seed = int(np.random.SeedSequence([order.seed, stream]).generate_state(1, np.uint64)[0] >> 1)
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(_stream_seed(order, stream))
+
+
+def _stream_seed(order: Order, stream: int) -> int:
+    return int(np.random.SeedSequence([order.seed, stream]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def manifest_rows(
     labelled: Labelled, labellers: Sequence[Labeller], backbone: Backbone, settings: config.Synthesis
 ) -> list[dict[str, Any]]:
-    """The provenance of one image, a row per labeller: all that it takes to make it again."""
+    """The provenance of one image, a row per labeller: all that it takes to make it again (docs/reproduce.md)."""
     order = labelled.order
+    origin = backbone.provenance(settings.scheduler)
     rows = []
     for labeller in labellers:
         acceptance = labelled.acceptances[labeller.name]
@@ -218,7 +222,11 @@ def manifest_rows(
                 **acceptance.scores,
                 "prompt_id": order.prompt_id,
                 "prompt": order.prompt,
+                "prompt_categories": ";".join(order.categories),
+                "prompt_kind": order.kind,
                 "seed": order.seed,
+                "generator_seed": _stream_seed(order, 0),
+                **origin,
                 "backbone_fingerprint": backbone.fingerprint,
                 "decoder_fingerprint": labeller.fingerprint,
                 **sampler_of(settings),

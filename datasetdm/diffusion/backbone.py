@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -33,6 +34,14 @@ class Backbone(ABC):
         its size, so that an image by itself would come out a little different from the same image among others.
         """
         return 1 if self.device.type == "cpu" else most
+
+    def provenance(self, scheduler: str) -> dict[str, Any]:
+        """What decides how an image looks beside prompt, seed and the arguments of `generate`, as plain values.
+
+        Args:
+            scheduler: as in `generate`.
+        """
+        return {"image_size": self.image_size, "device": self.device.type}
 
     @abstractmethod
     def encode(self, images: torch.Tensor) -> torch.Tensor:

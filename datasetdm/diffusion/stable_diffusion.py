@@ -5,6 +5,7 @@ import inspect
 import logging
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,16 @@ class StableDiffusionBackbone(Backbone):
     """
 
     def __init__(
-        self, pipeline: StableDiffusionPipeline, *, image_size: int, device: torch.device, fingerprint: str
+        self,
+        pipeline: StableDiffusionPipeline,
+        *,
+        image_size: int,
+        device: torch.device,
+        fingerprint: str,
+        source: tuple[str, str | None] = ("", None),
     ) -> None:
+        """`source`: folder or hub name of the model, and its revision."""
+        self.source = source
         self.vae = pipeline.vae.to(device).requires_grad_(False).eval()
         self.text_encoder = pipeline.text_encoder.to(device).requires_grad_(False).eval()
         self.unet = pipeline.unet.to(device).requires_grad_(False).eval()
@@ -80,7 +89,27 @@ class StableDiffusionBackbone(Backbone):
                 f"The diffusion model in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
             ) from None
         digest = digest_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}")
-        return cls(pipeline, image_size=settings.image_size, device=choose_device(settings.device), fingerprint=digest)
+        return cls(
+            pipeline,
+            image_size=settings.image_size,
+            device=choose_device(settings.device),
+            fingerprint=digest,
+            source=(settings.path, settings.revision),
+        )
+
+    def provenance(self, scheduler: str) -> dict[str, Any]:
+        """See `Backbone.provenance`: model, precision, sampler and versions; docs/reproduce.md draws with it."""
+        sampler = make_scheduler(scheduler, self.scheduler)
+        path, revision = self.source
+        return {
+            **super().provenance(scheduler),
+            "model_path": path,
+            "model_revision": revision,
+            "model_dtype": str(self.unet.dtype).removeprefix("torch."),
+            "scheduler_class": type(sampler).__name__,
+            "scheduler_config": sampler.to_json_string(),
+            **{f"{name}_version": version(name) for name in ("diffusers", "torch", "transformers")},
+        }
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:

@@ -132,7 +132,8 @@ def test_a_cut_off_synthesis_goes_on(project, monkeypatch, capsys) -> None:
     capsys.readouterr()
     assert main(["synthesize", "coco"]) == 0
     assert "shard_00001" not in capsys.readouterr().out
-    assert len(list((folder / "data/synthetic/coco/images").iterdir())) == 5
+    drawn = [*folder.glob("data/synthetic/coco/images/*"), *folder.glob("data/synthetic/coco/rejected/*")]
+    assert len({path.name for path in drawn}) == len(drawn) == 5
     drawing, labelling = (sum(map(unit_seconds, unit_folders(folder, stage))) for stage in ("draw", "synthesize"))
     assert drawing > 0 and synthesize.seconds_spent(context) == pytest.approx(drawing + labelling)
 
