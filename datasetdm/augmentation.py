@@ -116,11 +116,39 @@ def augment(
     part: slice = slice(None),
 ) -> Iterator[Sample]:
     """The spliced images that the settings ask for, one at a time, all or a part; see `plan_splices` and `splice`."""
+    return (spliced for spliced, _ in augment_with_rows(task, samples, settings, prefix=prefix, part=part))
+
+
+def augment_with_rows(
+    task: Task,
+    samples: Sequence[Sample],
+    settings: config.Augmentation,
+    *,
+    prefix: str = "splice",
+    part: slice = slice(None),
+) -> Iterator[tuple[Sample, dict[str, Any]]]:
+    """As `augment`, each with its provenance: the names of its tiles (row by row), their boxes, the settings."""
     plans = plan_splices(settings.num_images, settings.proportions, len(samples), settings.seed, prefix=prefix)
     for number, plan in list(enumerate(plans, start=1))[part]:
         tiles = [samples[index] for index in plan.indices]
         spliced = splice(tiles, plan.grid, task, max_size=settings.max_size, name=plan.name)
-        yield replace(spliced, image_id=number)
+        yield (
+            replace(spliced, image_id=number),
+            {
+                "image": plan.name,
+                "sources": [tile.name for tile in tiles],
+                "boxes": tile_boxes(tiles[0].image.shape[:2], plan.grid, settings.max_size),
+                "grid": f"{plan.grid[0]}x{plan.grid[1]}",
+                "max_size": settings.max_size,
+                "seed": settings.seed,
+            },
+        )
+
+
+def tile_boxes(size: tuple[int, ...], grid: Grid, max_size: int) -> list[list[int]]:
+    """Where the tiles of a splice lie, row by row: x, y, width, height in its pixels, `size` being the first one's."""
+    height, width = _tile_size(size, grid, max_size)
+    return [[width * column, height * row, width, height] for row in range(grid[0]) for column in range(grid[1])]
 
 
 def _stripe(samples: Sequence[Sample], size: tuple[int, int], task: Task) -> tuple[np.ndarray, Any]:

@@ -38,9 +38,9 @@ def read_labels(
         images: their captions are the prompts.
         settings: the acceptance of the synthetic set.
     """
-    for number, part in enumerate(batches(images, CHUNK)):
+    for part in batches(images, CHUNK):
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]
-        found = predict_images(backbone, decoder, task, pixels, prompts, reading, seed=number)
+        found = predict_images(backbone, decoder, task, pixels, prompts, reading)
         for image, picture, prediction in zip(part, pixels, found, strict=True):
             asked = asked_counts(image.caption, task.words) if settings.require_prompted else NOTHING_ASKED
             yield from _accepted(image, picture, task.accept(prediction, settings, asked))

@@ -4,7 +4,7 @@ Latents are noised to `decoder.timestep`, passed through the U-Net once, and rea
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
@@ -20,7 +20,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, replacing, write_json
-from datasetdm.structures import Category, DiffusionFeatures, FeatureLevel, Prediction, checked_images
+from datasetdm.structures import Category, DiffusionFeatures, FeatureLevel, Prediction, Sample, checked_images
 from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
 from datasetdm.views import batches, derived_seed, encode_images, resize_matrix, squeeze
@@ -68,10 +68,13 @@ def read(
 ) -> list[Prediction]:
     """What the decoder sees in the features of uint8 images of the backbone's size.
 
-    With `settings.category_from_prompt` an image has no categories but those that its prompt names, which are
-    those with any attention at all.
+    Classes that the decoder was never shown are ruled out (`PDecoder.learnt`). With `settings.category_from_prompt`
+    an image has no categories but those that its prompt names (`DiffusionFeatures.mentioned`).
     """
     allowed = named_words(features) if settings.category_from_prompt else None
+    if decoder.learnt is not None:
+        every = [decoder.learnt] * len(images) if allowed is None else allowed
+        allowed = [[label for label in labels if label in decoder.learnt] for labels in every]
     found = task.decode(decoder(features), images[0].shape[:2], allowed)
     return [task.refine(prediction, image) for prediction, image in zip(found, images, strict=True)]
 
@@ -89,24 +92,25 @@ def predict_images(
 ) -> list[Prediction]:
     """Annotations of images of any size, at that size.
 
-    An image is squeezed into the backbone's square as a whole, and the annotation is stretched back. The noise
-    of image number i depends on the seed and on i alone.
+    An image is squeezed into the backbone's square as a whole, and the annotation is stretched back. The noise of an
+    image depends on its pixels and the seed: what is found in it does not depend on the images before and beside it,
+    on the CPU to the last bit (see `Backbone.portion`).
 
     Args:
         images: uint8 H x W x 3 each.
         prompts: one each, possibly empty.
+        seed: another one gives other noise.
     """
     predictions: list[Prediction] = []
-    for batch in batches(zip(images, prompts, strict=True), READING_BATCH):
+    for batch in batches(zip(images, prompts, strict=True), backbone.portion(READING_BATCH)):
         squares = [squeeze(image, backbone.image_size) for image, _ in batch]
-        numbers = range(len(predictions), len(predictions) + len(batch))
         features = read_features(
             backbone,
             encode_images(backbone, squares),
             [prompt for _, prompt in batch],
             words=task.words,
             settings=settings,
-            generators=[torch.Generator().manual_seed(derived_seed(seed, 2, number)) for number in numbers],
+            generators=[torch.Generator().manual_seed(content_seed(image, seed)) for image, _ in batch],
         )
         found = read(decoder, task, features, squares, settings)
         for prediction, (image, _) in zip(found, batch, strict=True):
@@ -114,8 +118,14 @@ def predict_images(
     return predictions
 
 
+def content_seed(image: np.ndarray, seed: int) -> int:
+    """The seed of an image's noise, out of its pixels and size: the same wherever the image is read."""
+    content = hashlib.sha256(f"{image.shape} ".encode() + image.tobytes()).digest()
+    return derived_seed(seed, 2, int.from_bytes(content, "big"))
+
+
 def named_words(features: DiffusionFeatures) -> list[list[int]]:
-    """Per image the indices of the words that its prompt holds: the others have no attention anywhere."""
+    """Per image the indices of the words that its prompt names."""
     if not features.attention:
         raise DatasetDMError(
             "decoder.category_from_prompt needs a backbone with cross-attention: set it to false in params.yaml."
@@ -130,7 +140,10 @@ def save_decoder(
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS_FILE) as temporary:
         save_file({name: value.contiguous() for name, value in decoder.state_dict().items()}, temporary)
-    write_json(folder / CONFIG_FILE, describe_decoder(task, settings, backbone, seed))
+    description = describe_decoder(task, settings, backbone, seed)
+    if decoder.learnt is not None:
+        description["learnt"] = list(decoder.learnt)
+    write_json(folder / CONFIG_FILE, description)
 
 
 def describe_decoder(task: Task, settings: config.Decoder, backbone: Backbone, seed: int) -> dict[str, Any]:
@@ -177,6 +190,7 @@ def load_decoder(
         weights = load_file(folder / WEIGHTS_FILE)
         decoder = build_decoder(task, levels, settings, weights.get("embeddings"))
         decoder.load_state_dict(weights)
+        decoder.learnt = None if "learnt" not in description else tuple(description["learnt"])
     except FileNotFoundError:
         raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {RETRAIN}") from None
     except Exception as error:  # safetensors has no common base for what a damaged file can bring about
@@ -208,6 +222,24 @@ def build_decoder(
         uses_queries=task.uses_queries,
         dense_channels=task.dense_channels,
     )
+
+
+def learnt_labels(task: Task, samples: Iterable[Sample]) -> tuple[int, ...] | None:
+    """The classes that a decoder trained on these images may find; None where that rules none out.
+
+    They are those that the annotations show, and the unseen ones of an open vocabulary. Of any other it has seen no
+    example: what it would find of them has no meaning.
+    """
+    shown: set[int] = set()
+    for sample in samples:
+        labels = task.categories_in(sample.target)
+        if labels is None:
+            return None
+        shown.update(labels)
+    if task.vocabulary is not None:
+        shown |= {*task.vocabulary.labels} - {*task.vocabulary.seen}
+    names = {task.categories[label].name for label in shown}
+    return None if names >= {category.name for category in task.subjects} else tuple(sorted(shown))
 
 
 def embed_vocabulary(task: Task, backbone: Backbone) -> torch.Tensor | None:

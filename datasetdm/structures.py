@@ -284,18 +284,22 @@ class DiffusionFeatures:
             each of the L layers, mean over heads and over the tokens of the word's occurrences in
             that image's prompt, scaled so that uniform attention is 1; zeros where the prompt does not
             hold the word. Strides without attention layers are absent.
+        meant: bool, B x W on the CPU: the words that stand for something in the prompt by another name ("puppy" for
+            dog), where somebody has said so; they have no attention.
     """
 
     maps: dict[int, torch.Tensor]
     attention: dict[int, torch.Tensor]
+    meant: torch.Tensor | None = None
 
     def mentioned(self) -> torch.Tensor:
-        """Which words each image's prompt holds, bool, B x W on the CPU: those with any attention anywhere."""
+        """Which words each image's prompt names, bool, B x W on the CPU: those with any attention, and `meant`."""
         held = [values.flatten(2).any(dim=2) for values in self.attention.values()]
-        return torch.stack(held).any(dim=0).cpu()
+        found = torch.stack(held).any(dim=0).cpu()
+        return found if self.meant is None else found | self.meant
 
     def apply(self, function: Any) -> "DiffusionFeatures":
-        """The same structure with `function` applied to every tensor."""
+        """The maps and attentions with `function` applied to each of them."""
         return DiffusionFeatures(
             maps={stride: function(value) for stride, value in self.maps.items()},
             attention={stride: function(value) for stride, value in self.attention.items()},
@@ -355,6 +359,6 @@ def checked_images(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray
         raise DatasetDMError(
             f"predict() takes a list of images, each an array of uint8, H x W x 3, RGB; this list holds {given}. "
             "Put a single image into a list, and read a file first: "
-            "numpy.asarray(PIL.Image.open(path).convert('RGB'))."
+            "datasetdm.formats.images.read_image(path)."
         )
     return list(images)

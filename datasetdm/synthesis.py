@@ -1,10 +1,12 @@
 """The one generation loop: draw an image, read its annotation off the same features, filter, record.
 
-Every image depends on its own prompt and seed alone, so the cut into shards and batches changes nothing.
+Every image depends on its own prompt and seed alone, so the cut into shards changes nothing. Neither does that into
+batches on the CPU, where images are taken one by one; on a GPU the size of a batch changes the last bits of a sum.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -29,13 +31,17 @@ class Order:
         index: position in the synthetic set, which names the file.
         prompt_id: the row of the prompt table.
         prompt: its text.
-        seed: seed of the image's own generator.
+        seed: decides the image's random numbers.
+        categories: names of the categories that the row of the table says it shows, be it by other words.
+        kind: what the row says of itself, such as "plain".
     """
 
     index: int
     prompt_id: int
     prompt: str
     seed: int
+    categories: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def name(self) -> str:
@@ -75,11 +81,13 @@ def take_orders(prompts: pd.DataFrame, num_images: int, seed: int) -> list[Order
     return [
         Order(
             index=index,
-            prompt_id=int(rows[index % len(rows)]["id"]),
-            prompt=str(rows[index % len(rows)]["prompt"]),
+            prompt_id=int(row["id"]),
+            prompt=str(row["prompt"]),
             seed=int(np.random.SeedSequence([seed, index]).generate_state(1)[0]),
+            categories=tuple(filter(None, str(row["categories"]).split(";"))),
+            kind=str(row["kind"]),
         )
-        for index in range(num_images)
+        for index, row in zip(range(num_images), cycle(rows), strict=False)
     ]
 
 
@@ -90,7 +98,8 @@ def sampler_of(settings: config.Synthesis) -> dict[str, Any]:
 
 def draw(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> torch.Tensor:
     """Latents of the ordered images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
-    return torch.cat([_draw(backbone, batch, settings).latents for batch in batches(orders, settings.batch_size)])
+    portions = batches(orders, _portion(backbone, settings))
+    return torch.cat([_draw(backbone, portion, settings).latents for portion in portions])
 
 
 def synthesize(
@@ -112,13 +121,17 @@ def synthesize(
         latents: of the images, as `draw` made them; None: they are drawn now, which `extraction: last_step` needs,
             as it reads features that exist only while an image is drawn.
     """
-    for batch in batches(range(len(orders)), settings.batch_size):
+    for batch in batches(range(len(orders)), _portion(backbone, settings)):
         part = [orders[index] for index in batch]
         if latents is None:
             drawn = _draw(backbone, part, settings, words=task.words if settings.extraction == "last_step" else None)
         else:
             drawn = Generated(latents=latents[batch].to(backbone.device))
         yield from _annotate(backbone, task, labellers, part, drawn, settings)
+
+
+def _portion(backbone: Backbone, settings: config.Synthesis) -> int:
+    return backbone.portion(settings.batch_size)
 
 
 def _draw(
@@ -144,11 +157,11 @@ def _annotate(
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[int, int], DiffusionFeatures] = {}
-    asked = [asked_counts(order.prompt, task.words) if settings.require_prompted else NOTHING_ASKED for order in batch]
+    asked = [_asked(order, task) if settings.require_prompted else NOTHING_ASKED for order in batch]
     for labeller in labellers:
         reading = (labeller.settings.timestep, labeller.settings.noise_draws)
         if reading not in features:  # decoders of one benchmark read the same features
-            features[reading] = drawn.features or read_features(
+            found_in = drawn.features or read_features(
                 backbone,
                 drawn.latents,
                 [order.prompt for order in batch],
@@ -156,6 +169,7 @@ def _annotate(
                 settings=labeller.settings,
                 generators=[_generator(order, 1) for order in batch],
             )
+            features[reading] = replace(found_in, meant=_meant(batch, task))
         predictions = read(labeller.decoder, task, features[reading], images, labeller.settings)
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
             found[labeller.name] = task.accept(prediction, settings, counts)
@@ -163,17 +177,39 @@ def _annotate(
         yield Labelled(image=image, order=order, acceptances=found)
 
 
+def _labels(order: Order, task: Task) -> list[int]:
+    """The labels of the categories that the order's row of the table names, as far as the task reads their words."""
+    return [label for label, _ in enumerate(task.words) if task.categories[label].name in order.categories]
+
+
+def _asked(order: Order, task: Task) -> dict[int, int | None]:
+    """What has to be there: in the numbers that the text asks for, and what only the table names in any number."""
+    asked: dict[int, int | None] = dict.fromkeys(_labels(order, task))
+    return asked | asked_counts(order.prompt, task.words)
+
+
+def _meant(orders: Sequence[Order], task: Task) -> torch.Tensor:
+    meant = torch.zeros(len(orders), len(task.words), dtype=torch.bool)
+    for row, order in zip(meant, orders, strict=True):
+        row[_labels(order, task)] = True
+    return meant
+
+
 def _generator(order: Order, stream: int) -> torch.Generator:
     """The image's own random stream: 0 draws it, 1 noises it for reading."""
-    seed = int(np.random.SeedSequence([order.seed, stream]).generate_state(1, np.uint64)[0] >> 1)
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(_stream_seed(order, stream))
+
+
+def _stream_seed(order: Order, stream: int) -> int:
+    return int(np.random.SeedSequence([order.seed, stream]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def manifest_rows(
     labelled: Labelled, labellers: Sequence[Labeller], backbone: Backbone, settings: config.Synthesis
 ) -> list[dict[str, Any]]:
-    """The provenance of one image, a row per labeller: all that it takes to make it again."""
+    """The provenance of one image, a row per labeller: all that it takes to make it again (docs/reproduce.md)."""
     order = labelled.order
+    origin = backbone.provenance(settings.scheduler)
     rows = []
     for labeller in labellers:
         acceptance = labelled.acceptances[labeller.name]
@@ -186,7 +222,11 @@ def manifest_rows(
                 **acceptance.scores,
                 "prompt_id": order.prompt_id,
                 "prompt": order.prompt,
+                "prompt_categories": ";".join(order.categories),
+                "prompt_kind": order.kind,
                 "seed": order.seed,
+                "generator_seed": _stream_seed(order, 0),
+                **origin,
                 "backbone_fingerprint": backbone.fingerprint,
                 "decoder_fingerprint": labeller.fingerprint,
                 **sampler_of(settings),

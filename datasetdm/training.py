@@ -16,7 +16,14 @@ from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.checkpoints import read_checkpoint, write_checkpoint
 from datasetdm.formats.files import write_json, write_text
-from datasetdm.reading import build_decoder, describe_decoder, embed_vocabulary, predict_images, save_decoder
+from datasetdm.reading import (
+    build_decoder,
+    describe_decoder,
+    embed_vocabulary,
+    learnt_labels,
+    predict_images,
+    save_decoder,
+)
 from datasetdm.structures import DiffusionFeatures, Sample
 from datasetdm.tasks.base import Task
 from datasetdm.view_features import Views, open_views
@@ -79,6 +86,7 @@ def train_decoder(
         torch.manual_seed(derived_seed(seed, 3))
         embeddings = embed_vocabulary(task, backbone)
         decoder = build_decoder(task, backbone.feature_info, settings, embeddings).to(backbone.device)
+        decoder.learnt = learnt_labels(task, few_shot)
         optimizer = torch.optim.AdamW(
             decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -122,9 +130,7 @@ def evaluate(
     for start in range(0, len(samples), chunk):
         part = [samples[position] for position in range(start, min(start + chunk, len(samples)))]
         prompts = [sample.caption if prompt is None else prompt for sample in part]
-        found = predict_images(
-            backbone, decoder, task, [sample.image for sample in part], prompts, settings, seed=start
-        )
+        found = predict_images(backbone, decoder, task, [sample.image for sample in part], prompts, settings)
         for sample, prediction in zip(part, found, strict=True):
             evaluator.add(sample.target, prediction.target)
     return evaluator.compute() if len(samples) else {}
@@ -234,6 +240,7 @@ def _final_metrics(
     unprompted = settings.model_copy(update={"category_from_prompt": False})
     free = build_decoder(task, backbone.feature_info, unprompted, embeddings).to(backbone.device).eval()
     free.load_state_dict(decoder.state_dict())
+    free.learnt = decoder.learnt
     for kind, prompt in (("generic", GENERIC_PROMPT), ("empty", "")):
         score = evaluate(backbone, free, task, dev, unprompted, prompt)[task.primary_metric]
         metrics[f"{task.primary_metric}_{kind}_prompt"] = score

@@ -4,7 +4,7 @@ A rule about two settings is a validator of the later one, so that it is checked
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -60,6 +61,10 @@ class Backbone(Section):
     image_size: PositiveInt = Field(description="Side of the square images that the model draws, in pixels")
     device: Text = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    allow_unknown_words: bool = Field(
+        default=False,
+        description="Draw although the text encoder does not know words of it, and what is drawn is something else",
+    )
 
 
 class Miniworld(Section):
@@ -223,6 +228,16 @@ class PromptNoise(Section):
     drop_word: Fraction = 0.15
     wrong_word: Fraction = 0.05
     generic: Fraction = 0.15
+
+    @model_validator(mode="after")
+    def _shares_of_one(self) -> Self:
+        shares = self.model_dump()
+        if (total := sum(shares.values())) > 1 + 1e-9:
+            raise ValueError(
+                f"the shares {', '.join(f'{name} {share:g}' for name, share in shares.items())} add up to {total:g}: "
+                "together they have to be 1 at the most, and what is left of it are prompts as they are"
+            )
+        return self
 
 
 class Decoder(Section):

@@ -83,6 +83,7 @@ class OpenVocabularyDecoder(PDecoder):
         """
         other = copy.deepcopy(self)
         other._learn(vocabulary, embeddings)
+        other.learnt = None
         return other.eval()
 
     def forward(self, features: DiffusionFeatures) -> dict[str, Any]:

@@ -34,9 +34,15 @@ class PDecoder(nn.Module):
         dense_channels: channels of the dense head; 0 switches it off.
         text_dim: width of a class name's embedding, joined to the queries; 0: the queries are told no name.
 
+    Attributes:
+        learnt: labels of the classes that it may find: those of which it was shown an example, and those that it is
+            asked for by name. None: all of them.
+
     Raises:
         DatasetDMError: `hidden_dim` does not fit the heads.
     """
+
+    learnt: tuple[int, ...] | None = None
 
     def __init__(
         self,

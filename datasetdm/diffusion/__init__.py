@@ -1,5 +1,6 @@
 """The frozen text-to-image diffusion model, behind one contract."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasetdm import config
@@ -7,7 +8,26 @@ from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json
 
-__all__ = ["Backbone", "image_size_step", "load_backbone"]
+__all__ = ["Backbone", "image_size_step", "load_backbone", "words_unknown_to"]
+
+
+def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[str]:
+    """The words (or those of several words, "traffic light") that the model's tokenizer has no token for, sorted.
+
+    Models on the hub, whose tokenizers can spell any word, are not fetched for it.
+    """
+    folder = Path(settings.path) / "tokenizer"
+    if not folder.is_dir():
+        return []
+    from transformers import AutoTokenizer
+
+    from datasetdm.diffusion.tokenizer import unknown_words
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the readers of tokenizers have no common base for damaged files
+        raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None
+    return unknown_words(tokenizer, words)
 
 
 def load_backbone(settings: config.Backbone) -> Backbone:

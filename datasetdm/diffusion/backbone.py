@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -25,6 +26,22 @@ class Backbone(ABC):
     feature_info: tuple[FeatureLevel, ...]
     fingerprint: str
     device: torch.device
+
+    def portion(self, most: int) -> int:
+        """How many images are best taken at once, `most` at the most.
+
+        On a GPU as many as that. On the CPU one: a batch saves little there, and the last bits of a product depend on
+        its size, so that an image by itself would come out a little different from the same image among others.
+        """
+        return 1 if self.device.type == "cpu" else most
+
+    def provenance(self, scheduler: str) -> dict[str, Any]:
+        """What decides how an image looks beside prompt, seed and the arguments of `generate`, as plain values.
+
+        Args:
+            scheduler: as in `generate`.
+        """
+        return {"image_size": self.image_size, "device": self.device.type}
 
     @abstractmethod
     def encode(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Write a pretrained pipeline in the diffusers folder format, with its model card."""
 
 import copy
+import json
 import textwrap
 
 import torch
@@ -9,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from datasetdm.diffusion.denoiser import Denoiser, Progress, build_scheduler
 from datasetdm.diffusion.recipe import Recipe
-from datasetdm.formats.files import replacing
+from datasetdm.formats.files import replacing, write_json
 
 
 def export_pipeline(
@@ -29,6 +30,9 @@ def export_pipeline(
     )
     with replacing(recipe.export) as folder:
         pipeline.save_pretrained(folder, safe_serialization=True)
+        # transformers loads a text encoder as it was saved, diffusers the other parts in float32: they would not fit.
+        text_encoder = folder / "text_encoder" / "config.json"
+        write_json(text_encoder, {**json.loads(text_encoder.read_text()), "dtype": "float32"})
         (folder / "README.md").write_text(model_card(recipe, half, vae, done))
 
 
@@ -55,8 +59,8 @@ pipeline_tag: text-to-image
 # {recipe.name}: the embedded text-to-image model
 
 A small latent diffusion model of the miniworld, in the folder format of Stable Diffusion
-(`StableDiffusionPipeline.from_pretrained` loads it). It stands in for Stable Diffusion where that cannot be
-downloaded; it knows nothing of the real world.
+(`StableDiffusionPipeline.from_pretrained` loads it; the weights are float16 on disk and float32 once loaded). It
+stands in for Stable Diffusion where that cannot be downloaded; it knows nothing of the real world.
 
 **Pretrained on images and captions only, never on labels**: {recipe.images.num_images} rendered `web` images (seed
 {recipe.images.seed}) with several captions each. No mask, box, depth or keypoint was used, no image of the

@@ -1,9 +1,11 @@
 """Stable Diffusion 1.x and every model in its folder format, the embedded one among them."""
 
 import hashlib
+import inspect
 import logging
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,16 @@ class StableDiffusionBackbone(Backbone):
     """
 
     def __init__(
-        self, pipeline: StableDiffusionPipeline, *, image_size: int, device: torch.device, fingerprint: str
+        self,
+        pipeline: StableDiffusionPipeline,
+        *,
+        image_size: int,
+        device: torch.device,
+        fingerprint: str,
+        source: tuple[str, str | None] = ("", None),
     ) -> None:
+        """`source`: folder or hub name of the model, and its revision."""
+        self.source = source
         self.vae = pipeline.vae.to(device).requires_grad_(False).eval()
         self.text_encoder = pipeline.text_encoder.to(device).requires_grad_(False).eval()
         self.unet = pipeline.unet.to(device).requires_grad_(False).eval()
@@ -79,7 +89,27 @@ class StableDiffusionBackbone(Backbone):
                 f"The diffusion model in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
             ) from None
         digest = digest_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}")
-        return cls(pipeline, image_size=settings.image_size, device=choose_device(settings.device), fingerprint=digest)
+        return cls(
+            pipeline,
+            image_size=settings.image_size,
+            device=choose_device(settings.device),
+            fingerprint=digest,
+            source=(settings.path, settings.revision),
+        )
+
+    def provenance(self, scheduler: str) -> dict[str, Any]:
+        """See `Backbone.provenance`: model, precision, sampler and versions; docs/reproduce.md draws with it."""
+        sampler = make_scheduler(scheduler, self.scheduler)
+        path, revision = self.source
+        return {
+            **super().provenance(scheduler),
+            "model_path": path,
+            "model_revision": revision,
+            "model_dtype": str(self.unet.dtype).removeprefix("torch."),
+            "scheduler_class": type(sampler).__name__,
+            "scheduler_config": sampler.to_json_string(),
+            **{f"{name}_version": version(name) for name in ("diffusers", "torch", "transformers")},
+        }
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -94,7 +124,8 @@ class StableDiffusionBackbone(Backbone):
         """See `Backbone.decode`."""
         latents = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor + self._shift
         images = self.vae.decode(latents).sample
-        return images.float().add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
+        # In the steps of diffusers' own postprocessing, which round to the same numbers.
+        return images.div(2).add(0.5).clamp(0, 1).float().mul(255).round().byte().permute(0, 2, 3, 1).cpu()
 
     @torch.no_grad()
     def generate(
@@ -108,28 +139,35 @@ class StableDiffusionBackbone(Backbone):
         scheduler: str,
         words: Sequence[str] | None = None,
     ) -> Generated:
-        """See `Backbone.generate`; words that the tokenizer does not know are reported in the log."""
+        """See `Backbone.generate`; words that the tokenizer does not know are reported in the log.
+
+        The computation is that of `StableDiffusionPipeline`, down to the order of its sums: a prompt drawn by itself
+        gives the pixels that the pipeline gives (docs/reproduce.md).
+        """
         if unknown := unknown_words(self.tokenizer, prompts):
             logger.warning("The model does not know these words of the prompts: %s", ", ".join(unknown))
         sampler = make_scheduler(scheduler, self.scheduler)
         sampler.set_timesteps(num_inference_steps, device=self.device)
         prompt_embeds = self._embed(prompts)
-        empty_embeds = self._embed([""] * len(prompts)) if guidance_scale != 1 else None
+        guided = guidance_scale != 1
+        both_embeds = torch.cat([self._embed([""] * len(prompts)), prompt_embeds]) if guided else prompt_embeds
         latents = self._noise(generators) * sampler.init_noise_sigma
+        # Samplers that add noise at every step take it from the image's own generator.
+        takes_noise = "generator" in inspect.signature(sampler.step).parameters
+        noise = {"generator": list(generators)} if takes_noise else {}
         features = None
         for k, timestep in enumerate(sampler.timesteps):
             scaled = sampler.scale_model_input(latents, timestep)
             if words is not None and k == len(sampler.timesteps) - 1:
                 with capture(self.unet, word_token_weights(self.tokenizer, prompts, words)) as captured:
-                    noise_pred = self._predict(scaled, timestep, prompt_embeds)
+                    self._predict(scaled, timestep, prompt_embeds)
                 features = captured.features(self.image_size)
-            else:
-                noise_pred = self._predict(scaled, timestep, prompt_embeds)
-            if empty_embeds is not None:
-                unconditional = self._predict(scaled, timestep, empty_embeds)
-                guided = unconditional + guidance_scale * (noise_pred - unconditional)
-                noise_pred = rescale_noise_cfg(guided, noise_pred, guidance_rescale)
-            latents = sampler.step(noise_pred, timestep, latents, return_dict=False)[0]
+            noise_pred = self._predict(torch.cat([scaled] * 2) if guided else scaled, timestep, both_embeds)
+            if guided:
+                unconditional, conditional = noise_pred.chunk(2)
+                noise_pred = unconditional + guidance_scale * (conditional - unconditional)
+                noise_pred = rescale_noise_cfg(noise_pred, conditional, guidance_rescale)
+            latents = sampler.step(noise_pred, timestep, latents, **noise, return_dict=False)[0]
         return Generated(latents=latents, features=features)
 
     @torch.no_grad()

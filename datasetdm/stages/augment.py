@@ -4,18 +4,24 @@ A unit is a shard of one set, named `<set>/<number>`.
 """
 
 import math
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from datasetdm.augmentation import augment
+import pandas as pd
+
+from datasetdm.augmentation import augment_with_rows
 from datasetdm.stages import annotate, ingest, synthesize
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
 from datasetdm.stages.units import annotated_set, count_images, digest, link, make_unit
-from datasetdm.structures import StageResult
+from datasetdm.structures import Sample, StageResult
 
 SHARD_SIZE = 500  # splices
+MANIFEST = "manifest.parquet"
+COLUMNS = ["image", "set", "source_folder", "source_set", "sources", "boxes", "grid", "max_size", "seed"]
 
 
 def sources(context: Context) -> dict[str, tuple[Path, str, str]]:
@@ -48,13 +54,21 @@ def run_unit(context: Context, key: str) -> None:
         task, settings = context.task(), context.settings.augmentation
         part = slice(start, start + SHARD_SIZE)
         (unit / "images").mkdir()
-        task.save(unit, subset, augment(task, task.load(folder, source), settings, prefix=subset, part=part))
+        rows: list[dict[str, Any]] = []
+
+        def samples() -> Iterator[Sample]:
+            for sample, row in augment_with_rows(task, task.load(folder, source), settings, prefix=subset, part=part):
+                rows.append({"set": subset, **row, "source_folder": str(folder), "source_set": source})
+                yield sample
+
+        task.save(unit, subset, samples())
+        pd.DataFrame(rows, columns=COLUMNS).to_parquet(unit / MANIFEST, index=False)
 
     make_unit(_units(context, subset)[key], work)
 
 
 def finish(context: Context) -> StageResult:
-    """Put the shards of every set together and publish them."""
+    """Put the shards of every set together and publish them, with a manifest of what each splice is made of."""
     task = context.task()
     with publish_checked(context, STAGE, context.paths.augmented) as folder:
         (folder / "images").mkdir()
@@ -63,6 +77,9 @@ def finish(context: Context) -> StageResult:
             for image in chain.from_iterable((unit / "images").iterdir() for unit in units):
                 link(image, folder / "images" / image.name)
             task.save(folder, subset, chain.from_iterable(task.load(unit, subset) for unit in units))
+        shards = [unit for subset in sources(context) for unit in _units(context, subset).values()]
+        manifest = pd.concat([pd.read_parquet(unit / MANIFEST) for unit in shards], ignore_index=True)
+        manifest.to_parquet(folder / MANIFEST, index=False)
         metrics = {f"{subset}/images": float(count_images(folder, subset)) for subset in sources(context)}
     return StageResult(metrics=metrics)
 
@@ -75,7 +92,7 @@ def _units(context: Context, subset: str) -> dict[str, Path]:
     if not file.exists():
         raise missing(context, file, stage)
     settings = context.settings.augmentation
-    common = digest(subset, SHARD_SIZE, context.settings.task, settings, *annotated_set(folder, source))
+    common = digest(subset, SHARD_SIZE, COLUMNS, context.settings.task, settings, *annotated_set(folder, source))
     return {
         f"{subset}/{number}": context.paths.work("augment") / digest(common, number)
         for number in range(max(1, math.ceil(settings.num_images / SHARD_SIZE)))

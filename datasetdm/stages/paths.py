@@ -37,7 +37,7 @@ class Paths:
 
     @property
     def synthetic(self) -> Path:
-        """Generated images, annotations per seed, `manifest.parquet`, previews."""
+        """Generated images that were accepted, annotations per seed, `manifest.parquet`, previews; `rejected/`."""
         return self.data / "synthetic" / self.benchmark
 
     @property

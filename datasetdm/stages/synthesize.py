@@ -34,6 +34,7 @@ from datasetdm.synthesis import (
 from datasetdm.tasks.base import Task
 
 NUM_PREVIEWS = 24
+IMAGES, REJECTED = "images", "rejected"  # folders of the published set
 
 
 def subsets(context: Context) -> list[str]:
@@ -55,18 +56,27 @@ def run_unit(context: Context, key: str) -> None:
 
 
 def finish(context: Context) -> StageResult:
-    """Put the shards together: images, annotations per seed, manifest, previews."""
+    """Put the shards together: images, annotations per seed, manifest, previews.
+
+    `images/` holds what the decoder of at least one seed has an accepted annotation of, `rejected/` all others, as a
+    reader of folders would take these for images without objects. An image that some seeds accept is in `images/`, and
+    in the annotations of these seeds alone; the manifest's `folder` says where each lies.
+    """
     shards = [unit for _, _, unit in _shards(context)]
     task = context.task()
     with publish_checked(context, STAGE, context.paths.synthetic) as folder:
-        (folder / "images").mkdir()
+        manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
+        accepted = manifest.groupby("image")["accepted"].transform("any")
+        manifest.insert(1, "folder", accepted.map({True: IMAGES, False: REJECTED}))
+        for name in (IMAGES, REJECTED):
+            (folder / name).mkdir()
+        folder_of = dict(zip(manifest["image"], manifest["folder"], strict=True))
         for shard in shards:
             for image in (shard / "images").iterdir():
-                link(image, folder / "images" / image.name)
+                link(image, folder / folder_of[image.name] / image.name)
         for subset in subsets(context):
             task.save(folder, subset, chain.from_iterable(task.load(shard, subset) for shard in shards))
             _draw_previews(task, chain.from_iterable(task.load(shard, subset) for shard in shards), folder, subset)
-        manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
     drawing, labelling = _seconds(context)
     result = _result(context, manifest, drawing + labelling)
@@ -227,7 +237,18 @@ def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
                 f"{file} accepts {listed} images of {subset}, its annotations hold "
                 f"{written}: run `python -m datasetdm synthesize {context.benchmark}` again."
             )
+    for name in (IMAGES, REJECTED):
+        placed, there = set(manifest.loc[manifest["folder"] == name, "image"]), set(_names(folder / name))
+        if placed != there:
+            raise DatasetDMError(
+                f"{file} places {len(placed)} images in {folder / name}, which holds {len(there)}, of them "
+                f"{len(placed & there)} the same: run `python -m datasetdm synthesize {context.benchmark}` again."
+            )
     return {"rows": len(manifest)}
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
 STAGE = Stage(

@@ -7,12 +7,17 @@ from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, wri
 from datasetdm.stages import ingest
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
+from datasetdm.stages.subjects import check_words, not_shown_to, shortened, subjects, without_example
 from datasetdm.structures import StageResult
 
 
 def finish(context: Context) -> StageResult:
-    """Write the prompts of the benchmark's categories; a table that a person has edited is kept as it is."""
-    named = choose_subjects(context.task().subjects, context.settings.prompts)
+    """Write the prompts of the benchmark's categories; a table that a person has edited is kept as it is.
+
+    Categories without a labelled example are left out, and told.
+    """
+    check_words(context)
+    named = subjects(context)
     table = context.paths.prompts
     latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time
     for file in (table, latest):
@@ -24,11 +29,31 @@ def finish(context: Context) -> StageResult:
                 write_bytes(file, new)
     else:
         print(f"{table} was edited and is kept; remove it to have the prompts written anew.", flush=True)
-    frame = load_prompts(table, named)
+    frame = load_prompts(table, choose_subjects(context.task().subjects, context.settings.prompts))
+    left_out = _left_out(context)
+    for reason, names in left_out.items():
+        print(f"{reason}: {shortened(names)}.", flush=True)
+    tables = {reason: ", ".join(names) for reason, names in left_out.items()}
     return StageResult(
-        metrics={"prompts": float(len(frame)), "distinct": float(frame["prompt"].nunique())},
-        tables={"First prompts": frame.head(10).to_markdown(index=False)},
+        metrics={
+            "prompts": float(len(frame)),
+            "distinct": float(frame["prompt"].nunique()),
+            "categories_left_out": float(len(without_example(context))),
+        },
+        tables={"First prompts": frame.head(10).to_markdown(index=False), **tables},
     )
+
+
+def _left_out(context: Context) -> dict[str, list[str]]:
+    """What a person should know of the choice of categories: reason -> names."""
+    found = {
+        "Not named in prompts, as no labelled image shows them": [one.name for one in without_example(context)],
+        **{
+            f"Not labelled by the decoder of seed {seed}, whose labelled images do not show them": names
+            for seed, names in not_shown_to(context).items()
+        },
+    }
+    return {reason: names for reason, names in found.items() if names}
 
 
 def _content(file: Path) -> bytes | None:
@@ -46,7 +71,7 @@ STAGE = Stage(
     asset="prompts",
     description="Prompts over the categories, balanced per class, in a table that a person may edit.",
     upstream=(ingest.STAGE,),
-    parameters=("task", "prompts"),
+    parameters=("task", "seeds", "prompts"),
     finish=finish,
     output=lambda context: context.paths.prompts,
     checks=(

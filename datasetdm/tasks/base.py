@@ -137,6 +137,10 @@ class Task(ABC):
         """The label of each object of an annotation, crowds aside; None where it does not tell objects apart."""
         return None
 
+    def categories_in(self, target: Any) -> tuple[int, ...] | None:
+        """The labels of the categories that an annotation shows the decoder; None where it tells of none."""
+        return self.labels_in(target)
+
     def hint(self, target: Any) -> Any:
         """What the downstream model is told of an image beside its pixels; nothing, unless the field's protocol
         gives something (top-down pose estimation: the persons' boxes)."""

@@ -93,6 +93,10 @@ class SemanticTask(Task):
         hidden = np.isin(target.labels, self.unseen)
         return replace(target, labels=np.where(hidden, IGNORE, target.labels).astype(np.uint8))
 
+    def categories_in(self, target: SemanticMap) -> tuple[int, ...]:
+        """See `Task.categories_in`."""
+        return tuple(label for label in np.unique(self.shown(target).labels).tolist() if label != IGNORE)
+
     # --- files
 
     def load(self, folder: Path, subset: str) -> MapSplit:

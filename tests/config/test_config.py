@@ -6,8 +6,9 @@ from typing import get_args
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from datasetdm.config import Distribution, Scene, load_params
+from datasetdm.config import Distribution, PromptNoise, Scene, load_params
 from datasetdm.errors import DatasetDMError
 
 ROOT = Path(__file__).parents[2]
@@ -356,3 +357,11 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert params.backbone.path == "/home/someone/models/sd"
     assert params.benchmark("coco").source.root == Path("/home/someone/coco")
     assert params.benchmark("voc").source.root == Path("data/raw/miniworld/voc")
+
+
+def test_shares_of_varied_prompts_beyond_one_are_refused() -> None:
+    told = r"empty 0\.5, drop_word 0\.3, wrong_word 0\.2, generic 0\.15 add up to 1\.15"
+    with pytest.raises(ValidationError, match=told):
+        PromptNoise(empty=0.5, drop_word=0.3, wrong_word=0.2)
+    noise = PromptNoise(empty=0.4, drop_word=0.3, wrong_word=0.2, generic=0.1)
+    assert sum(noise.model_dump().values()) == pytest.approx(1)

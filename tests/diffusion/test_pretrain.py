@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from diffusers import StableDiffusionPipeline
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
@@ -89,6 +90,8 @@ def test_all_stages_run_resume_and_export_a_pipeline(recipe: Recipe, small_shard
         scheduler="dpmsolver++",
     )
     assert torch.isfinite(drawn.latents).all()
+    bare = StableDiffusionPipeline.from_pretrained(recipe.export)
+    assert bare.text_encoder.dtype == bare.unet.dtype == torch.float32
     card = (recipe.export / "README.md").read_text()
     assert "never on labels" in card and "| samples seen | 12 |" in card
 

@@ -10,7 +10,9 @@ PATH = re.compile(r"`((?:datasetdm|orchestration|params|docs|scripts|benchmarks|
 PLACE = re.compile(r"`(\w+)`(?: and `(\w+)`)? in `(datasetdm/[\w/]+\.py)`")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/extending.md", "benchmarks/results/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/extending.md", "docs/reproduce.md", "benchmarks/results/README.md"]
+)
 def test_every_file_that_is_named_is_there(page: str) -> None:
     named = PATH.findall((ROOT / page).read_text())
     assert named and not [path for path in named if not (ROOT / path).exists()]

@@ -107,6 +107,7 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
 def test_chain_on_real_coco(project, edit) -> None:
     folder = project({"format": "coco", "root": str(REALDATA)})
     edit("benchmarks.coco.ingest.num_iid", 2)
+    edit("backbone.allow_unknown_words", True)
     # With 80 categories and cluttered photographs it takes a while before any mask is drawn at all.
     for name, value in {"num_queries": 20, "iterations": 300, "evaluate_every": 150, "learning_rate": 0.001}.items():
         edit(f"benchmarks.coco.decoder.{name}", value)
@@ -114,6 +115,7 @@ def test_chain_on_real_coco(project, edit) -> None:
     check_outputs(folder)
     metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
     assert metrics["world"] == "real"
+    assert "Unknown to the diffusion model" in (folder / "data/reports/coco/index.html").read_text()
     assert len(json.loads((folder / "data/real/coco/categories.json").read_text())) == 80
 
 
@@ -130,7 +132,8 @@ def test_a_cut_off_synthesis_goes_on(project, monkeypatch, capsys) -> None:
     capsys.readouterr()
     assert main(["synthesize", "coco"]) == 0
     assert "shard_00001" not in capsys.readouterr().out
-    assert len(list((folder / "data/synthetic/coco/images").iterdir())) == 5
+    drawn = [*folder.glob("data/synthetic/coco/images/*"), *folder.glob("data/synthetic/coco/rejected/*")]
+    assert len({path.name for path in drawn}) == len(drawn) == 5
     drawing, labelling = (sum(map(unit_seconds, unit_folders(folder, stage))) for stage in ("draw", "synthesize"))
     assert drawing > 0 and synthesize.seconds_spent(context) == pytest.approx(drawing + labelling)
 
