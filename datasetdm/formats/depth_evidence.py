@@ -5,7 +5,6 @@ A single map proves nothing: a camera may stand close to a wall. So several are 
 
 import logging
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ def _tell_of_unit(file: Path, largest: int, count: int, sensor: Sensor) -> None:
 def _warn_of_inverse(file: Path, entries: Sequence[Entry], sensor: Sensor) -> None:
     """Floor and street come nearer towards the lower edge of an image, so that disparity grows there."""
     ratios = []
-    for units in islice(some_maps(entries, bits=16, most=_LOOKED_AT), _LOOKED_AT):
+    for units in some_maps(entries, bits=16, most=_LOOKED_AT):
         measured = is_measured(units, sensor)
         rows = np.flatnonzero(measured.any(axis=1))
         quarter = len(rows) // 4

@@ -37,6 +37,7 @@ _OTHER_KINDS = {
     b"%!PS": "a PostScript (EPS) file",
     b"\xc5\xd0\xd3\xc6": "a PostScript (EPS) file",
     b"%PDF": "a PDF file",
+    b"\0\0\0\x0cjP": "a JPEG 2000 file",
     b"8BPS": "a Photoshop (PSD) file",
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML file (an SVG drawing?)",
@@ -139,7 +140,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             start = stream.read(64)
         if kind := _other_kind(start):
             raise DatasetDMError(
-                f"{path} is {kind}, whatever its name ends in: put the image itself there, as JPEG or PNG."
+                f"{path} is {kind}, which is not read as an image: put the picture itself there, as JPEG or PNG."
             ) from None
         raise
     with image:
@@ -169,6 +170,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _png_header(path: Path, data: bytes) -> tuple[int, int]:
     """Bits per channel and colour type."""
+    kind = "a JPEG file" if data.startswith(b"\xff\xd8\xff") else _other_kind(data[:64])
+    if kind:
+        raise DatasetDMError(f"{path} is {kind} and no PNG, which a map of numbers has to be: export it as PNG.")
     if not data.startswith(_PNG):
         raise DatasetDMError(f"{path} is no PNG inside, which a map of numbers has to be. {REMEDY}")
     return data[_BIT_DEPTH_AT], data[_COLOUR_TYPE_AT]

@@ -89,6 +89,7 @@ OTHERS = {
     "SVG": lambda picture: SVG.encode(),
     "XML": lambda picture: b'\xef\xbb\xbf<?xml version="1.0"?>\n' + SVG.encode(),
     "web page": lambda picture: b"\n<!doctype html><title>404</title>",
+    "JPEG 2000": lambda picture: b"\0\0\0\x0cjP  \r\n\x87\n",
     "HEIC": lambda picture: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
     "Git LFS": lambda picture: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
 }
@@ -110,7 +111,7 @@ def test_other_kinds_of_files_are_refused_by_name_and_start_nothing(
     file.write_bytes(OTHERS[kind](picture))
     readers = (read_image, detectors_view, lambda path: read_map(path, bits=8), read_colours)
     for number, reader in enumerate(readers):
-        with pytest.raises(DatasetDMError, match=rf"{name} is .*{kind if number < 2 else 'no PNG'}"):
+        with pytest.raises(DatasetDMError, match=rf"{name} is .*{kind}{'' if number < 2 else '.* no PNG'}"):
             reader(file)
     assert not traps.exists()
 
@@ -216,3 +217,9 @@ def test_a_map_in_colours_is_told_what_it_is(tmp_path: Path, picture: np.ndarray
         Image.fromarray(picture).convert(mode).save(tmp_path / "x.png")
         with pytest.raises(DatasetDMError, match=re.escape(words)):
             read_map(tmp_path / "x.png", bits=8)
+
+
+def test_a_map_that_was_saved_as_jpeg_is_told_so(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture[..., 0]).save(tmp_path / "x.png", format="JPEG")
+    with pytest.raises(DatasetDMError, match=r"x\.png is a JPEG file and no PNG"):
+        read_map(tmp_path / "x.png", bits=8)
