@@ -11,6 +11,7 @@ from dotenv import load_dotenv
 
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError, explain
+from datasetdm.progress import print_progress
 
 _WHAT_STAGES_DO = {
     "ingest": "take the few labelled images, dev, oracle and test sets out of the data set",
@@ -28,6 +29,7 @@ STAGE_NAMES = tuple(_WHAT_STAGES_DO)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 2 bad input, told in one paragraph, 130 stopped)."""
     load_dotenv(".env")
+    print_progress()
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from what is finished", file=sys.stderr)
+        print("stopped; the same command continues from what is finished", file=sys.stderr)
         return 130
     return 0
 

@@ -44,6 +44,7 @@ class Progress:
         steps: what they are called, in the plural: `iterations`, `images`.
         done: steps that were done before, as in a training that is resumed; they do not count towards the rate.
         interval: seconds between two lines.
+        log: takes a line.
         clock: gives the time in seconds.
     """
 
@@ -54,9 +55,11 @@ class Progress:
         *,
         done: int = 0,
         interval: float = INTERVAL,
+        log: Callable[[str], None] = say,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.total, self.steps, self.interval = total, steps, interval
+        self._log = log
         self._clock = clock
         self._first, self._start = done, clock()
         self._last_line = self._start
@@ -70,7 +73,7 @@ class Progress:
         each = (now - self._start) / (done - self._first)
         left = duration(each * (self.total - done))
         text = f"{done} of {self.total} {self.steps}, {each:.2g} s each, {left} left"
-        say(f"{text}; {note}" if note else text)
+        self._log(f"{text}; {note}" if note else text)
 
 
 def duration(seconds: float) -> str:

@@ -16,6 +16,7 @@ from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.checkpoints import read_checkpoint, write_checkpoint
 from datasetdm.formats.files import write_json, write_text
+from datasetdm.progress import Progress, say
 from datasetdm.reading import (
     build_decoder,
     describe_decoder,
@@ -56,7 +57,7 @@ def train_decoder(
     seed: int,
     out: Path,
     resume: Path | None = None,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = say,
 ) -> dict[str, float]:
     """Train a P-Decoder on a few labelled images and keep the weights that do best on `dev`.
 
@@ -98,7 +99,7 @@ def train_decoder(
                 decoder.calibrate(views.examples())
         while state.iteration < settings.iterations:
             stop = min(state.iteration + settings.evaluate_every, settings.iterations)
-            _run(decoder, optimizer, task, views, settings, seed, state, stop, backbone.device)
+            _run(decoder, optimizer, task, views, settings, seed, state, stop, backbone.device, progress)
             _judge(backbone, decoder, task, dev, settings, state, progress)
             if checkpoint is not None:
                 _save_checkpoint(checkpoint, identity, decoder, optimizer, state)
@@ -146,9 +147,11 @@ def _run(
     state: _State,
     stop: int,
     device: torch.device,
+    progress: Callable[[str], None],
 ) -> None:
     """Iterations up to `stop`, with a row of the loss curve every so often."""
     decoder.train()
+    pace = Progress(settings.iterations, "iterations", done=state.iteration, log=progress)
     sums: Row = {}
     count = 0
     for iteration in range(state.iteration, stop):
@@ -163,6 +166,7 @@ def _run(
         if (iteration + 1) % LOG_EVERY == 0 or iteration + 1 == stop:
             means = {name: value / count for name, value in sums.items()}
             state.rows.append({"iteration": iteration + 1, "learning_rate": rate, **means})
+            pace.update(iteration + 1, f"loss {means['loss']:.3f}")
             sums, count = {}, 0
     state.iteration = stop
 
@@ -278,7 +282,7 @@ def _resumed(
         return None
     decoder.load_state_dict(content["decoder"])
     optimizer.load_state_dict(content["optimizer"])
-    progress(f"going on from iteration {content['iteration']}")
+    progress(f"continues at iteration {content['iteration']}")
     return _State(content["iteration"], content["rows"], content["best_score"], content["best_weights"])
 
 

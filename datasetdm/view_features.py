@@ -17,6 +17,7 @@ from datasetdm import config
 from datasetdm.decoder.p_decoder import mask_size
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
+from datasetdm.progress import Progress, say
 from datasetdm.structures import DiffusionFeatures, Sample
 from datasetdm.tasks.base import Task
 from datasetdm.views import View, batches, derived_seed, draw_view, draw_views, encode_images, to_square
@@ -47,7 +48,7 @@ def open_views(
     settings: config.Decoder,
     *,
     seed: int,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = say,
 ) -> Views:
     """Views as the settings ask for them: `views_per_image` of every sample, or ever new ones.
 
@@ -140,7 +141,7 @@ def cache_views(
     settings: config.Decoder,
     *,
     seed: int,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = say,
 ) -> ViewCache:
     """Draw `views_per_image` views of every sample and read their features.
 
@@ -151,6 +152,7 @@ def cache_views(
     total = len(samples) * settings.views_per_image
     storage: DiffusionFeatures | None = None
     targets: list[dict[str, torch.Tensor]] = []
+    pace = Progress(total, "augmented views", log=progress)
     for views in batches(draw_views(task, samples, settings, backbone.image_size, seed), EXTRACTION_BATCH):
         start, stop = len(targets), len(targets) + len(views)
         seeds = [derived_seed(seed, 1, number) for number in range(start, stop)]
@@ -158,8 +160,7 @@ def cache_views(
         storage = storage or _allocate(features, total)
         _store(storage, features, slice(start, stop))
         targets += [task.encode(view.target, mask_size(features)) for view in views]
-        if stop == total or start // 200 != stop // 200:
-            progress(f"features of {stop} of {total} views")
+        pace.update(stop)
     assert storage is not None
     return ViewCache(storage, targets)
 

@@ -32,8 +32,9 @@ from dagster import (
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
+from datasetdm.progress import say, working_on
 from datasetdm.stages.context import open_context
-from datasetdm.stages.stage import Stage, finish_stage, sweep_work
+from datasetdm.stages.stage import Stage, finish_stage, run_unit, sweep_work
 from orchestration import dvc
 from orchestration.history import look_after
 from orchestration.metadata import describe
@@ -85,7 +86,8 @@ def _plain_asset(stage: Stage, benchmark: str, upstream: list[str]) -> AssetsDef
     @asset(**_labels(stage, benchmark), deps=upstream, retry_policy=RETRIES)
     def make(context: AssetExecutionContext) -> MaterializeResult:
         look_after(context.instance, context.run.run_id)
-        return _finish(stage, benchmark, context.run.run_id)
+        with working_on(asset_name(stage, benchmark)):
+            return _finish(stage, benchmark, context.run.run_id)
 
     return make
 
@@ -117,7 +119,8 @@ def _plan_op(stage: Stage, benchmark: str, upstream: list[str]) -> OpDefinition:
             opened = open_context(benchmark)
             sweep_work(opened)
             keys = stage.plan(opened)
-        context.log.info(f"{len(keys)} units are missing")
+        with working_on(asset_name(stage, benchmark)):
+            say(f"{len(keys)} of {len(stage.units(opened))} units are missing" if keys else "all units are there")
         for key in keys:
             yield DynamicOutput(None, mapping_key=_mapping_key(key))
 
@@ -133,11 +136,12 @@ def _unit_op(stage: Stage, benchmark: str, device: str) -> OpDefinition:
         retry_policy=RETRIES,
         tags={"device": device},
     )
-    def run_unit(context: OpExecutionContext) -> None:
-        with readable_failures():
-            stage.run_unit(open_context(benchmark), _unit_key(context))
+    def unit(context: OpExecutionContext) -> None:
+        key = _unit_key(context)
+        with readable_failures(), working_on(f"{asset_name(stage, benchmark)} {key}"):
+            run_unit(stage, open_context(benchmark), key)
 
-    return run_unit
+    return unit
 
 
 def _finish_op(stage: Stage, benchmark: str) -> OpDefinition:
@@ -149,7 +153,8 @@ def _finish_op(stage: Stage, benchmark: str) -> OpDefinition:
         retry_policy=RETRIES,
     )
     def finish(context: OpExecutionContext) -> MaterializeResult:
-        return _finish(stage, benchmark, context.run.run_id)
+        with working_on(asset_name(stage, benchmark)):
+            return _finish(stage, benchmark, context.run.run_id)
 
     return finish
 
@@ -162,6 +167,7 @@ def _finish(stage: Stage, benchmark: str, run_id: str) -> MaterializeResult:
             result = finish_stage(stage, context)
         output = stage.output(context)
         md5 = dvc.commit(stage.name, benchmark, output)
+        say(f"published in {output}")
         return MaterializeResult(metadata=describe(result, output, md5), data_version=DataVersion(md5))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.progress import say
 
 PATIENCE = 1800.0  # seconds that another DVC command may take with the same files
 PAUSE = 5.0  # seconds between two attempts
@@ -51,7 +52,7 @@ def commit(stage: str, benchmark: str, output: Path) -> str:
                 f"{output} is made, but DVC has been busy for {PATIENCE / 60:.0f} minutes and has not recorded it: "
                 f"{reason} When that command has ended, run this again; nothing is made twice."
             )
-        print(f"`dvc commit {name}` waits for another DVC command: {reason}", flush=True)
+        say(f"`dvc commit {name}` waits for another DVC command: {reason}")
         time.sleep(PAUSE)
     return output_md5(name, output)
 

@@ -30,6 +30,7 @@ from datasetdm.downstream.precision import pays_in_bfloat16
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import replacing, write_json
+from datasetdm.progress import Progress, say
 from datasetdm.structures import Category, Instances, checked_images
 from datasetdm.tasks.base import Task
 
@@ -168,7 +169,7 @@ def train(
         load_backbone(model, weights_file(settings.pretrained))
     checkpoints = Checkpoints(resume, every=settings.checkpoint_every * settings.accumulate, end=settings.num_batches)
     if checkpoints.done:
-        print(f"going on from iteration {checkpoints.done // settings.accumulate}", flush=True)
+        say(f"continues at iteration {checkpoints.done // settings.accumulate}")
     loader = train_loader(
         datasets,
         categories,
@@ -228,6 +229,7 @@ class LossCurve(Hook):
     def before_train(self, runner: Runner) -> None:
         """mmengine takes the first GPU wherever there is one; the settings may say otherwise."""
         runner.model.to(self.device)
+        self.pace = Progress(self.iterations, "iterations", done=self.done // self.accumulate)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
@@ -245,8 +247,7 @@ class LossCurve(Hook):
         rate = runner.optim_wrapper.get_lr()["lr"][0]
         self.rows.append({"iteration": done, "learning_rate": rate, **means})
         self._terms.clear()
-        if len(self.rows) % 10 == 0:
-            print(f"iteration {done} of {self.iterations}: loss {means['loss']:.3f}", flush=True)
+        self.pace.update(done, f"loss {means['loss']:.3f}")
 
     def save(self, file: Path) -> None:
         """Write the rows as CSV."""

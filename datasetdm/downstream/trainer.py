@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.inventory import find_damage, take_inventory
+from datasetdm.progress import Progress, say
 
 INVENTORY = "inventory.json"
+log = logging.getLogger(__name__)
+
 WARMUP = 0.05  # of the iterations
 WEIGHT_DECAY = 0.05
 MAX_GRADIENT_NORM = 5.0
@@ -40,6 +44,7 @@ class LossCurve(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """Take over what a training that goes on had noted."""
         self.rows = [_row(logs["step"], logs) for logs in state.log_history if "loss" in logs]
+        self.pace = Progress(state.max_steps, "iterations", done=state.global_step)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **others: Any) -> TrainerControl:
         """Have the loss logged now, or not."""
@@ -63,8 +68,7 @@ class LossCurve(TrainerCallback):
                 f"The network's loss is {loss} after {state.global_step} iterations. Lower downstream.learning_rate."
             )
         self.rows.append(_row(state.global_step, logs))
-        if len(self.rows) % 10 == 0:
-            print(f"iteration {state.global_step} of {state.max_steps}: loss {loss:.3f}", flush=True)
+        self.pace.update(state.global_step, f"loss {loss:.3f}")
 
     def save(self, file: Path) -> None:
         """Write the rows as CSV."""
@@ -165,13 +169,13 @@ def _last_checkpoint(folder: Path) -> str | None:
     whole = []
     for path in written:
         if damage := find_damage(path, path / INVENTORY):
-            print(f"{path} is damaged ({damage}) and is ignored", flush=True)
+            log.warning("%s is damaged (%s) and is ignored", path, damage)
         else:
             whole.append(path)
     newest = max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
     if newest is None:
         return None
-    print(f"going on from {newest.name}", flush=True)
+    say(f"continues at {newest.name}")
     return str(newest)
 
 

@@ -1,5 +1,6 @@
 """Checkpoints of a training: tensors, numbers and texts, never code."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import torch
 
 from datasetdm.formats.files import replacing
+
+log = logging.getLogger(__name__)
 
 
 def write_checkpoint(file: Path, content: Mapping[str, Any]) -> None:
@@ -26,6 +29,6 @@ def read_checkpoint(file: Path) -> Mapping[str, Any] | None:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no common base for what a damaged file can bring about
         reason = " ".join(str(error).split()[:20]) or type(error).__name__
-        print(f"{file} is damaged and is ignored: the training starts from the beginning ({reason})", flush=True)
+        log.warning("%s is damaged and is ignored: the training starts from the beginning (%s)", file, reason)
         return None
     return content if isinstance(content, Mapping) else None

@@ -14,6 +14,7 @@ import numpy as np
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, write_json, write_text
+from datasetdm.progress import say
 from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
 from datasetdm.stages import annotate, synthesize, train_decoder, train_downstream
 from datasetdm.stages.context import Context, missing
@@ -127,7 +128,7 @@ def _train(context: Context, training: str, part: Labelled) -> dict[str, float]:
     unit = context.paths.work("diagnose") / train_downstream.fingerprint(context, seed, data)
 
     def work(folder: Path) -> None:
-        print(f"diagnose {context.benchmark}: {training}", flush=True)
+        say(f"diagnose {context.benchmark}: {training}")
         train_downstream.train(context, [part], seed, folder, resume=resume_folder(unit))
 
     make_unit(unit, work)

@@ -7,6 +7,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json, write_json
 from datasetdm.ingestion import check_no_leak, ingest
 from datasetdm.object_counts import remarks, tables
+from datasetdm.progress import say
 from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context
 from datasetdm.stages.paths import BACKBONES
@@ -41,7 +42,7 @@ def finish(context: Context) -> StageResult:
             write_json(folder / "weights.json", elsewhere)
     figures = read_json(context.paths.real / "ingest.json", remedy="Ingest again.")
     for line in remarks(figures, [category.name for category in context.task().subjects]):
-        print(f"ingest {context.benchmark}: {line}", flush=True)
+        say(line)
     return StageResult(metrics={key: float(value) for key, value in metrics.items()}, tables=tables(figures))
 
 

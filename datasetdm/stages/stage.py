@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.progress import duration, say, working_on
 from datasetdm.stages.context import Context
 from datasetdm.stages.published import known_result, remember, sources
 from datasetdm.stages.units import digest, is_finished, passing_over_busy_units, sweep
@@ -94,27 +95,37 @@ class Stage:
         return found
 
 
-def run_stage(stage: Stage, context: Context, say: Callable[[str], None] = print) -> StageResult:
+def run_stage(stage: Stage, context: Context) -> StageResult:
     """Run a stage from its first missing unit to its published output (what the CLI and DVC do).
 
     Several processes may do so at once, on a GPU each: what another one is at is left to it, and waited for at the end.
     """
-    start = time.perf_counter()
-    sweep_work(context)
-    keys, busy = stage.plan(context), []
-    for number, key in enumerate(keys, 1):
-        say(f"{stage.name} {context.benchmark}: {key} ({number} of {len(keys)})")
-        try:
-            with passing_over_busy_units():
+    name = f"{stage.name} {context.benchmark}"
+    with working_on(name):
+        start = time.perf_counter()
+        sweep_work(context)
+        keys, busy = stage.plan(context), []
+        for number, key in enumerate(keys, 1):
+            with working_on(f"{name} {key} ({number} of {len(keys)})"):
+                try:
+                    with passing_over_busy_units():
+                        run_unit(stage, context, key)
+                except Timeout:
+                    busy.append(key)
+        for key in busy:
+            with working_on(f"{name} {key}"):
+                say("another process has begun it; waiting")
                 stage.run_unit(context, key)
-        except Timeout:
-            busy.append(key)
-    for key in busy:
-        say(f"{stage.name} {context.benchmark}: {key}, which another process had begun")
-        stage.run_unit(context, key)
-    result = finish_stage(stage, context)
-    say(f"{stage.name} {context.benchmark}: done in {time.perf_counter() - start:.0f} s")
+        result = finish_stage(stage, context)
+        say(f"done in {duration(time.perf_counter() - start)}")
     return result
+
+
+def run_unit(stage: Stage, context: Context, key: str) -> None:
+    """Make one unit, and say how long it took."""
+    start = time.perf_counter()
+    stage.run_unit(context, key)
+    say(duration(time.perf_counter() - start))
 
 
 def finish_stage(stage: Stage, context: Context) -> StageResult:

@@ -8,6 +8,7 @@ keeps them apart, and the system frees it when its holder dies.
 
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -26,6 +27,8 @@ from pydantic import BaseModel
 from datasetdm.formats.files import leftover_of, remove_leftovers, replacing, write_text
 from datasetdm.formats.inventory import find_damage, take_inventory
 from datasetdm.formats.unlabelled import load_unlabelled
+
+log = logging.getLogger(__name__)
 
 _patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: as long as it takes
 
@@ -165,7 +168,7 @@ def sweep(work: Path) -> None:
 def _remove_damaged(folder: Path) -> None:
     damage = find_damage(folder, _inventory(folder)) if folder.exists() else None
     if damage is not None:
-        print(f"{folder} is damaged ({damage}) and is made again", flush=True)
+        log.warning("%s is damaged (%s) and is made again", folder, damage)
         retired = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")  # a name that `remove_leftovers` knows
         os.replace(folder, retired)
         shutil.rmtree(retired)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from datasetdm.formats.files import remove_leftovers, write_bytes
+from datasetdm.progress import say
 from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, write_prompts
 from datasetdm.stages import ingest
 from datasetdm.stages.context import Context, missing
@@ -28,11 +29,11 @@ def finish(context: Context) -> StageResult:
             if _content(file) != new:
                 write_bytes(file, new)
     else:
-        print(f"{table} was edited and is kept; remove it to have the prompts written anew.", flush=True)
+        say(f"{table} was edited and is kept; remove it to have the prompts written again.")
     frame = load_prompts(table, choose_subjects(context.task().subjects, context.settings.prompts))
     left_out = _left_out(context)
     for reason, names in left_out.items():
-        print(f"{reason}: {shortened(names)}.", flush=True)
+        say(f"{reason}: {shortened(names)}.")
     tables = {reason: ", ".join(names) for reason, names in left_out.items()}
     return StageResult(
         metrics={

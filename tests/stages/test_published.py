@@ -49,7 +49,7 @@ class Chain:
         return StageResult(metrics={"times": float(self.published), "nothing": float("nan")})
 
     def run(self) -> StageResult:
-        return run_stage(self.stage, self.context, say=lambda text: None)
+        return run_stage(self.stage, self.context)
 
 
 @pytest.fixture
@@ -140,5 +140,5 @@ def test_a_failed_publication_is_tried_again(chain: Chain) -> None:
 def test_a_stage_without_units_reads_what_is_not_ours(chain: Chain) -> None:
     (first,) = chain.stage.upstream
     for _ in range(2):
-        run_stage(first, chain.context, say=lambda text: None)
+        run_stage(first, chain.context)
     assert chain.published == 2

@@ -96,7 +96,7 @@ def test_a_stage_leaves_busy_units_to_the_end(tmp_path: Path) -> None:
         units=lambda context: {key: [tmp_path / key] for key in ("0", "1", "2")},
         run_unit=run_unit,
     )
-    run_stage(stage, Context("coco", load_params(PARAMS), Paths(tmp_path / "data", "coco")), say=lambda text: None)
+    run_stage(stage, Context("coco", load_params(PARAMS), Paths(tmp_path / "data", "coco")))
     assert made == ["0", "2", "1"]
 
 
