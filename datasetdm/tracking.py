@@ -144,7 +144,7 @@ class TrackedRun:
             return known
         if self.logged and mlflow.active_run() is None:  # the model was removed from the registry since
             with mlflow.start_run(run_id=self.run_id):
-                return self.register_model(name, folder, loader)
+                return self.register_model(name, folder, loader, options=options, takes_boxes=takes_boxes)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*input example was not provided")  # the signature is given
             logged = mlflow.pyfunc.log_model(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,22 @@ import torch
 from transformers import VitPoseForPoseEstimation
 
 from datasetdm import config
+from datasetdm.diffusion import load_backbone
 from datasetdm.downstream import Predictor, dense_models, models, pose_models
 from datasetdm.downstream.dense import DensePredictor
 from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
 from datasetdm.downstream.detection import Detector
 from datasetdm.downstream.pose import PosePredictor
 from datasetdm.errors import DatasetDMError
+from datasetdm.reading import DecoderModel, build_decoder
 from datasetdm.structures import Category
+from datasetdm.tasks.base import Task
+from datasetdm.tasks.depth import DepthTask
+from datasetdm.tasks.instance import InstanceTask
+from datasetdm.tasks.semantic import SemanticTask
 from tests.downstream.test_dense_models import shallow
 
+MINIWORLD = Path(__file__).parents[2] / "data" / "backbones" / "miniworld"
 CPU = torch.device("cpu")
 CATEGORIES = (Category(id=3, name="disc"), Category(id=17, name="bar"))
 SIZES = ((64, 64), (50, 90), (1, 70), (900, 3))
@@ -91,6 +99,17 @@ def test_pose_models(name: str) -> None:
     for found, size, number in zip(check(model, pictures(), hints), SIZES, numbers, strict=True):
         assert found.keypoints.shape == (number, 17, 3) and found.masks.shape == (number, *size)
     check(model, pictures())
+
+
+@pytest.mark.parametrize("task", [InstanceTask(CATEGORIES), SemanticTask(CATEGORIES), DepthTask(CATEGORIES)])
+def test_the_p_decoder(task: Task) -> None:
+    torch.manual_seed(0)
+    backbone = load_backbone(config.Backbone(path=str(MINIWORLD), image_size=128, device="cpu"))
+    settings = config.Decoder(hidden_dim=32, num_heads=4, num_queries=6, num_layers=1, feedforward_dim=32, iterations=1)
+    decoder = build_decoder(task, backbone.feature_info, settings, None).eval()
+    model = DecoderModel(backbone, decoder, task, settings)
+    found = check(model, pictures())
+    assert model.categories == CATEGORIES and len(found) == len(SIZES)
 
 
 def test_a_path_or_a_single_image_is_a_clear_error() -> None:
