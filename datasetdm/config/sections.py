@@ -26,7 +26,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
 Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
 Distribution = Literal["web", "coco", "long_tail", "street", "room", "figure"]
-SMALLEST_TILE = 8  # pixels, across a tile of a splice
+SMALLEST_TILE = 4  # pixels, across a tile of a splice
 FARTHEST = (2**16 - 1) / 256  # metres that a depth PNG holds, in KITTI's units
 
 

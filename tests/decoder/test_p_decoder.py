@@ -121,6 +121,6 @@ def test_every_parameter_learns() -> None:
 
 
 def test_heads_that_do_not_divide_the_width_are_a_clear_error() -> None:
-    settings = config.Decoder(hidden_dim=20, num_heads=8)
+    settings = config.Decoder().model_copy(update={"hidden_dim": 20})  # past the settings' own check
     with pytest.raises(DatasetDMError, match="hidden_dim"):
         PDecoder(MINIWORLD, WORDS, settings, num_classes=2, uses_queries=True, dense_channels=0)

@@ -272,7 +272,7 @@ def test_settings_reach_the_evaluator() -> None:
     assert judge.compute()["abs_rel"] == 0
     assert STREET.primary_metric in judge.compute() and not STREET.higher_is_better
     with pytest.raises(DatasetDMError, match="min_depth"):
-        DepthTask(CATEGORIES, config.DepthAnnotation(min_depth=10, max_depth=10))
+        DepthTask(CATEGORIES, config.DepthAnnotation().model_copy(update={"min_depth": 10.0}))
 
 
 def test_near_is_warm_and_the_unknown_black() -> None:
