@@ -66,8 +66,7 @@ def finish(context: Context) -> StageResult:
     task = context.task()
     with publish_checked(context, STAGE, context.paths.synthetic) as folder:
         manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
-        accepted = manifest.groupby("image")["accepted"].transform("any")
-        manifest.insert(1, "folder", accepted.map({True: IMAGES, False: REJECTED}))
+        manifest.insert(1, "folder", folders(manifest))
         for name in (IMAGES, REJECTED):
             (folder / name).mkdir()
         folder_of = dict(zip(manifest["image"], manifest["folder"], strict=True))
@@ -82,6 +81,12 @@ def finish(context: Context) -> StageResult:
     result = _result(context, manifest, drawing + labelling)
     _record(context, result, drawing + labelling)
     return result
+
+
+def folders(manifest: pd.DataFrame) -> "pd.Series[str]":
+    """The folder of each row's image: `IMAGES` where any decoder's annotation of it was accepted."""
+    accepted = manifest.groupby("image")["accepted"].transform("any")
+    return accepted.map({True: IMAGES, False: REJECTED})
 
 
 def seconds_spent(context: Context) -> float:
