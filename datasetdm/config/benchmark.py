@@ -155,7 +155,10 @@ class Params(Section):
 
     backbone: Backbone
     benchmarks: dict[str, Benchmark] = Field(min_length=1)
-    study: dict[str, Any] = Field(default_factory=dict, description="Laid over every benchmark by `make study`")
+    study: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Laid over every benchmark by `make study`; what `benchmarks` in it has for one, over that one alone",
+    )
 
     def benchmark(self, name: str) -> Benchmark:
         """The block of benchmark `name`; a clear error where there is none."""

@@ -41,6 +41,7 @@ def load_params(
     blocks = content.get("benchmarks")
     blocks = blocks if isinstance(blocks, dict) else {}
     problems += misnamed(list(blocks))
+    problems += [f"study.benchmarks.{name} is about no benchmark" for name in _studied(content) if name not in blocks]
     if params is None:  # pydantic compares sections only where all of them are valid
         problems += [
             f"benchmarks.{name}.{problem}"
@@ -114,9 +115,18 @@ class _EveryKeyOnce(yaml.SafeLoader):
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
-    overlay = content.get("study") or {}
+    """`study` laid over every benchmark, then what `study.benchmarks` has for that one alone."""
+    overlay = dict(content.get("study") or {})
+    own = overlay.pop("benchmarks", None) or {}
     benchmarks = content.get("benchmarks") or {}
-    return {**content, "benchmarks": {name: _enlarged(block, overlay) for name, block in benchmarks.items()}}
+    enlarged = {name: _enlarged(block, _merged(overlay, own.get(name, {}))) for name, block in benchmarks.items()}
+    return {**content, "benchmarks": enlarged}
+
+
+def _studied(content: dict[str, Any]) -> list[str]:
+    study = content.get("study")
+    own = study.get("benchmarks") if isinstance(study, dict) else None
+    return list(own) if isinstance(own, dict) else []
 
 
 def _enlarged(block: Any, overlay: Any) -> Any:

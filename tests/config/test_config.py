@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from datasetdm.config import Distribution, PromptNoise, Scene, load_params
+from datasetdm.config import Arm, Distribution, PromptNoise, Scene, load_params
 from datasetdm.errors import DatasetDMError
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def test_study_lays_over_every_benchmark() -> None:
     assert demo.benchmark("coco").seeds == (0,)
     assert study.benchmark("coco").seeds == (0, 1, 2, 3, 4)
     assert study.benchmark("coco").synthesis.num_images > demo.benchmark("coco").synthesis.num_images
-    assert study.benchmark("coco").decoder == demo.benchmark("coco").decoder
+    assert study.benchmark("voc").decoder == demo.benchmark("voc").decoder
 
 
 def edited(tmp_path: Path, edit) -> Path:
@@ -125,12 +125,30 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
         load_params(edited(tmp_path, edit))
 
 
-def test_the_demo_has_four_arms_and_the_study_all_controls() -> None:
+def test_the_study_has_all_arms() -> None:
     demo, study = load_params(ROOT / "params.yaml"), load_params(ROOT / "params.yaml", study=True)
     for name in demo.benchmarks:
         small, large = demo.benchmark(name).downstream, study.benchmark(name).downstream
-        assert small.arms == ("real", "synthetic", "both", "oracle") and not small.p_decoder
-        assert set(large.arms) == {*small.arms, "real_augmented", "self_training", "pseudo"} and large.p_decoder
+        assert {"real", "both"} <= set(small.arms) and not small.p_decoder
+        assert set(large.arms) == set(get_args(Arm)) and large.p_decoder
+
+
+def test_a_study_may_lay_something_over_one_benchmark_alone(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["study"]["benchmarks"] = {"coco": {"ingest": {"num_real": 33}}}
+
+    demo, study = load_params(edited(tmp_path, edit)), load_params(edited(tmp_path, edit), study=True)
+    assert (demo.benchmark("coco").ingest.num_real, study.benchmark("coco").ingest.num_real) == (20, 33)
+    assert study.benchmark("coco").ingest.num_oracle == study.benchmark("voc").ingest.num_oracle == 1000
+    assert study.benchmark("voc").ingest.num_real == demo.benchmark("voc").ingest.num_real
+
+
+def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["study"]["benchmarks"] = {"cocoa": {"ingest": {"num_real": 33}}}
+
+    with pytest.raises(DatasetDMError, match=r"study\.benchmarks\.cocoa is about no benchmark"):
+        load_params(edited(tmp_path, edit))
 
 
 @pytest.mark.parametrize(
