@@ -157,7 +157,7 @@ class Params(Section):
     benchmarks: dict[str, Benchmark] = Field(min_length=1)
     study: dict[str, Any] = Field(
         default_factory=dict,
-        description="Laid over every benchmark by `make study`; what `benchmarks` in it has for one, over that one alone",
+        description="Laid over every benchmark by `make study`; what its `benchmarks` has for one, over that one alone",
     )
 
     def benchmark(self, name: str) -> Benchmark:
