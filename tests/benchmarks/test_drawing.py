@@ -24,6 +24,9 @@ class Noise:
         self.drawn += len(prompts)
         return Generated(latents=torch.stack([torch.rand(4, 4, 3, generator=one) for one in generators]))
 
+    def portion(self, most: int) -> int:
+        return most
+
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         return (latents * 255).byte()
 

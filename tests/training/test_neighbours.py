@@ -1,9 +1,11 @@
 """What is read off an image depends on the image alone: not on its position, its neighbours, or the portions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from datasetdm import config
+from datasetdm.formats.files import write_image
 from datasetdm.formats.images import read_image
 from datasetdm.formats.unlabelled import Unlabelled
 from datasetdm.pseudo_labels import read_labels
@@ -63,8 +65,6 @@ def test_figures_on_dev_do_not_depend_on_the_order(backbone, decoder, task, sett
 
 
 def test_pseudo_labels_do_not_depend_on_the_list(backbone, decoder, task, settings, samples, tmp_path) -> None:
-    from datasetdm.formats.files import write_image
-
     listed = []
     for number, sample in enumerate(samples[:3] * 30):  # beyond one chunk
         path = tmp_path / sample.name
@@ -80,9 +80,8 @@ def test_pseudo_labels_do_not_depend_on_the_list(backbone, decoder, task, settin
 
 
 def test_drawn_images_do_not_depend_on_the_size_of_a_batch(backbone, decoder, task, settings) -> None:
-    import pandas as pd
-
-    prompts = pd.DataFrame({"id": [0, 1], "prompt": ["a photo of a box", "two discs"], "categories": ["box", "disc"]})
+    texts = ["a photo of a box", "two discs"]
+    prompts = pd.DataFrame({"id": [0, 1], "prompt": texts, "categories": ["box", "disc"], "kind": ""})
     labeller = Labeller(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
 
     def make(**changes):
