@@ -61,9 +61,10 @@ class Backbone(Section):
     image_size: PositiveInt = Field(description="Side of the square images that the model draws, in pixels")
     device: Text = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    allow_unknown_words: bool = Field(
+    allow_mismatch: bool = Field(
         default=False,
-        description="Draw although the text encoder does not know words of it, and what is drawn is something else",
+        description="Use a model that cannot draw such images: its text encoder does not know their words, or it is the "
+        "embedded model and the data are not of the embedded world",
     )
 
 

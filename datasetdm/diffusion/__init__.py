@@ -8,7 +8,10 @@ from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json
 
-__all__ = ["Backbone", "image_size_step", "load_backbone", "words_unknown_to"]
+__all__ = ["Backbone", "draws_miniworld", "image_size_step", "load_backbone", "words_unknown_to"]
+
+#: In the `model_index.json` of a model that was trained on the embedded world alone; diffusers passes it over.
+WORLD_KEY = "_world"
 
 
 def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[str]:
@@ -28,6 +31,15 @@ def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[st
     except Exception as error:  # the readers of tokenizers have no common base for damaged files
         raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None
     return unknown_words(tokenizer, words)
+
+
+def draws_miniworld(settings: config.Backbone) -> bool:
+    """Whether the model in a local folder says that it draws the embedded world and nothing else."""
+    file = Path(settings.path) / "model_index.json"
+    if not file.is_file():
+        return False
+    index = read_json(file, remedy="Fetch the model again.")
+    return isinstance(index, dict) and index.get(WORLD_KEY) == "miniworld"
 
 
 def load_backbone(settings: config.Backbone) -> Backbone:

@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
 from transformers import PreTrainedTokenizerFast
 
+from datasetdm.diffusion import WORLD_KEY
 from datasetdm.diffusion.denoiser import Denoiser, Progress, build_scheduler
 from datasetdm.diffusion.recipe import Recipe
 from datasetdm.formats.files import replacing, write_json
@@ -33,6 +34,8 @@ def export_pipeline(
         # transformers loads a text encoder as it was saved, diffusers the other parts in float32: they would not fit.
         text_encoder = folder / "text_encoder" / "config.json"
         write_json(text_encoder, {**json.loads(text_encoder.read_text()), "dtype": "float32"})
+        index = folder / "model_index.json"
+        write_json(index, {**json.loads(index.read_text()), WORLD_KEY: "miniworld"})
         (folder / "README.md").write_text(model_card(recipe, half, vae, done))
 
 

@@ -23,7 +23,7 @@ from datasetdm.stages.checks import publish_checked
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import record
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.subjects import shortened, unknown_words
+from datasetdm.stages.subjects import mismatch
 from datasetdm.stages.units import annotated_set, count_images, digest, make_unit
 from datasetdm.structures import StageResult
 from datasetdm.tasks.base import Guess
@@ -259,7 +259,7 @@ def _facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
     return {
         "Data": str(settings.source.root) + (" (rendered by the embedded world)" if settings.source.miniworld else ""),
         "Diffusion model": context.params.backbone.path,
-        **_facts_of_words(context),
+        **_facts_of_mismatch(context),
         "Downstream model": f"{settings.downstream.model}, {settings.downstream.iterations} iterations per arm",
         "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "
         f"{metrics['num_spliced']} more spliced out of these",
@@ -271,10 +271,10 @@ def _facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _facts_of_words(context: Context) -> dict[str, str]:
-    """What the diffusion model could not know of what it was asked to draw."""
-    words = unknown_words(context)
-    return {"Unknown to the diffusion model": f"{shortened(words)}: it drew something else"} if words else {}
+def _facts_of_mismatch(context: Context) -> dict[str, str]:
+    """Why the drawn images cannot look like the real ones, where the settings let that pass."""
+    reason = mismatch(context)
+    return {"The drawn images are of another kind": reason} if reason else {}
 
 
 def _facts_of_labels(context: Context, metrics: dict[str, Any]) -> dict[str, str]:

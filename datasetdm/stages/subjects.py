@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasetdm.diffusion import words_unknown_to
+from datasetdm.diffusion import draws_miniworld, words_unknown_to
 from datasetdm.errors import DatasetDMError
 from datasetdm.formats.files import read_json
 from datasetdm.prompts import choose_subjects
@@ -54,28 +54,31 @@ def not_shown_to(context: Context) -> dict[int, list[str]]:
     }
 
 
-def unknown_words(context: Context) -> list[str]:
-    """Words of what the prompts name that the diffusion model's text encoder does not know."""
-    if context.world != "real":
-        return []
-    return words_unknown_to(context.params.backbone, [category.noun for category in subjects(context)])
+def mismatch(context: Context) -> str | None:
+    """Why the diffusion model cannot draw images such as the benchmark's own; None where nothing says so."""
+    if context.world == "miniworld":
+        return None
+    backbone = context.params.backbone
+    if draws_miniworld(backbone):
+        return f"{backbone.path} draws the embedded world and nothing else, and the data are not of that world"
+    if words := words_unknown_to(backbone, [category.noun for category in subjects(context)]):
+        return f"{backbone.path} does not know these words of what it is asked to draw: {shortened(words)}"
+    return None
 
 
-def check_words(context: Context) -> None:
-    """Refuse a diffusion model that cannot know what it is asked to draw, unless the settings allow it.
+def check_match(context: Context) -> None:
+    """Refuse a diffusion model that cannot draw what it is asked to, unless the settings allow it.
 
     Raises:
-        DatasetDMError: it names the words.
+        DatasetDMError: it says why.
     """
-    if context.params.backbone.allow_unknown_words:
+    if context.params.backbone.allow_mismatch:
         return
-    if words := unknown_words(context):
+    if reason := mismatch(context):
         raise DatasetDMError(
-            f"The diffusion model {context.params.backbone.path} does not know these words of what it is asked to "
-            f"draw: {shortened(words)}. It would draw something else. Set backbone.path in params.yaml to a model "
-            "that was trained on images like yours (for photographs such as CompVis/stable-diffusion-v1-4); name what "
-            "it knows in `prompts.subjects` or `source.names`; or, to try the workflow only, set "
-            "`backbone.allow_unknown_words: true`."
+            f"The diffusion model {reason}. Set backbone.path in params.yaml to a model that was trained on images "
+            "like yours (for photographs such as CompVis/stable-diffusion-v1-4) or name what it knows in "
+            "`prompts.subjects` or `source.names`. To try the workflow only, set `backbone.allow_mismatch: true`."
         )
 
 

@@ -11,7 +11,7 @@ from datasetdm.stages.context import Context, missing
 from datasetdm.stages.record import crown, finite, judged_by, log_curves, record
 from datasetdm.stages.registry import backbone_options
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.subjects import check_words
+from datasetdm.stages.subjects import check_match
 from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder, unit_seconds
 from datasetdm.structures import StageResult
 from datasetdm.training import train_decoder
@@ -39,7 +39,7 @@ def units(context: Context) -> dict[str, list[Path]]:
 
 def run_unit(context: Context, key: str) -> None:
     """Train the decoder of one seed. A training that was cut off goes on from its last checkpoint."""
-    check_words(context)  # not after the training, when the prompts are written
+    check_match(context)  # not after the training, when the prompts are written
     seed, task = int(key), context.task()
     unit = _unit(context, seed)
 

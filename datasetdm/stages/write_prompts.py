@@ -8,7 +8,7 @@ from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, wri
 from datasetdm.stages import ingest
 from datasetdm.stages.context import Context, missing
 from datasetdm.stages.stage import Check, Stage
-from datasetdm.stages.subjects import check_words, not_shown_to, shortened, subjects, without_example
+from datasetdm.stages.subjects import check_match, not_shown_to, shortened, subjects, without_example
 from datasetdm.structures import StageResult
 
 
@@ -17,7 +17,7 @@ def finish(context: Context) -> StageResult:
 
     Categories without a labelled example are left out, and told.
     """
-    check_words(context)
+    check_match(context)
     named = subjects(context)
     table = context.paths.prompts
     latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time

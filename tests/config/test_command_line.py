@@ -36,7 +36,7 @@ def test_a_stopped_command_says_how_to_go_on(stage, number: signal.Signals, caps
 
     stage(work)
     assert command_line.main(["ingest", "coco"]) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "continues" in capsys.readouterr().err
 
 
 def test_a_bare_call_says_what_each_command_does(capsys) -> None:

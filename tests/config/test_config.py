@@ -85,7 +85,7 @@ def test_an_unknown_task_or_one_with_settings_of_another_is_named(tmp_path: Path
 
 
 def test_oracle_arm_needs_oracle_images(tmp_path: Path) -> None:
-    file = edited(tmp_path, lambda content: content["benchmarks"]["coco"]["ingest"].pop("num_oracle"))
+    file = edited(tmp_path, lambda content: content["benchmarks"]["voc"]["ingest"].pop("num_oracle"))
     with pytest.raises(DatasetDMError, match="num_oracle"):
         load_params(file)
 

@@ -107,7 +107,7 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
 def test_chain_on_real_coco(project, edit) -> None:
     folder = project({"format": "coco", "root": str(REALDATA)})
     edit("benchmarks.coco.ingest.num_iid", 2)
-    edit("backbone.allow_unknown_words", True)
+    edit("backbone.allow_mismatch", True)
     # With 80 categories and cluttered photographs it takes a while before any mask is drawn at all.
     for name, value in {"num_queries": 20, "iterations": 300, "evaluate_every": 150, "learning_rate": 0.001}.items():
         edit(f"benchmarks.coco.decoder.{name}", value)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from datasetdm.__main__ import main
+from datasetdm.config import load_params
 from datasetdm.formats.files import write_image
 from datasetdm.stages import open_context
-from datasetdm.stages.subjects import not_shown_to, subjects, without_example
+from datasetdm.stages.subjects import mismatch, not_shown_to, subjects, without_example
 
 Export = Callable[..., Path]
 CATEGORIES = ("toys", "dog", "car", "bus")
@@ -58,6 +58,7 @@ def test_what_nobody_labelled_is_neither_prompted_nor_labelled(project, edit, ex
     for name, value in {"num_prompts": 40, "max_objects": 2}.items():
         edit(f"benchmarks.coco.prompts.{name}", value)
     edit("benchmarks.coco.synthesis.num_images", 8)
+    edit("backbone.allow_mismatch", True)
     assert main(["run", "coco", "--until", "synthesize"]) == 0
     assert "no labelled image shows them: toys, bus." in capsys.readouterr().out
     table = pd.read_csv("data/prompts/coco.csv")
@@ -98,20 +99,41 @@ def test_each_seed_has_categories_of_its_own(project, edit, export) -> None:
     assert not_shown_to(context) == {0: ["bus"], 1: ["car"]}
 
 
-def unknown(project: Any, export: Export) -> None:
+def foreign(folder: Path) -> Path:
+    """The embedded model without the note that it draws nothing but the embedded world."""
+    embedded = Path(load_params().backbone.path).resolve()
+    folder.mkdir()
+    for part in embedded.iterdir():
+        if part.is_dir():
+            (folder / part.name).symlink_to(part)
+    index = json.loads((embedded / "model_index.json").read_text())
+    assert index.pop("_world") == "miniworld"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_words_that_the_model_does_not_know_are_refused_before_any_work(
+    project, edit, export, capsys, tmp_path
+) -> None:
     project({"format": "coco", "root": str(export(("toys", "okapi", "wine glass", "bus")))})
-
-
-def test_words_that_the_model_does_not_know_are_refused_before_any_work(project, edit, export, capsys) -> None:
-    unknown(project, export)
+    edit("backbone.path", str(foreign(tmp_path / "foreign")))
     for command in ("run", "train_decoder", "write_prompts"):
         assert main([command, "coco"]) == 2
         told = capsys.readouterr().err
         assert "does not know these words of what it is asked to draw: glass, okapi, wine." in told
-        assert "backbone.allow_unknown_words" in told
+        assert "backbone.allow_mismatch" in told
     assert not Path("data/prompts/coco.csv").exists() and not Path("data/decoders").exists()
-    edit("backbone.allow_unknown_words", True)
+    edit("backbone.allow_mismatch", True)
     assert main(["write_prompts", "coco"]) == 0
-    edit("backbone.allow_unknown_words", False)
+    edit("backbone.allow_mismatch", False)
     edit("benchmarks.coco.prompts.subjects", ["dog"])
     assert main(["write_prompts", "coco"]) == 0
+
+
+def test_the_embedded_model_does_not_draw_photographs_whatever_their_words(project, edit, export, capsys) -> None:
+    project({"format": "coco", "root": str(export())})  # a dog and a car, which the embedded world has, too
+    assert main(["run", "coco"]) == 2
+    assert "draws the embedded world and nothing else" in capsys.readouterr().err
+    edit("backbone.allow_mismatch", True)
+    assert main(["write_prompts", "coco"]) == 0
+    assert "draws the embedded world" in (mismatch(open_context("coco")) or "")
