@@ -156,7 +156,7 @@ def _baseline(context: Context) -> dict[str, float]:
 
 
 def _metrics(context: Context) -> dict[str, Any]:
-    manifest = pd.read_parquet(context.paths.synthetic / "manifest.parquet")
+    manifest = synthesize.read_manifest(context, context.paths.synthetic)
     settings = context.settings
     return {
         "benchmark": context.benchmark,

@@ -155,6 +155,6 @@ def _refuse_unfinished(stage: Stage, context: Context, units: Mapping[str, Seque
     unfinished = [key for key, folders in units.items() if not all(map(is_finished, folders))]
     if unfinished:
         raise DatasetDMError(
-            f"{stage.name} {context.benchmark}: {unfinished[0]} and {len(unfinished) - 1} more of {len(units)} units "
-            f"are missing or were damaged after they were made. Run the stage again: it makes them again."
+            f"{stage.name} {context.benchmark}: {len(unfinished)} of {len(units)} units are missing, or were damaged "
+            f"after they were made, such as {unfinished[0]}. Run the stage again, which makes them again."
         )

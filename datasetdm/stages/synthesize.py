@@ -229,11 +229,25 @@ def _check(context: Context, folder: Path) -> dict[str, int]:
     return check_accepted(context, folder, subsets(context), "synthetic")
 
 
-def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
+def read_manifest(context: Context, folder: Path) -> pd.DataFrame:
+    """The manifest of a set, a row per image and decoder.
+
+    Raises:
+        DatasetDMError: it is missing or damaged.
+    """
     file = folder / "manifest.parquet"
     if not file.exists():
         raise missing(context, file, "synthesize")
-    manifest = pd.read_parquet(file)
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:  # pyarrow's errors are of both kinds
+        raise DatasetDMError(
+            f"{file} is damaged ({error}): run `python -m datasetdm synthesize {context.benchmark}` again."
+        ) from None
+
+
+def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
+    file, manifest = folder / "manifest.parquet", read_manifest(context, folder)
     accepted = manifest[manifest["accepted"]].groupby("decoder").size()
     for subset in subsets(context):
         listed, written = int(accepted.get(subset, 0)), count_images(folder, subset)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasetdm.config import load_params
+from datasetdm.errors import DatasetDMError
 from datasetdm.stages import published
 from datasetdm.stages.context import Context
 from datasetdm.stages.paths import Paths
@@ -88,6 +89,8 @@ CHANGES: dict[str, Callable[[Chain], object]] = {
     "other unit": name_another_unit,
     "remade unit": remake_unit,
     "what was told is damaged": lambda chain: chain.context.paths.told("second").write_text("{"),
+    "what was told is no text": lambda chain: chain.context.paths.told("second").write_bytes(b"\xff"),
+    "what was told is empty": lambda chain: chain.context.paths.told("second").write_text(""),
 }
 
 
@@ -122,6 +125,13 @@ def test_an_output_counts_as_made_of_what_was_there_before(chain: Chain) -> None
     chain.stage = good
     chain.run()
     assert chain.published == 2 and (chain.output / "a.txt").read_text() == "2"
+
+
+def test_nothing_is_published_out_of_missing_units(chain: Chain) -> None:
+    chain.stage = replace(chain.stage, run_unit=lambda context, key: None)
+    with pytest.raises(DatasetDMError, match="1 of 1 units are missing"):
+        chain.run()
+    assert chain.published == 0
 
 
 def test_a_failed_publication_is_tried_again(chain: Chain) -> None:

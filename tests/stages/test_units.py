@@ -2,17 +2,21 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
 
 from datasetdm.config import Augmentation, load_params
+from datasetdm.errors import DatasetDMError
+from datasetdm.stages import units
 from datasetdm.stages.context import Context
 from datasetdm.stages.paths import Paths
 from datasetdm.stages.stage import Stage, run_stage
 from datasetdm.stages.units import (
     annotated_set,
+    count_images,
     digest,
     is_finished,
     link,
@@ -181,6 +185,34 @@ def test_leftovers_are_swept_unless_their_process_lives(tmp_path: Path) -> None:
     )
     sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["unit"]
+
+
+def test_a_list_is_parsed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "annotations" / "dev.json"
+    parsed = []
+    load = units.load_unlabelled
+    monkeypatch.setattr(units, "load_unlabelled", lambda *asked: parsed.append(asked) or load(*asked))
+    for name in ("a", "b"):
+        write(file.parent, name="dev.json", text=f'{{"images": [{{"id": 1, "file_name": "{name}.png"}}]}}')
+        write(tmp_path / "images", name=f"{name}.png", text="pixels")
+        assert count_images(tmp_path, "dev") == 1
+        assert annotated_set(tmp_path, "dev") == [file, [(f"{name}.png", "", 1, 6)]]
+    assert len(parsed) == 2
+    (tmp_path / "images" / "b.png").unlink()
+    with pytest.raises(DatasetDMError, match=r"lacks b\.png"):
+        annotated_set(tmp_path, "dev")
+
+
+@pytest.mark.parametrize("age", [0.0, 60.0])
+def test_a_digest_sees_a_change_of_the_same_size(tmp_path: Path, age: float) -> None:
+    file = tmp_path / "a.json"
+    digests = set()
+    for number, text in enumerate(("[1]", "[2]")):
+        file.write_text(text)
+        changed = time.time() - age + number
+        os.utime(file, (changed, changed))
+        digests |= {digest(file), digest(file)}
+    assert len(digests) == 2
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
