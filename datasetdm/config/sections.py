@@ -63,8 +63,8 @@ class Backbone(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     allow_mismatch: bool = Field(
         default=False,
-        description="Use a model that cannot draw such images: its text encoder does not know their words, or it is the "
-        "embedded model and the data are not of the embedded world",
+        description="Use a model that cannot draw such images: its text encoder does not know their words, or it is "
+        "the embedded model and the data are not of the embedded world",
     )
 
 
