@@ -22,6 +22,7 @@ import datasetdm
 from datasetdm import tracking
 from datasetdm.errors import DatasetDMError
 from datasetdm.processes import this_process
+from datasetdm.tracking.store import experiment_id
 
 LOADER = "datasetdm.brightness:Brightness.load"
 
@@ -160,7 +161,7 @@ def test_a_run_of_a_killed_process_is_closed(tagged, look):
 
 def test_runs_of_the_living_and_of_other_machines_are_left_alone():
     client = mlflow.MlflowClient()
-    experiment = tracking._experiment("alive")
+    experiment = experiment_id("alive")
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     start = psutil.Process(sleeper.pid).create_time()
     tags = {

@@ -1,0 +1,32 @@
+"""MLflow, the only importer of it: the run around a stage (`runs`), the model registry (`registry`), the `store`.
+
+One experiment per benchmark. The store is the one that `MLFLOW_TRACKING_URI` names, else
+`mlflow/mlflow.db` with its artifacts in `mlflow/artifacts`, in the project's root (the current folder).
+"""
+
+from datasetdm.tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    REQUIREMENTS,
+    load_model,
+    promote,
+    serve,
+)
+from datasetdm.tracking.runs import TrackedRun, dvc_md5, experiment_identity, params_digest, track_run
+from datasetdm.tracking.store import check_server
+
+_load_pyfunc = serve  # the name that MLflow looks for in the `loader_module` of a registered model
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "REQUIREMENTS",
+    "TrackedRun",
+    "check_server",
+    "dvc_md5",
+    "experiment_identity",
+    "load_model",
+    "params_digest",
+    "promote",
+    "track_run",
+]

@@ -1,0 +1,194 @@
+"""The model registry.
+
+A registered model is a folder of safetensors and JSON and the name of the function that loads it, which MLflow finds
+through `datasetdm.tracking` (its `loader_module`); nothing is pickled. MLflow's scoring server sends it pictures as
+files and gets JSON back (see `serving`); `load_model` gives the model itself, which takes arrays.
+"""
+
+import importlib
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType
+
+from datasetdm import serving
+from datasetdm.errors import DatasetDMError
+from datasetdm.tracking.store import open_store
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+# Formats that hold numbers and text, never code.
+MODEL_FILES = frozenset({".safetensors", ".json", ".yaml", ".txt", ".csv", ".md"})
+
+# What the scoring server takes: the bytes of an image file (in JSON as base64); some models take boxes in it, too.
+IMAGE = ColSpec(DataType.binary, "image")
+# MLflow's arrays of numbers refuse [[1, 2, 3, 4]], as these are no doubles; `serving` checks the boxes itself.
+BOXES = ColSpec(AnyType(), "boxes", required=False)
+LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
+LOADER_MODULE = "datasetdm.tracking"  # registered models name it: it must not move
+# A wheel carries the lock in the package, a checkout has it at its root.
+_LOCKS = [folder / "requirements.lock" for folder in Path(__file__).resolve().parents[1:3]]
+REQUIREMENTS = next(filter(Path.is_file, _LOCKS), _LOCKS[-1])
+
+
+def register(
+    run_id: str,
+    name: str,
+    folder: Path,
+    loader: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    takes_boxes: bool = False,
+) -> str:
+    """See `TrackedRun.register_model`."""
+    find_loader(loader)
+    _refuse_code(folder)
+    known = _version_of(name, run_id)
+    if known is not None:
+        return known
+    # A run that had been finished is open no more; its model was removed from the registry since.
+    opened = mlflow.start_run(run_id=run_id) if mlflow.active_run() is None else nullcontext()
+    with opened, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided")  # the signature is given
+        logged = mlflow.pyfunc.log_model(
+            name=name,
+            loader_module=LOADER_MODULE,
+            data_path=str(folder),
+            model_config={"loader": loader, "device": "auto", **(options or {})},
+            registered_model_name=name,
+            signature=ModelSignature(inputs=Schema([IMAGE, BOXES] if takes_boxes else [IMAGE])),
+            pip_requirements=str(REQUIREMENTS),
+        )
+    return str(logged.registered_model_version)
+
+
+def promote(
+    name: str, metric: str, *, higher_is_better: bool = True, among: Mapping[str, str] | None = None
+) -> str | None:
+    """Move the alias `champion` to the version whose run has the best `metric`, the newest among equals.
+
+    `challenger` becomes the newest other version, and goes if there is none.
+
+    Args:
+        name: name in the registry.
+        metric: a metric of the runs that made the versions, measured on dev, e.g. `dev/mask_ap`.
+        higher_is_better: False for errors.
+        among: tags that a version's run must have for the version to count, such as the dev set that it was judged by:
+            figures of different sets cannot be ranked.
+
+    Returns:
+        The champion's version; None where no version has the metric (dev may have had nothing to measure).
+    """
+    with open_store():
+        client = mlflow.MlflowClient()
+        entries = client.search_model_versions(f"name='{name}'")
+        runs = {int(entry.version): client.get_run(entry.run_id).data for entry in entries}
+        runs = {version: run for version, run in runs.items() if (among or {}).items() <= run.tags.items()}
+        scores = {version: run.metrics.get(metric) for version, run in runs.items()}
+        sign = 1 if higher_is_better else -1
+        ranked = sorted((sign * score, version) for version, score in scores.items() if score is not None)
+        if not ranked:
+            return None
+        champion = ranked[-1][1]
+        client.set_registered_model_alias(name, CHAMPION, str(champion))
+        challengers = [version for version in runs if version != champion]
+        if challengers:
+            client.set_registered_model_alias(name, CHALLENGER, str(max(challengers)))
+        elif CHALLENGER in client.get_registered_model(name).aliases:  # of other runs, or the champion of today
+            client.delete_registered_model_alias(name, CHALLENGER)
+        return str(champion)
+
+
+def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> serving.Predictor:
+    """A model of the registry, to be called with arrays.
+
+    Args:
+        name: name in the registry.
+        alias: which of its versions.
+        device: auto, cpu, cuda, cuda:1, ...
+
+    Raises:
+        DatasetDMError: the registry has no such model or alias, or it was not this project that registered it.
+    """
+    with open_store():
+        uri = f"models:/{name}@{alias}"
+        flavor = mlflow.models.get_model_info(uri).flavors.get("python_function", {})
+        if flavor.get("loader_module") != LOADER_MODULE:  # any other is code or a pickle of whoever registered it
+            raise DatasetDMError(f"The model {name}@{alias} was not registered by this project and is not loaded.")
+        served = mlflow.pyfunc.load_model(uri, model_config={"device": device})
+        model: serving.Predictor = served.unwrap_python_model()
+        return model
+
+
+@dataclass(frozen=True)
+class Served:
+    """A registered model as MLflow serves it.
+
+    Attributes:
+        python_model: the model itself; the name is what MLflow looks for.
+    """
+
+    python_model: serving.Predictor
+
+    def predict(self, table: pd.DataFrame) -> list[dict[str, Any]]:
+        """One answer per row; see `serving.answer`."""
+        try:
+            return serving.answer(self.python_model, table.to_dict("records"))
+        except DatasetDMError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+
+
+def serve(path: str, model_config: Mapping[str, Any]) -> Served:
+    """Called by MLflow with the folder of a registered model."""
+    options = {name: value for name, value in model_config.items() if name != "loader" and value is not None}
+    return Served(find_loader(model_config["loader"])(Path(path), **options))
+
+
+def find_loader(loader: str) -> Callable[[Path], Any]:
+    """The function that `module:attribute` names; only the project's own are run."""
+    match = LOADER.fullmatch(loader)
+    try:
+        if match is None:
+            raise ImportError("not of the form datasetdm.module:function")
+        found: Any = importlib.import_module(match[1])
+        for attribute in match[2].split("."):
+            found = getattr(found, attribute)
+        if not callable(found) or not found.__module__.startswith("datasetdm."):
+            raise ImportError("not a function of this project")
+    except (ImportError, AttributeError) as error:
+        raise DatasetDMError(f"The model loader '{loader}' cannot be used: {error}.") from None
+    function: Callable[[Path], Any] = found
+    return function
+
+
+def _version_of(name: str, run_id: str) -> str | None:
+    """The version of a model that a run with the same `dvc_md5` registered."""
+    client = mlflow.MlflowClient()
+    md5 = client.get_run(run_id).data.tags.get("dvc_md5")
+    for entry in client.search_model_versions(f"name='{name}'"):
+        if md5 is not None and client.get_run(entry.run_id).data.tags.get("dvc_md5") == md5:
+            return str(entry.version)
+    return None
+
+
+def _refuse_code(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
+        if path.suffix not in MODEL_FILES:
+            raise DatasetDMError(
+                f"{path} is no file for the model registry, which takes {', '.join(sorted(MODEL_FILES))}: "
+                "save weights as safetensors and settings as JSON."
+            )
+    if not files:
+        raise DatasetDMError(f"{folder} holds no files, so there is no model to register.")
