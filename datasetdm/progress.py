@@ -6,7 +6,6 @@ its console have the same lines.
 """
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,11 +83,18 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
+class _Printed(logging.Handler):
+    """Prints records as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """To whatever standard output is at that moment."""
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        print(f"{level}{record.getMessage()}", flush=True)
+
+
 def print_progress() -> None:
-    """Print what `datasetdm` logs, one plain line each; for programs without a logging setup of their own."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    root = logging.getLogger("datasetdm")
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
+    """Print what `datasetdm` logs; for programs without a logging setup of their own."""
+    ours = logging.getLogger("datasetdm")
+    if not any(isinstance(handler, _Printed) for handler in ours.handlers):
+        ours.addHandler(_Printed())
+    ours.setLevel(logging.INFO)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import cv2
 import mmcv.ops
@@ -328,5 +329,9 @@ def _device(name: str) -> torch.device:
 
 
 def _quiet() -> None:
-    """mmengine logs every initialised tensor, and warns of the runner's second initialisation, which does nothing."""
-    MMLogger.get_instance("datasetdm", log_level="ERROR")
+    """mmengine logs every initialised tensor, and warns of the runner's second initialisation, which does nothing.
+
+    Its current logger is the newest one. The last runner's writes to a file that may be closed by now, so each training
+    gets a new one.
+    """
+    MMLogger.get_instance(f"datasetdm-{uuid4().hex}", log_level="ERROR")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmcv.transforms import RandomResize
 from mmdet.datasets.transforms import Resize
+from mmengine.logging import MMLogger
 from safetensors.torch import load_file, save_file
 from transformers import SwinConfig, SwinForImageClassification
 
@@ -102,6 +103,8 @@ def test_training_is_repeatable(shapes: dict[str, Labelled], categories: tuple[C
             out=tmp_path / name,
             device="cpu",
         )
+        for handler in MMLogger.get_current_instance().handlers:  # as others do that set logging up, MLflow's store too
+            handler.close()
     files = {name: (tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two", "other")}
     assert files["one"] == files["two"]
     assert files["one"] != files["other"]

@@ -59,6 +59,7 @@ MODELS = {"instance": "mask-rcnn_r18", "semantic": "upernet_r18", "depth": "uper
 def registry(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project in whose registry is a model of every kind, registered as the stages do it."""
     folder = tmp_path_factory.mktemp("project")
+    (folder / "mlflow").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -78,14 +78,14 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "model.safetensors", "scheduler.pt", "trainer_state.json"])
 def test_a_damaged_checkpoint_is_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = fit(None)
     cut_after(monkeypatch, 5, tmp_path)
     file = tmp_path / "checkpoint-4" / name
     os.truncate(file, file.stat().st_size // 2)
     check_same(whole, fit(tmp_path))
-    assert f"checkpoint-4 is damaged ({name} has" in capsys.readouterr().out
+    assert f"checkpoint-4 is damaged ({name} has" in caplog.text
 
 
 def test_a_training_that_was_cut_off_after_its_end_is_not_trained_again(tmp_path: Path) -> None:

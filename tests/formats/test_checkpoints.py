@@ -27,10 +27,10 @@ def test_a_whole_checkpoint_is_read(file: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.5, 0.99])
-def test_a_checkpoint_that_was_cut_off_is_ignored(file: Path, share: float, capsys) -> None:
+def test_a_checkpoint_that_was_cut_off_is_ignored(file: Path, share: float, caplog) -> None:
     os.truncate(file, int(file.stat().st_size * share))
     assert read_checkpoint(file) is None
-    assert f"{file} is damaged and is ignored" in capsys.readouterr().out
+    assert f"{file} is damaged and is ignored" in caplog.text
 
 
 @pytest.mark.parametrize("data", [b"\0" * 5000, b"\x80\x02.", b"no checkpoint at all", b"PK\x03\x04" + b"\0" * 100])

@@ -1,5 +1,6 @@
 """`dvc commit` beside another DVC command."""
 
+import logging
 import subprocess
 import sys
 import time
@@ -41,8 +42,9 @@ def reproducing(tmp_path, monkeypatch):
     process.stderr.close()
 
 
-def test_a_commit_waits_for_the_other_command(reproducing, monkeypatch, capsys):
+def test_a_commit_waits_for_the_other_command(reproducing, monkeypatch, caplog):
     monkeypatch.setattr(dvc, "PAUSE", 0.1)
+    caplog.set_level(logging.INFO, "datasetdm")
     sleep = time.sleep
 
     def end_the_other(seconds):
@@ -51,7 +53,7 @@ def test_a_commit_waits_for_the_other_command(reproducing, monkeypatch, capsys):
 
     monkeypatch.setattr(time, "sleep", end_the_other)
     md5 = dvc.commit("make", "coco", OUTPUT)
-    assert f"is being blocked by: (PID {reproducing.pid}): " in capsys.readouterr().out
+    assert f"is being blocked by: (PID {reproducing.pid}): " in caplog.text
     assert reproducing.wait() == 0
     assert yaml.safe_load(Path("dvc.lock").read_text())["stages"]["make@coco"]["outs"][0]["md5"] == md5
 

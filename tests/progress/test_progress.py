@@ -54,10 +54,12 @@ def test_durations_are_short(seconds, text):
 
 def test_the_command_line_prints_plain_lines(capsys):
     logger = logging.getLogger("datasetdm")
-    before = logger.handlers, logger.level, logger.propagate
+    before = list(logger.handlers), logger.level
     try:
-        print_progress()
+        for _ in range(2):
+            print_progress()
         say("3 of 4 shards")
+        logger.warning("one is %s", "damaged")
     finally:
-        logger.handlers, logger.level, logger.propagate = before
-    assert capsys.readouterr().out == "3 of 4 shards\n"
+        logger.handlers, logger.level = before
+    assert capsys.readouterr().out == "3 of 4 shards\nwarning: one is damaged\n"

@@ -142,14 +142,14 @@ def test_a_damaged_note_of_the_time_is_ignored(tmp_path: Path, content: str) -> 
     assert unit_seconds(tmp_path / "unit") == (12.0 if content == "12." else 0.0)
 
 
-def test_a_unit_damaged_through_a_published_link_is_made_again(tmp_path: Path, capsys) -> None:
+def test_a_unit_damaged_through_a_published_link_is_made_again(tmp_path: Path, caplog) -> None:
     make_unit(tmp_path / "unit", write)
     published = tmp_path / "out" / "a.txt"
     link(tmp_path / "unit" / "a.txt", published)
     os.truncate(published, 0)
     assert not is_finished(tmp_path / "unit")
     make_unit(tmp_path / "unit", write)
-    assert "unit is damaged (a.txt has 0 bytes instead of 1) and is made again" in capsys.readouterr().out
+    assert "unit is damaged (a.txt has 0 bytes instead of 1) and is made again" in caplog.text
     assert is_finished(tmp_path / "unit") and (tmp_path / "unit" / "a.txt").read_text() == "a"
     assert not list(tmp_path.glob(".*"))
 
