@@ -120,7 +120,7 @@ def _plan_op(stage: Stage, benchmark: str, upstream: list[str]) -> OpDefinition:
             sweep_work(opened)
             keys = stage.plan(opened)
         with working_on(asset_name(stage, benchmark)):
-            say(f"{len(keys)} of {len(stage.units(opened))} units are missing" if keys else "all units are there")
+            say(f"{len(keys)} of {len(stage.units(opened))} parts to make" if keys else "nothing to make")
         for key in keys:
             yield DynamicOutput(None, mapping_key=_mapping_key(key))
 

@@ -125,7 +125,7 @@ def run_unit(stage: Stage, context: Context, key: str) -> None:
     """Make one unit, and say how long it took."""
     start = time.perf_counter()
     stage.run_unit(context, key)
-    say(duration(time.perf_counter() - start))
+    say(f"done in {duration(time.perf_counter() - start)}")
 
 
 def finish_stage(stage: Stage, context: Context) -> StageResult:

@@ -115,7 +115,7 @@ def test_chain_on_real_coco(project, edit) -> None:
     check_outputs(folder)
     metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
     assert metrics["world"] == "real"
-    assert "Unknown to the diffusion model" in (folder / "data/reports/coco/index.html").read_text()
+    assert "The drawn images are of another kind" in (folder / "data/reports/coco/index.html").read_text()
     assert len(json.loads((folder / "data/real/coco/categories.json").read_text())) == 80
 
 

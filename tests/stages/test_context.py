@@ -10,7 +10,7 @@ import pytest
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.stages import open_context, train_downstream
 
-SOURCE = {"format": "coco", "root": "coco", "miniworld": {"num_train": 4, "num_val": 2}}
+SOURCE = {"format": "coco", "root": "coco", "miniworld": {"num_train": 12, "num_val": 4}}
 
 
 def test_the_diffusion_model_is_gone_while_a_downstream_model_is_trained(

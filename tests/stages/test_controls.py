@@ -48,8 +48,9 @@ def scramble(file: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Unit or work folder -> file -> content, all but locks and timings."""
-    files = [file for file in folder.rglob("*") if file.is_file() and file.suffix not in (".lock", ".seconds")]
+    """Unit or work folder -> file -> content, all but what says when: locks, timings and inventories."""
+    when = (".lock", ".seconds", ".files")
+    files = [file for file in folder.rglob("*") if file.is_file() and file.suffix not in when]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
