@@ -320,7 +320,7 @@ def _write_subset(task: Task, chosen: _Subset, out: Path, name: str) -> dict[str
 
 
 def _what_there_is(figures: Counter[str], rejected: Sequence[Rejection]) -> str:
-    """What was found in the place of objects that can be used."""
+    """What was found instead of usable objects."""
     reasons = Counter(item.reason for item in rejected)
     found = [
         f"{figures['crowds']} crowd regions (`source.crowds: as_objects` makes them objects)",

@@ -130,7 +130,7 @@ def _studied(content: dict[str, Any]) -> list[str]:
 
 
 def _enlarged(block: Any, overlay: Any) -> Any:
-    """The block of a benchmark at study size; how much is rendered says nothing to one that has data of its own."""
+    """The block of a benchmark at study size; user data have no amount to render."""
     merged = _merged(block, overlay)
     if isinstance(block, dict) and isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
         merged["source"].pop("miniworld", None)

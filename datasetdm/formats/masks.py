@@ -17,7 +17,7 @@ class Outside(ValueError):
 
 
 class EncodedMasks:
-    """The masks of one image as run lengths, in the place of a bool array N x H x W.
+    """The masks of one image as run lengths instead of a bool array N x H x W.
 
     Going through them draws one mask at a time, so that memory holds one and not N: 400 objects in an image of 12
     megapixels are 12 MB in place of 4.8 GB. `np.asarray` draws them all.

@@ -38,7 +38,7 @@ def units(context: Context) -> dict[str, list[Path]]:
 
 
 def run_unit(context: Context, key: str) -> None:
-    """Train the decoder of one seed. A training that was cut off goes on from its last checkpoint."""
+    """Train the decoder of one seed. A training that was cut off resumes from its last checkpoint."""
     check_match(context)  # not after the training, when the prompts are written
     seed, task = int(key), context.task()
     unit = _unit(context, seed)

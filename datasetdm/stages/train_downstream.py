@@ -74,7 +74,7 @@ def dev_figures(context: Context, key: str) -> dict[str, float]:
 def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Path, *, resume: Path) -> None:
     """Train the benchmark's model on these sets and write it to `folder`, with its dev figures in `metrics.json`.
 
-    A training that was cut off goes on from its last checkpoint, in `resume`.
+    A training that was cut off resumes from its last checkpoint, in `resume`.
     """
     settings = context.settings
     release_backbone()  # synthesis, in the same process, has left it on the GPU

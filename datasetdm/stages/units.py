@@ -150,7 +150,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def sweep(work: Path) -> None:
-    """Remove what killed processes left beside the units of the folder `work`, also beside those nobody needs now.
+    """Remove what killed processes left next to the units in the folder `work`, even if nobody needs those units now.
 
     A unit whose lock another process holds is passed over: it is being made.
     """
