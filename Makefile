@@ -54,7 +54,7 @@ demo-all: setup
 	@echo "reports        data/reports/<benchmark>/index.html"
 
 test: lint
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -n 2 --dist loadscope
 
 lint: setup
 	ruff check .

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 20.0  # seconds between two lines of a loop
+INTERVAL = 30.0  # seconds between two lines of a loop
 PROGRESS = "progress"  # the attribute of records that are progress; Dagster forgets the name of their logger
 
 _subject: ContextVar[str] = ContextVar("subject", default="")
