@@ -121,25 +121,21 @@ def figure_text(name: str, figure: Mapping[str, Any] | None) -> str:
 
 
 def plot(metrics: Mapping[str, Any], name: str, file: Path) -> None:
-    """A bar per arm with the spread over seeds, and every seed as a point."""
+    """A bar per arm; where there are several seeds, with their spread, and every seed as a point."""
     arms = [arm for arm, figures in metrics["arms"].items() if name in figures]
     metric = METRICS[name]
-    figure, axes = plt.subplots(figsize=(1.2 + 1.1 * len(arms), 3.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(max(4.4, 1.2 + 1.1 * len(arms)), 3.4), layout="constrained")
     for position, arm in enumerate(arms):
         values = metrics["arms"][arm][name]
-        axes.bar(
-            position,
-            metric.scaled(values["mean"]),
-            yerr=metric.scaled(values["std"] or 0.0),
-            capsize=4,
-            color=f"C{position}",
-            alpha=0.75,
-        )
+        spread = None if values["std"] is None else metric.scaled(values["std"])
+        axes.bar(position, metric.scaled(values["mean"]), yerr=spread, capsize=4, color=f"C{position}", alpha=0.75)
         seeds = [metric.scaled(value) for value in values["seeds"].values()]
-        axes.scatter([position] * len(seeds), seeds, color="black", s=10, zorder=3)
+        if len(seeds) > 1:
+            axes.scatter([position] * len(seeds), seeds, color="black", s=10, zorder=3)
     axes.set_xticks(range(len(arms)), [arm.replace("_", "\n") for arm in arms])
     axes.set_ylabel(f"{metric.axis} on test")
-    axes.set_title(f"{metrics['benchmark']}: {metrics['num_real']} real, {metrics['num_synthetic']} synthetic images")
+    title = f"{metrics['benchmark']}: {metrics['num_real']} real, {metrics['num_synthetic']} synthetic images"
+    axes.set_title(title, fontsize="medium", wrap=True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=130, metadata={"Software": None})
     plt.close(figure)
