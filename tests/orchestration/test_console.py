@@ -1,6 +1,7 @@
 import logging
 from pathlib import Path
 
+import pytest
 import yaml
 from dagster import Definitions, Failure, asset, get_dagster_logger, instance_for_test
 
@@ -8,6 +9,12 @@ from datasetdm.progress import say
 from orchestration.console import plain_console
 
 INSTANCE = yaml.safe_load((Path(__file__).parents[2] / "scripts" / "dagster.yaml").read_text())
+
+
+@pytest.fixture(autouse=True)
+def only_dagster_prints(monkeypatch):
+    """The command line, tested in the same process, prints these records, too."""
+    monkeypatch.setattr(logging.getLogger("datasetdm"), "handlers", [])
 
 
 def run(body, capfd):

@@ -76,7 +76,7 @@ def test_resumed_training_ends_where_an_uninterrupted_one_does(backbone, task, s
     assert not (tmp_path / "b").exists()
     lines = []
     train_decoder(*arguments, seed=1, out=tmp_path / "b", resume=tmp_path / "state", progress=lines.append)
-    assert lines[0] == "going on from iteration 4"
+    assert lines[0] == "continues at iteration 4"
     for name in ("model.safetensors", "metrics.json", "curves.csv", "config.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert decoder_fingerprint(tmp_path / "whole") == decoder_fingerprint(tmp_path / "b")
@@ -100,7 +100,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(backbone, task, samples, set
         return " ".join(lines)
 
     train(0)
-    assert "going on from iteration 8" in train(0)
+    assert "continues at iteration 8" in train(0)
     assert "other settings" in train(1)
     assert "other settings" in train(1, learning_rate=1e-4)
 
