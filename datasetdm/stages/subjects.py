@@ -75,10 +75,12 @@ def check_match(context: Context) -> None:
     if context.params.backbone.allow_mismatch:
         return
     if reason := mismatch(context):
+        of_one_world = draws_miniworld(context.params.backbone)
+        words = "" if of_one_world else " or name what it knows in `prompts.subjects` or `source.names`"
         raise DatasetDMError(
             f"The diffusion model {reason}. Set backbone.path in params.yaml to a model that was trained on images "
-            "like yours (for photographs such as CompVis/stable-diffusion-v1-4) or name what it knows in "
-            "`prompts.subjects` or `source.names`. To try the workflow only, set `backbone.allow_mismatch: true`."
+            f"like yours (for photographs such as CompVis/stable-diffusion-v1-4){words}. To try the workflow only, set "
+            "`backbone.allow_mismatch: true`."
         )
 
 
