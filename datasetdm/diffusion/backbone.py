@@ -30,8 +30,9 @@ class Backbone(ABC):
     def portion(self, most: int) -> int:
         """How many images are best taken at once, `most` at the most.
 
-        On a GPU as many as that. On the CPU one: a batch saves little there, and the last bits of a product depend on
-        its size, so that an image by itself would come out a little different from the same image among others.
+        On a GPU as many as that. On the CPU one: the last bits of a product depend on the size of its batch, so that an
+        image by itself would come out a little different from the same image among others. It costs time: with the
+        embedded model a guided pass took 27 ms an image instead of 21 in batches of eight.
         """
         return 1 if self.device.type == "cpu" else most
 
