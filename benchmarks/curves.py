@@ -19,16 +19,18 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.backbone.command import markdown
-from datasetdm.augmentation import augment
+from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.annotated_set import annotated_set
 from datasetdm.downstream import DOWNSTREAM, Labelled, evaluate
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import read_json, write_json
+from datasetdm.pipeline.context import Context, open_context
+from datasetdm.pipeline.engine.units import make_unit, resume_folder
+from datasetdm.pipeline.stages import synthesize, train_decoder, train_downstream
+from datasetdm.pipeline.unlabelled import save_labelled
 from datasetdm.reports.comparison import METRICS
-from datasetdm.stages import open_context, synthesize, train_decoder, train_downstream
-from datasetdm.stages.context import Context
-from datasetdm.stages.units import annotated_set, digest, make_unit, resume_folder
-from datasetdm.stages.unlabelled import save_labelled
-from datasetdm.structures import Sample
+from datasetdm.transforms.splice import augment
+from datasetdm.utils.digests import digest
+from datasetdm.utils.files import read_json, write_json
 
 AGAIN = "Remove it; it is made again."
 DEV_AND_TESTS = ("dev", "test", "iid")

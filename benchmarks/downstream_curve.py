@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasetdm import config
+from datasetdm.datasets.native.coco import open_native_coco
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.detection import train
-from datasetdm.formats import open_native_coco
 from datasetdm.miniworld import export_coco
 from datasetdm.tasks.instance import InstanceTask
 

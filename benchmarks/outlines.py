@@ -12,10 +12,10 @@ import time
 import warnings
 
 from datasetdm import config
-from datasetdm.reading import load_decoder
-from datasetdm.stages import open_context
+from datasetdm.decoder.checkpoint import load_decoder
+from datasetdm.decoder.trainer import evaluate
+from datasetdm.pipeline.context import open_context
 from datasetdm.tasks import build_task
-from datasetdm.training import evaluate
 
 warnings.filterwarnings("ignore")
 

@@ -11,7 +11,7 @@ from dotenv import load_dotenv
 
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError, explain
-from datasetdm.progress import print_progress
+from datasetdm.utils.progress import print_progress
 
 _WHAT_STAGES_DO = {
     "ingest": "take the few labelled images, dev, oracle and test sets out of the data set",
@@ -118,7 +118,9 @@ def _run_chain(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, names: Sequence[str]) -> None:
     _know_the_project()
-    from datasetdm.stages import STAGES, open_context, run_stage
+    from datasetdm.pipeline.context import open_context
+    from datasetdm.pipeline.engine.stage import run_stage
+    from datasetdm.pipeline.stages import STAGES
 
     context = open_context(options.benchmark, study=options.study)
     for name in names:
@@ -133,7 +135,7 @@ def _know_the_project() -> None:
 
 def _show(options: argparse.Namespace) -> None:
     _know_the_project()
-    from datasetdm.stages.context import missing, open_context
+    from datasetdm.pipeline.context import missing, open_context
 
     context = open_context(options.benchmark, study=options.study)
     table = context.paths.reports / "table.md"
@@ -144,15 +146,15 @@ def _show(options: argparse.Namespace) -> None:
 
 def _diagnose(options: argparse.Namespace) -> None:
     _know_the_project()
-    from datasetdm.stages import open_context
-    from datasetdm.stages.diagnose import diagnose
+    from datasetdm.pipeline.context import open_context
+    from datasetdm.pipeline.diagnose import diagnose
 
     print(diagnose(open_context(options.benchmark, study=options.study), minutes_per_label=options.minutes_per_label))
 
 
 def _leaderboard(options: argparse.Namespace) -> None:
     params = load_params(study=options.study)
-    from datasetdm.stages.leaderboard import make_leaderboard
+    from datasetdm.pipeline.leaderboard import make_leaderboard
 
     for table in make_leaderboard(params, study=options.study).tables.values():
         print(table, end="")

@@ -1,4 +1,4 @@
-"""The assets: one per benchmark and stage, made by calls into `datasetdm.stages` and nothing else.
+"""The assets: one per benchmark and stage, made by calls into `datasetdm.pipeline` and nothing else.
 
 Nothing travels between steps (every input and output is `Nothing`), so Dagster stores no file of its own:
 what a stage reads and writes lies in `data/`.
@@ -32,9 +32,9 @@ from dagster import (
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
-from datasetdm.progress import say, working_on
-from datasetdm.stages.context import open_context
-from datasetdm.stages.stage import Stage, finish_stage, run_unit, sweep_work
+from datasetdm.pipeline.context import open_context
+from datasetdm.pipeline.engine.stage import Stage, finish_stage, run_unit, sweep_work
+from datasetdm.utils.progress import say, working_on
 from orchestration import dvc
 from orchestration.history import look_after
 from orchestration.metadata import describe

@@ -6,8 +6,8 @@ from dagster import AssetCheckResult, AssetChecksDefinition, asset_check
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
-from datasetdm.stages.context import open_context
-from datasetdm.stages.stage import Check, Stage
+from datasetdm.pipeline.context import open_context
+from datasetdm.pipeline.engine.stage import Check, Stage
 from orchestration.assets import asset_name
 
 

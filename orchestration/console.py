@@ -8,7 +8,7 @@ import sys
 
 from dagster import DagsterEvent, Field, InitLoggerContext, logger
 
-from datasetdm.progress import PROGRESS
+from datasetdm.utils.progress import PROGRESS
 
 
 class _PlainText(logging.Formatter):

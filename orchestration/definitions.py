@@ -3,7 +3,7 @@
 from dagster import Definitions
 
 from datasetdm.config import load_params
-from datasetdm.stages import STAGES
+from datasetdm.pipeline.stages import STAGES
 from orchestration.assets import build_assets
 from orchestration.checks import build_checks
 from orchestration.console import plain_console

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.progress import say
+from datasetdm.utils.progress import say
 
 PATIENCE = 1800.0  # seconds that another DVC command may take with the same files
 PAUSE = 5.0  # seconds between two attempts

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 
-from datasetdm.processes import runs_since
+from datasetdm.utils.processes import runs_since
 
 MACHINE = "datasetdm/machine"
 OPEN = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]

@@ -3,8 +3,8 @@
 from dagster import AssetsDefinition, MaterializeResult, MetadataValue, asset
 
 from datasetdm.config import Params, load_params
-from datasetdm.stages import STAGES
-from datasetdm.stages.leaderboard import make_leaderboard
+from datasetdm.pipeline.leaderboard import make_leaderboard
+from datasetdm.pipeline.stages import STAGES
 from orchestration.assets import asset_name, readable_failures
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from dagster import MetadataValue
 from PIL import Image
 
-from datasetdm.formats.images import read_image
-from datasetdm.structures import StageResult
+from datasetdm.pipeline.engine.result import StageResult
+from datasetdm.utils.images import read_image
 
 # Pictures are kept in Dagster's event log: small ones only, the files themselves lie in the output.
 LONGEST_SIDE = 640

@@ -14,7 +14,7 @@ import torch
 
 from datasetdm import config
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.formats.files import write_json
+from datasetdm.utils.files import write_json
 
 IMAGE_SIZE = 128  # of the miniworld and of the embedded model, in pixels
 READING_BATCH = 32  # images that go through a network at a time

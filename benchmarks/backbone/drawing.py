@@ -9,9 +9,11 @@ import numpy as np
 from benchmarks.backbone.command import say
 from datasetdm import config
 from datasetdm.diffusion import Backbone
-from datasetdm.stages.units import digest, make_unit
-from datasetdm.synthesis import Order, draw, sampler_of
-from datasetdm.views import batches, derived_seed
+from datasetdm.pipeline.engine.units import make_unit
+from datasetdm.synthesis.generate import Order, draw, sampler_of
+from datasetdm.utils.batches import batches
+from datasetdm.utils.digests import digest
+from datasetdm.utils.seeding import derived_seed
 
 SHARD_SIZE = 100
 

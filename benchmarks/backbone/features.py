@@ -40,16 +40,19 @@ from benchmarks.backbone.instrument import add_instrument, open_instrument
 from benchmarks.backbone.stand_ins import Pixels, random_unet
 from benchmarks.backbone.worlds import categories_of, renderer_state, take_shots
 from datasetdm import config
+from datasetdm.annotations.sample import Prediction, Sample
+from datasetdm.decoder.checkpoint import load_decoder
+from datasetdm.decoder.inference import read, read_features
 from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.decoder.trainer import evaluate, train_decoder
 from datasetdm.diffusion import Backbone
-from datasetdm.reading import load_decoder, read, read_features
-from datasetdm.stages.units import digest, make_unit
-from datasetdm.structures import Prediction, Sample
-from datasetdm.synthesis import sampler_of
+from datasetdm.pipeline.engine.units import make_unit
+from datasetdm.synthesis.generate import sampler_of
 from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
-from datasetdm.training import evaluate, train_decoder
-from datasetdm.views import batches, derived_seed
+from datasetdm.utils.batches import batches
+from datasetdm.utils.digests import digest
+from datasetdm.utils.seeding import derived_seed
 
 TABLES = ("backbones", "timesteps", "extraction", "labels")
 Table = tuple[str, list[str], list[list[Any]]]  # title, header, rows

@@ -31,8 +31,8 @@ from benchmarks.backbone.figures import frechet_distance, manifold_figures
 from benchmarks.backbone.instrument import Instrument, add_instrument, open_instrument
 from benchmarks.backbone.worlds import take_shots
 from datasetdm.diffusion import Backbone
-from datasetdm.diffusion.pool import load_pool
-from datasetdm.diffusion.recipe import load_recipe
+from datasetdm.miniworld.pretraining.pool import load_pool
+from datasetdm.miniworld.pretraining.recipe import load_recipe
 
 NEIGHBOURS = 5
 CLOSE = 1.0  # per cent of the fresh renders lie closer to a pretraining image than what counts as a near-copy

@@ -32,13 +32,16 @@ from benchmarks.backbone.command import (
 from benchmarks.backbone.figures import best_threshold, count_labels, psnr
 from benchmarks.backbone.worlds import coco_task, renderer_state, take_shots
 from datasetdm import config
-from datasetdm.diffusion.resnet import ResNet18, normalise
+from datasetdm.annotations.instances import Instances
+from datasetdm.diffusion.backbone import encode_images
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.detection import Detector, train
-from datasetdm.formats.files import write_json
-from datasetdm.stages.units import digest, make_unit
-from datasetdm.structures import Instances
-from datasetdm.views import batches, encode_images
+from datasetdm.miniworld.pretraining.resnet import ResNet18
+from datasetdm.pipeline.engine.units import make_unit
+from datasetdm.utils.batches import batches
+from datasetdm.utils.digests import digest
+from datasetdm.utils.files import write_json
+from datasetdm.utils.normalisation import normalise
 
 WANTED_AP_SHARE = 0.95
 

@@ -8,9 +8,10 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from datasetdm import config
 from datasetdm.diffusion import Backbone
-from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, choose_device, digest_of, find_weights
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
+from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, digest_of, find_weights
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DiffusionFeatures, FeatureLevel, Generated
+from datasetdm.utils.devices import choose_device
 
 
 class Pixels(Backbone):

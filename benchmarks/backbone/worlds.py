@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.backbone.command import IMAGE_SIZE
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Sample
 from datasetdm.miniworld import DISTRIBUTIONS, THING_BY_NAME, Scene, render, sample_scene, write_caption
-from datasetdm.structures import Category, Instances, Sample
 from datasetdm.tasks.instance import InstanceTask
-from datasetdm.views import derived_seed
+from datasetdm.utils.seeding import derived_seed
 
 #: No stream shares a scene with another, with the pretraining images or with the data sets of the benchmarks.
 STREAMS = {"training": 1, "held_out": 2, "prompts": 3, "reference": 4, "probe": 5, "web": 6, "few_shot": 7, "dev": 8}

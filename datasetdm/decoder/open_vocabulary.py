@@ -7,8 +7,7 @@ which a text encoder's vector of a name never heard does not.
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -16,27 +15,13 @@ import torch
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder, mask_size
 from datasetdm.decoder.pixel_decoder import FeatureInput, Fusion
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DiffusionFeatures, FeatureLevel
+from datasetdm.tasks.vocabulary import Vocabulary
 
 NAMED_PER_IMAGE = 3  # classes of its prompt that an image is asked for in one training step, at the most,
 ASKED_PER_IMAGE = 4  # and all classes that it is asked for: the others are drawn from those that the prompt lacks
 ROWS_AT_ONCE = 32  # questions in one pass of evaluation, which bounds the memory
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The classes that can be asked for by name.
-
-    Attributes:
-        words: their names.
-        labels: their positions among the words whose attention is read (`Task.words`).
-        seen: those of the labels that training may ask for.
-    """
-
-    words: tuple[str, ...]
-    labels: tuple[int, ...]
-    seen: tuple[int, ...]
 
 
 class OpenVocabularyDecoder(PDecoder):
@@ -175,33 +160,3 @@ class OpenVocabularyDecoder(PDecoder):
         """The answers to no question."""
         none = self.embeddings.new_zeros(0, self.num_queries, 2)
         return {"pred_logits": none, "pred_masks": none.new_zeros(0, self.num_queries, *mask_size(features))}
-
-
-def pair_questions(
-    outputs: Mapping[str, Any], targets: Sequence[Mapping[str, torch.Tensor]]
-) -> tuple[dict[str, Any], list[dict[str, torch.Tensor]]]:
-    """Outputs and targets, a row each per question, as the set loss takes them.
-
-    Args:
-        outputs: of `OpenVocabularyDecoder` in training.
-        targets: per image `labels` (int64, N), `masks` (N x h x w), `valid` (bool, h x w) and `doubtful` (bool, one
-            per category): what may be in the image where it is not labelled.
-
-    Returns:
-        The answers to questions with a true answer: the class is there, and its mask is the one object, or it is
-        known not to be, and there is none.
-    """
-    rows, truths = [], []
-    for row, (image, label) in enumerate(zip(outputs["images"].tolist(), outputs["labels"].tolist(), strict=True)):
-        target = targets[image]
-        masks = target["masks"][target["labels"] == label]
-        if len(masks) or not target["doubtful"][label]:
-            nothing_else = torch.zeros(len(masks), dtype=torch.long, device=masks.device)
-            rows.append(row)
-            truths.append({"labels": nothing_else, "masks": masks, "valid": target["valid"]})
-    index = torch.tensor(rows, dtype=torch.long, device=outputs["pred_logits"].device)
-    layers = [
-        {name: layer[name].index_select(0, index) for name in ("pred_logits", "pred_masks")}
-        for layer in (outputs, *outputs["aux_outputs"])
-    ]
-    return {**layers[0], "aux_outputs": layers[1:]}, truths

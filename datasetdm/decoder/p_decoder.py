@@ -10,8 +10,8 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerTran
 
 from datasetdm import config
 from datasetdm.decoder.pixel_decoder import PixelDecoder, group_norm
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DiffusionFeatures, FeatureLevel
 
 NUM_MEMORY_LEVELS = 3  # the query transformer attends to three resolutions in turn
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from datasetdm.structures import DiffusionFeatures, FeatureLevel
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 
 
 class FeatureInput(nn.Module):

@@ -6,7 +6,7 @@ from pathlib import Path
 from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import read_json
+from datasetdm.utils.files import read_json
 
 __all__ = ["Backbone", "draws_miniworld", "image_size_step", "load_backbone", "words_unknown_to"]
 
@@ -24,7 +24,7 @@ def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[st
         return []
     from transformers import AutoTokenizer
 
-    from datasetdm.diffusion.tokenizer import unknown_words
+    from datasetdm.diffusion.words import unknown_words
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DiffusionFeatures, FeatureLevel, Generated
 
 
 class Backbone(ABC):
@@ -103,3 +104,10 @@ class Backbone(ABC):
             f"{type(self).__name__} has no text encoder, and classes cannot be asked for by name without one: set "
             "task.unseen to [] in params.yaml, or take a text-to-image model as backbone.path."
         )
+
+
+def encode_images(backbone: Backbone, images: Sequence[np.ndarray]) -> torch.Tensor:
+    """Latents of uint8 images that have the backbone's size."""
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        return backbone.encode(stacked.to(backbone.device, torch.float32) / 127.5 - 1)

@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 
 from datasetdm.diffusion.attention import WordAttention, capture_attention
-from datasetdm.structures import DiffusionFeatures, FeatureLevel
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 
 
 @dataclass

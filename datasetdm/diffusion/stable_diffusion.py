@@ -17,11 +17,11 @@ from transformers.utils import logging as transformers_logging
 
 from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.diffusion.hypercolumn import capture, measure_levels
-from datasetdm.diffusion.tokenizer import unknown_words
-from datasetdm.diffusion.words import word_token_weights
+from datasetdm.diffusion.words import unknown_words, word_token_weights
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DiffusionFeatures, Generated
+from datasetdm.utils.devices import choose_device
 
 logger = logging.getLogger(__name__)
 
@@ -289,22 +289,6 @@ def find_weights(settings: config.Backbone) -> Path:
         raise DatasetDMError(
             f"{settings.path} cannot be fetched ({type(error).__name__}). {how_to_get(settings.path)}"
         ) from error
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is any, else the CPU.
-
-    Raises:
-        DatasetDMError: there is no such device, or torch was not built for it.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise DatasetDMError(f"backbone.device in params.yaml is '{name}', which cannot be used: {reason}") from None
-    return torch.device(name)
 
 
 def digest_of(folder: Path, settings: str) -> str:

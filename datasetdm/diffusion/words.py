@@ -1,7 +1,7 @@
 """Where a prompt holds a word: positions of its tokens, found by matching text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -81,3 +81,13 @@ def _pattern(word: str) -> re.Pattern[str]:
     forms = sorted(word_forms(word), key=len, reverse=True)
     alternatives = "|".join(r"[\s_-]+".join(re.escape(part) for part in form.split()) for form in forms)
     return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
+
+
+def unknown_words(tokenizer: Any, prompts: Iterable[str]) -> list[str]:
+    """Words of the prompts that the tokenizer has no token for, sorted; empty for a tokenizer without such a token."""
+    if tokenizer.unk_token_id is None:
+        return []
+    words = {word for prompt in prompts for word in re.findall(r"\w+", prompt.lower())}
+    return sorted(
+        word for word in words if tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False).input_ids
+    )

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category, Sample
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category, Sample
 from datasetdm.tasks.base import Task
 
 

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.checkpoints import read_checkpoint, write_checkpoint
+from datasetdm.utils.checkpoints import read_checkpoint, write_checkpoint
 
 FILE = "checkpoint.pt"
 

@@ -13,16 +13,18 @@ from torch import nn
 from transformers import AutoConfig, set_seed
 
 from datasetdm import config
-from datasetdm.diffusion.resnet import MEAN, normalise
+from datasetdm.annotations.sample import Category
 from datasetdm.downstream import Labelled, category_records, check_limits, evaluate, read_categories
 from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded
 from datasetdm.downstream.dense_models import MODELS, READOUTS, Readout, SegmentationNetwork, build_network
-from datasetdm.downstream.trainer import choose_device, run_training
+from datasetdm.downstream.trainer import run_training
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import read_json, replacing, write_json
-from datasetdm.structures import Category, checked_images
 from datasetdm.tasks.base import Task
-from datasetdm.views import resized
+from datasetdm.transforms.geometry import resized
+from datasetdm.utils.devices import choose_device
+from datasetdm.utils.files import read_json, replacing, write_json
+from datasetdm.utils.images import checked_images
+from datasetdm.utils.normalisation import MEAN, normalise
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 FITTING_VIEWS = 64  # from which a readout learns what is typical

@@ -9,14 +9,14 @@ import torch
 from PIL import Image, ImageEnhance
 from torch.utils.data import Dataset
 
-from datasetdm.diffusion.resnet import MEAN, normalise
+from datasetdm.annotations.sample import Sample
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.dense_models import Readout
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Sample
 from datasetdm.tasks.base import Task
-from datasetdm.views import resize_matrix, resized
+from datasetdm.transforms.geometry import resize_matrix, resized
+from datasetdm.utils.normalisation import MEAN, normalise
 
 STRIDE = 32  # the coarsest feature map of every network; sides of its input are multiples
 COLOUR_JITTER = 0.2  # largest relative change of brightness, contrast and saturation

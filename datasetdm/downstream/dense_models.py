@@ -31,12 +31,13 @@ from transformers import (
 from transformers import logging as transformers_logging
 
 from datasetdm import config
-from datasetdm.decoder.depth_loss import log_depth, scale_invariant_loss
+from datasetdm.annotations.depth_map import DepthMap
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.downstream.weights import read_weights, refuse, weights_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.depth import counted_mask
-from datasetdm.structures import IGNORE, DepthMap, SemanticMap
 from datasetdm.tasks.base import Task
+from datasetdm.tasks.losses.depth_loss import log_depth, scale_invariant_loss
 
 # Reports on every backbone that is loaded, and a progress bar of a few milliseconds.
 transformers_logging.set_verbosity_error()

@@ -23,6 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category
 from datasetdm.downstream import Labelled, category_records, check_limits, evaluate, read_categories
 from datasetdm.downstream.checkpoints import Checkpoints
 from datasetdm.downstream.detection_data import train_loader
@@ -30,10 +32,10 @@ from datasetdm.downstream.models import MODELS, build_model, canvas_side, load_b
 from datasetdm.downstream.precision import pays_in_bfloat16
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import replacing, write_json
-from datasetdm.progress import Progress, say
-from datasetdm.structures import Category, Instances, checked_images
 from datasetdm.tasks.base import Task
+from datasetdm.utils.files import replacing, write_json
+from datasetdm.utils.images import checked_images
+from datasetdm.utils.progress import Progress, say
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from mmdet.datasets.transforms import Resize
 from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
 from torch.utils.data import DataLoader
 
+from datasetdm.annotations.sample import Category
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.images import read_image
-from datasetdm.structures import Category
+from datasetdm.utils.images import read_image
 
 
 class ReadImage(BaseTransform):

@@ -13,18 +13,20 @@ from torch import nn
 from transformers import VitPoseConfig, VitPoseForPoseEstimation, set_seed
 
 from datasetdm import config
-from datasetdm.diffusion.resnet import normalise
+from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
+from datasetdm.annotations.sample import Category
 from datasetdm.downstream import Labelled, category_records, evaluate, read_categories
 from datasetdm.downstream.pose_data import PersonCrops, crop, crop_matrix
 from datasetdm.downstream.pose_models import crop_size, heatmap_size, load_backbone, model_config
-from datasetdm.downstream.trainer import choose_device, run_training
+from datasetdm.downstream.trainer import run_training
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_keypoints import FLIP_PAIRS, KEYPOINTS
-from datasetdm.formats.files import read_json, replacing, write_json
-from datasetdm.structures import Category, Persons, checked_images
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.pose_heatmaps import find_peaks, heatmap_loss, to_cells
+from datasetdm.utils.devices import choose_device
+from datasetdm.utils.files import read_json, replacing, write_json
+from datasetdm.utils.images import checked_images
+from datasetdm.utils.normalisation import normalise
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 PREDICTION_BATCH = 64  # persons of one image

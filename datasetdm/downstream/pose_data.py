@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from datasetdm.diffusion.resnet import MEAN, normalise
+from datasetdm.annotations.sample import Category
+from datasetdm.datasets.standard.coco_keypoints import CocoKeypointSplit
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_keypoints import CocoKeypointSplit
-from datasetdm.structures import Category
 from datasetdm.tasks.pose import PoseTask, move_keypoints
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, to_cells
+from datasetdm.utils.normalisation import MEAN, normalise
 
 PADDING = 1.25  # the crop's size over the box's
 ZOOMS = (0.75, 1.25)

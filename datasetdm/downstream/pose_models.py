@@ -6,10 +6,10 @@ from pathlib import Path
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
 from datasetdm import config
+from datasetdm.annotations.persons import KEYPOINTS
 from datasetdm.downstream import check_limits
 from datasetdm.downstream.weights import read_weights, refuse
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_keypoints import KEYPOINTS
 
 CELLS_PER_PATCH = 4  # along a side; both heads enlarge fourfold
 

@@ -19,8 +19,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.inventory import find_damage, take_inventory
-from datasetdm.progress import Progress, say
+from datasetdm.utils.inventory import find_damage, take_inventory
+from datasetdm.utils.progress import Progress, say
 
 INVENTORY = "inventory.json"
 log = logging.getLogger(__name__)
@@ -177,19 +177,6 @@ def _last_checkpoint(folder: Path) -> str | None:
         return None
     say(f"continues at {newest.name}")
     return str(newest)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first GPU where there is one.
-
-    Raises:
-        DatasetDMError: a GPU is asked for where there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DatasetDMError(f"backbone.device is {name}, but torch sees no GPU here. Set it to cpu or auto.")
-    return torch.device(name)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from datasetdm.structures import Category, Instances
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category
 
 REFERENCE_SIDE = 640  # the longer side of COCO's images, for which its area ranges were chosen
 SUMMARY = (  # metric -> (IoU threshold or None for the mean of .50:.05:.95, area range)

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 import numpy as np
 
+from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DepthMap
 
 Crop = Literal["none", "garg", "eigen"]
 METRICS = ("abs_rel", "rmse", "delta1", "delta2", "delta3", "log10", "si_log")

@@ -11,9 +11,9 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from datasetdm.annotations.persons import Persons
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.coco import REFERENCE_SIDE
-from datasetdm.structures import Persons
 
 SUMMARY = (  # metric -> (OKS threshold or None for the mean of .50:.05:.95, area range)
     ("keypoint_ap", None, "all"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datasetdm.structures import IGNORE, SemanticMap
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 
 BASELINE_SIDE = 64
 

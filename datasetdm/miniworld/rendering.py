@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetdm.formats.coco_keypoints import KEYPOINTS
+from datasetdm.annotations.persons import KEYPOINTS
 from datasetdm.miniworld.background import Backdrop, paint_background
 from datasetdm.miniworld.catalog import THING_BY_NAME, THING_INDEX
 from datasetdm.miniworld.drawing import DRAWINGS

@@ -6,7 +6,7 @@ few hundred words, and read naturally to a large one. What the tables do not kno
 
 from dataclasses import dataclass
 
-from datasetdm.structures import Category
+from datasetdm.annotations.sample import Category
 
 
 @dataclass(frozen=True)

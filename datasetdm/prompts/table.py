@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.templates import COLUMNS
-from datasetdm.structures import Category
 
 
 def encode_prompts(frame: pd.DataFrame) -> bytes:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.english import counted, listed
 from datasetdm.prompts.scenes import ANYWHERE, LIGHTS, SCENES, WEATHERS, colours_of, scenes_of
-from datasetdm.structures import Category
 
 COLUMNS = ("id", "prompt", "categories", "kind")
 

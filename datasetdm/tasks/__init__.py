@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from datasetdm import config
-from datasetdm.structures import Category
+from datasetdm.annotations.sample import Category
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.instance import InstanceTask

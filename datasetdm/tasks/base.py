@@ -1,6 +1,6 @@
 """What a task is: everything that differs between masks, depth and poses, behind one interface.
 
-The shared loops (`training.py`, `synthesis.py`, `augmentation.py`) know this interface alone.
+The shared loops (`decoder/trainer.py`, `synthesis/generate.py`, `transforms/splice.py`) know this interface alone.
 """
 
 from abc import ABC, abstractmethod
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from datasetdm import config
-from datasetdm.decoder.open_vocabulary import Vocabulary
+from datasetdm.annotations.sample import Category, Prediction, Sample
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category, Prediction, Sample
+from datasetdm.tasks.vocabulary import Vocabulary
 
 NOT_FOUND = "not all that the prompt names was found"
 NOTHING_ASKED: Mapping[int, int | None] = MappingProxyType({})

@@ -11,14 +11,15 @@ import torch
 from torch.nn import functional as F
 
 from datasetdm import config
-from datasetdm.decoder.depth_loss import log_depth, scale_invariant_loss
+from datasetdm.annotations.depth_map import DepthMap
+from datasetdm.annotations.sample import Category, Prediction, Sample
+from datasetdm.datasets.standard.depth_png import depth_codec
+from datasetdm.datasets.standard.maps import MapSplit, load_maps, save_maps
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.depth import DepthEvaluator, RowPrior, counted_mask
-from datasetdm.formats.depth_png import depth_codec
-from datasetdm.formats.maps import MapSplit, load_maps, save_maps
-from datasetdm.structures import Category, DepthMap, Prediction, Sample
 from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.drawing import enlarge
+from datasetdm.tasks.losses.depth_loss import log_depth, scale_invariant_loss
 
 FLAT = 1e-3  # a map whose farthest and nearest pixel differ by less than this share has seen nothing
 

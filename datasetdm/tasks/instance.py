@@ -11,12 +11,13 @@ import torch
 from torch.nn import functional as F
 
 from datasetdm import config
-from datasetdm.decoder.set_loss import SetLoss
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Prediction, Sample
+from datasetdm.datasets.standard.coco import CocoSplit, load_coco, save_coco
 from datasetdm.evaluation.coco import CocoMaskEvaluator
-from datasetdm.formats.coco import CocoSplit, load_coco, save_coco
-from datasetdm.structures import Category, Instances, Prediction, Sample
 from datasetdm.tasks.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Task, some_of, with_categories
 from datasetdm.tasks.drawing import draw_masks
+from datasetdm.tasks.losses.set_loss import SetLoss
 from datasetdm.tasks.outlines import snap_to_edges
 
 OTHER_NUMBER = "another number of objects than the prompt asks for"

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from datasetdm import config
-from datasetdm.errors import DatasetDMError
-from datasetdm.evaluation.keypoints import CocoKeypointEvaluator, MeanPose
-from datasetdm.formats.coco_keypoints import (
-    FLIP_PAIRS,
-    KEYPOINTS,
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
+from datasetdm.annotations.sample import Category, Prediction, Sample
+from datasetdm.datasets.standard.coco_keypoints import (
     CocoKeypointSplit,
     inside,
     load_coco_keypoints,
     save_coco_keypoints,
 )
-from datasetdm.structures import Category, Instances, Persons, Prediction, Sample
+from datasetdm.errors import DatasetDMError
+from datasetdm.evaluation.keypoints import CocoKeypointEvaluator, MeanPose
 from datasetdm.tasks.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Guess, Task, with_categories
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.tasks.pose_drawing import draw_persons

@@ -3,8 +3,7 @@
 import cv2
 import numpy as np
 
-from datasetdm.formats.coco_keypoints import KEYPOINTS, SKELETON
-from datasetdm.structures import Persons
+from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons
 from datasetdm.tasks.drawing import draw_masks
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (60, 210, 60), (60, 160, 255)  # orange, green, blue as in COCO's own demos

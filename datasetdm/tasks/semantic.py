@@ -11,16 +11,18 @@ import torch
 from torch.nn import functional as F
 
 from datasetdm import config
-from datasetdm.decoder.open_vocabulary import Vocabulary, pair_questions
-from datasetdm.decoder.set_loss import SetLoss
+from datasetdm.annotations.sample import Category, Prediction, Sample
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
+from datasetdm.datasets.standard.maps import MapSplit, load_maps, save_maps
+from datasetdm.datasets.standard.semantic_png import BACKGROUND, SEMANTIC_PNG
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
-from datasetdm.formats.maps import MapSplit, load_maps, save_maps
-from datasetdm.formats.semantic_png import BACKGROUND, SEMANTIC_PNG
-from datasetdm.structures import IGNORE, Category, Prediction, Sample, SemanticMap
 from datasetdm.tasks.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Guess, Task, some_of, with_categories
 from datasetdm.tasks.drawing import draw_labels
 from datasetdm.tasks.instance import rule_out
+from datasetdm.tasks.losses.questions import pair_questions
+from datasetdm.tasks.losses.set_loss import SetLoss
+from datasetdm.tasks.vocabulary import Vocabulary
 
 KNOWN_SHARE = 0.5  # of a cell of the mask features that has to be labelled for the cell to be learnt
 HIDING_PLACE = 1 / 16  # of the image's side: where so much is not labelled, any class may be hidden

@@ -21,8 +21,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 
-from datasetdm import serving
 from datasetdm.errors import DatasetDMError
+from datasetdm.tracking import serving
 from datasetdm.tracking.store import open_store
 
 CHAMPION = "champion"
@@ -36,6 +36,7 @@ IMAGE = ColSpec(DataType.binary, "image")
 # MLflow's arrays of numbers refuse [[1, 2, 3, 4]], as these are no doubles; `serving` checks the boxes itself.
 BOXES = ColSpec(AnyType(), "boxes", required=False)
 LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
+MOVED = {"datasetdm.stages.registry": "datasetdm.pipeline.registry"}  # models that were registered under the old name
 LOADER_MODULE = "datasetdm.tracking"  # registered models name it: it must not move
 # A wheel carries the lock in the package, a checkout has it at its root.
 _LOCKS = [folder / "requirements.lock" for folder in Path(__file__).resolve().parents[1:3]]
@@ -161,7 +162,7 @@ def find_loader(loader: str) -> Callable[[Path], Any]:
     try:
         if match is None:
             raise ImportError("not of the form datasetdm.module:function")
-        found: Any = importlib.import_module(match[1])
+        found: Any = importlib.import_module(MOVED.get(match[1], match[1]))
         for attribute in match[2].split("."):
             found = getattr(found, attribute)
         if not callable(found) or not found.__module__.startswith("datasetdm."):

@@ -19,9 +19,9 @@ import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.processes import this_process
 from datasetdm.tracking.registry import register
 from datasetdm.tracking.store import close_dead_runs, experiment_id, open_store
+from datasetdm.utils.processes import this_process
 
 # Tags of a run that do not say what was logged: the same output logged by another attempt has others.
 _OF_ONE_ATTEMPT = frozenset({"process", "git_commit", "dagster_run_id"})

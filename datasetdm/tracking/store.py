@@ -13,7 +13,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.processes import is_dead
+from datasetdm.utils.processes import is_dead
 
 
 def check_server() -> None:

@@ -9,7 +9,7 @@ import torch
 from benchmarks.backbone import drawing
 from benchmarks.backbone.drawing import draw_images
 from datasetdm import config
-from datasetdm.structures import Generated
+from datasetdm.diffusion.features import Generated
 
 SETTINGS = config.Synthesis(num_images=1, num_inference_steps=2, batch_size=2)
 

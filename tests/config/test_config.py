@@ -335,13 +335,13 @@ def test_a_benchmarks_name_fits_dagster_and_mlflow(tmp_path: Path, name: object,
 
 def test_names_of_assets_are_those_of_the_stages() -> None:
     from datasetdm.config.benchmark import ASSETS
-    from datasetdm.stages import STAGES
+    from datasetdm.pipeline.stages import STAGES
 
     assert tuple(stage.asset for stage in STAGES.values()) == ASSETS
 
 
 def test_what_models_refuse_is_told_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datasetdm.stages.context import open_context
+    from datasetdm.pipeline.context import open_context
 
     def edit(content: dict) -> None:
         content["backbone"] |= {"path": str(ROOT / "data/backbones/miniworld"), "image_size": 100}

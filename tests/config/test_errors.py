@@ -9,7 +9,7 @@ import pytest
 
 from datasetdm import __main__ as command_line
 from datasetdm.errors import DatasetDMError, explain
-from datasetdm.formats.files import replacing, write_bytes
+from datasetdm.utils.files import replacing, write_bytes
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,15 @@ import torch
 from torch.nn import functional as F
 
 from datasetdm import config
-from datasetdm.decoder.open_vocabulary import (
-    ASKED_PER_IMAGE,
-    NAMED_PER_IMAGE,
-    OpenVocabularyDecoder,
-    Vocabulary,
-    pair_questions,
-)
+from datasetdm.annotations.sample import Category
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
+from datasetdm.decoder.open_vocabulary import ASKED_PER_IMAGE, NAMED_PER_IMAGE, OpenVocabularyDecoder
 from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import IGNORE, Category, DiffusionFeatures, FeatureLevel, SemanticMap
+from datasetdm.tasks.losses.questions import pair_questions
 from datasetdm.tasks.semantic import SemanticTask
+from datasetdm.tasks.vocabulary import Vocabulary
 
 INFO = (FeatureLevel(16, 12, 2), FeatureLevel(8, 12, 1), FeatureLevel(4, 8, 0))
 NAMES = ("background", "ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen")

@@ -5,8 +5,8 @@ import torch
 
 from datasetdm import config
 from datasetdm.decoder.p_decoder import PDecoder, mask_size
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import DiffusionFeatures, FeatureLevel
 
 MINIWORLD = (FeatureLevel(32, 24, 2), FeatureLevel(16, 24, 3), FeatureLevel(8, 16, 1), FeatureLevel(4, 8, 0))
 STABLE_DIFFUSION = (FeatureLevel(64, 40, 1), FeatureLevel(32, 40, 5), FeatureLevel(16, 20, 5), FeatureLevel(8, 10, 5))

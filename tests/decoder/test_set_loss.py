@@ -5,7 +5,7 @@ from torch.nn import functional
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from datasetdm.decoder.set_loss import SetLoss
+from datasetdm.tasks.losses.set_loss import SetLoss
 
 CLASSES, QUERIES, SIDE = 4, 6, 16
 

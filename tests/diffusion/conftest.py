@@ -9,7 +9,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from datasetdm import config
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.diffusion.tokenizer import build_tokenizer
+from datasetdm.miniworld.pretraining.tokenizer import build_tokenizer
 
 WORDS = "a the photo of on grass two dog dogs traffic light lights hot people person and red , car"
 

@@ -14,13 +14,15 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from datasetdm import config
-from datasetdm.augmentation import augment_with_rows
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.decoder.checkpoint import build_decoder
 from datasetdm.diffusion import load_backbone
-from datasetdm.formats.files import write_image
-from datasetdm.reading import build_decoder
-from datasetdm.structures import Category, Instances, Sample
-from datasetdm.synthesis import Labeller, draw, manifest_rows, synthesize, take_orders
+from datasetdm.synthesis.generate import Labeller, draw, synthesize, take_orders
+from datasetdm.synthesis.manifest import manifest_rows
 from datasetdm.tasks.instance import InstanceTask
+from datasetdm.transforms.splice import augment_with_rows
+from datasetdm.utils.files import write_image
 
 ROOT = Path(__file__).parents[2]
 DRAWN, SPLICED = re.findall(r"```python\n(.*?)```", (ROOT / "docs/reproduce.md").read_text(), flags=re.DOTALL)

@@ -12,14 +12,17 @@ from diffusers import EulerDiscreteScheduler, PNDMScheduler
 from safetensors.torch import load_file, save_file
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.annotations.semantic_map import SemanticMap
+from datasetdm.decoder.checkpoint import load_decoder
+from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
+from datasetdm.decoder.trainer import train_decoder
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.diffusion.stable_diffusion import choose_device, make_scheduler
+from datasetdm.diffusion.stable_diffusion import make_scheduler
 from datasetdm.errors import DatasetDMError
-from datasetdm.reading import load_decoder, predict_images
-from datasetdm.structures import Category, Sample, SemanticMap
 from datasetdm.tasks.semantic import SemanticTask
-from datasetdm.training import train_decoder
+from datasetdm.utils.devices import choose_device
 
 PROMPTS = ["two dogs on the grass", "a traffic light", "a red car"]
 

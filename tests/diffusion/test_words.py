@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from datasetdm.diffusion.tokenizer import build_tokenizer, unknown_words
-from datasetdm.diffusion.words import asked_counts, word_forms, word_token_weights
+from datasetdm.diffusion.words import asked_counts, unknown_words, word_forms, word_token_weights
+from datasetdm.miniworld.pretraining.tokenizer import build_tokenizer
 from datasetdm.prompts import english
 
 VOCABULARY = "a two dog dogs hot traffic light lights and people person on , buses bus"

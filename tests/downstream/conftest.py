@@ -13,8 +13,8 @@ from pycocotools import mask as mask_utils
 from safetensors.torch import load_file
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
 from datasetdm.downstream import Labelled
-from datasetdm.structures import Category
 
 CATEGORIES = (Category(id=3, name="disc"), Category(id=17, name="bar"))
 

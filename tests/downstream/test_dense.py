@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from datasetdm import config
+from datasetdm.annotations.depth_map import DepthMap
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.annotations.semantic_map import SemanticMap
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.dense import DensePredictor, load, train
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category, DepthMap, Sample, SemanticMap
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.semantic import SemanticTask

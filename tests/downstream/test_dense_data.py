@@ -9,15 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasetdm.diffusion.resnet import MEAN
+from datasetdm.annotations.depth_map import DepthMap
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, random_view
 from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import IGNORE, Category, DepthMap, Sample, SemanticMap
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.semantic import SemanticTask
-from datasetdm.views import resized
+from datasetdm.transforms.geometry import resized
+from datasetdm.utils.normalisation import MEAN
 
 CATEGORIES = tuple(Category(id=10 + number, name=name) for number, name in enumerate(("floor", "box", "ball")))
 

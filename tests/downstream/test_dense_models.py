@@ -22,7 +22,8 @@ from transformers import (
 )
 
 from datasetdm import config
-from datasetdm.diffusion.resnet import ResNet18
+from datasetdm.annotations.depth_map import DepthMap
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.downstream.dense_models import (
     MODELS,
     DepthReadout,
@@ -32,7 +33,7 @@ from datasetdm.downstream.dense_models import (
     transformers_name,
 )
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import IGNORE, DepthMap, SemanticMap
+from datasetdm.miniworld.pretraining.resnet import ResNet18
 
 READOUTS = {"semantic": SemanticReadout(5), "depth": DepthReadout(0.1, 10.0, 5.0)}
 # Millions of parameters, from the papers' tables and the released checkpoints (heads of 19 to 150 classes aside).

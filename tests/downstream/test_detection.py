@@ -13,12 +13,13 @@ from safetensors.torch import load_file, save_file
 from transformers import SwinConfig, SwinForImageClassification
 
 from datasetdm import config
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Sample
 from datasetdm.downstream import DOWNSTREAM, Labelled, detection
 from datasetdm.downstream.detection import Detector, train
 from datasetdm.downstream.detection_data import coco_dataset, train_loader
 from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category, Instances, Sample
 from datasetdm.tasks.instance import InstanceTask
 
 

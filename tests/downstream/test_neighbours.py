@@ -11,6 +11,9 @@ import torch
 from transformers import VitPoseForPoseEstimation
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
+from datasetdm.decoder.checkpoint import build_decoder
+from datasetdm.decoder.inference import DecoderModel
 from datasetdm.diffusion import load_backbone
 from datasetdm.downstream import Predictor, dense_models, models, pose_models
 from datasetdm.downstream.dense import DensePredictor
@@ -18,8 +21,6 @@ from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
 from datasetdm.downstream.detection import Detector
 from datasetdm.downstream.pose import PosePredictor
 from datasetdm.errors import DatasetDMError
-from datasetdm.reading import DecoderModel, build_decoder
-from datasetdm.structures import Category
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.instance import InstanceTask

@@ -11,16 +11,16 @@ from safetensors.torch import load_file, save_file
 from transformers import VitPoseForPoseEstimation
 
 from datasetdm import config
+from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
+from datasetdm.annotations.sample import Category, Sample
 from datasetdm.downstream import DownstreamModel, Labelled, evaluate
 from datasetdm.downstream.pose import PosePredictor, train
 from datasetdm.downstream.pose_data import PersonCrops, crop, crop_matrix, varied
 from datasetdm.downstream.pose_models import MODELS, crop_size, heatmap_size, load_backbone, model_config
-from datasetdm.downstream.trainer import choose_device
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_keypoints import FLIP_PAIRS, KEYPOINTS
-from datasetdm.structures import Category, Persons, Sample
 from datasetdm.tasks.pose import PoseTask
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
+from datasetdm.utils.devices import choose_device
 
 PERSON = Category(id=1, name="person")
 TASK = PoseTask([PERSON])

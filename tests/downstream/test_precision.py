@@ -6,10 +6,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
 from datasetdm.downstream import Labelled, detection
 from datasetdm.downstream.detection import train
 from datasetdm.downstream.precision import Bfloat16OptimWrapper, pays_in_bfloat16
-from datasetdm.structures import Category
 from datasetdm.tasks.instance import InstanceTask
 
 CPU = torch.device("cpu")

@@ -5,9 +5,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category
+from datasetdm.datasets.standard.masks import encode_mask
 from datasetdm.evaluation.coco import CocoMaskEvaluator
-from datasetdm.formats.masks import encode_mask
-from datasetdm.structures import Category, Instances
 
 SIZE = (64, 64)
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.depth import METRICS, DepthEvaluator, RowPrior, crop_mask, depth_metrics
-from datasetdm.structures import DepthMap
 
 
 def depth_map(depth: object) -> DepthMap:

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from datasetdm.annotations.persons import Persons
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.keypoints import CocoKeypointEvaluator, MeanPose
-from datasetdm.structures import Persons
 
 SIZE = (64, 64)
 

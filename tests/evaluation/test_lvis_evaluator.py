@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category
 from datasetdm.evaluation.coco import CocoMaskEvaluator
-from datasetdm.structures import Category, Instances
 
 SIZE = (64, 64)
 CUP, KITE, LLAMA = range(3)

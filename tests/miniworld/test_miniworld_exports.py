@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from datasetdm.datasets.native.cityscapes import CITYSCAPES_CATEGORIES
+from datasetdm.datasets.native.deepfashion import DEEPFASHION_NAMES
+from datasetdm.datasets.native.voc import voc_colours
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.cityscapes import CITYSCAPES_CATEGORIES
-from datasetdm.formats.deepfashion import DEEPFASHION_NAMES
-from datasetdm.formats.voc import voc_colours
 from datasetdm.miniworld import DISTRIBUTIONS, EXPORTS, STUFF_INDEX, THING_BY_NAME, THING_INDEX, Camera
 from datasetdm.miniworld.distributions import style_splits
 from datasetdm.miniworld.drawing.person import BODY_PARTS

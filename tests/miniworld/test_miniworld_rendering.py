@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from datasetdm.annotations.persons import KEYPOINTS
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_keypoints import KEYPOINTS
 from datasetdm.miniworld import (
     STUFF,
     STUFF_INDEX,

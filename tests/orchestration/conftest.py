@@ -15,9 +15,9 @@ from PIL import Image
 
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError
-from datasetdm.stages.context import Context
-from datasetdm.stages.stage import Check, Stage
-from datasetdm.structures import StageResult
+from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.engine.result import StageResult
+from datasetdm.pipeline.engine.stage import Check, Stage
 from orchestration.assets import build_assets
 from orchestration.checks import build_checks
 

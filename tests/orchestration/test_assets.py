@@ -9,7 +9,7 @@ import yaml
 from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.stages.context import open_context
+from datasetdm.pipeline.context import open_context
 from orchestration.checks import build_checks
 
 UNITS = ["both/0", "both/1", "self_training/0"]

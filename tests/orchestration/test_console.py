@@ -5,7 +5,7 @@ import pytest
 import yaml
 from dagster import Definitions, Failure, asset, get_dagster_logger, instance_for_test
 
-from datasetdm.progress import say
+from datasetdm.utils.progress import say
 from orchestration.console import plain_console
 
 INSTANCE = yaml.safe_load((Path(__file__).parents[2] / "scripts" / "dagster.yaml").read_text())

@@ -9,7 +9,7 @@ import pytest
 from dagster import AssetSelection, DagsterInvalidConfigError, Definitions, validate_run_config
 
 from datasetdm.config import load_params
-from datasetdm.stages import STAGES
+from datasetdm.pipeline.stages import STAGES
 from orchestration.jobs import executor
 
 PROJECT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 
 from datasetdm.config import load_params
-from datasetdm.stages import STAGES
-from datasetdm.stages.context import open_context
+from datasetdm.pipeline.context import open_context
+from datasetdm.pipeline.stages import STAGES
 from orchestration.assets import asset_name, build_assets
 from orchestration.checks import build_checks
 

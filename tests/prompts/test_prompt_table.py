@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts import encode_prompts, load_prompts, write_prompts
-from datasetdm.structures import Category
 
 CATEGORIES = [
     Category(id=1, name="dog", supercategory="animal"),

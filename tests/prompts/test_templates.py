@@ -6,12 +6,12 @@ from collections import Counter
 import pytest
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
 from datasetdm.miniworld.captions import vocabulary
 from datasetdm.miniworld.catalog import THINGS
 from datasetdm.prompts import write_prompts
 from datasetdm.prompts.english import plural
-from datasetdm.structures import Category
 
 MINIWORLD = [Category(id=thing.id, name=thing.name, supercategory=thing.supercategory) for thing in THINGS]
 

@@ -7,10 +7,10 @@ import pytest
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.leaderboard import make_leaderboard
+from datasetdm.pipeline.paths import Paths
 from datasetdm.reports.comparison import summarize
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
-from datasetdm.stages.leaderboard import make_leaderboard
-from datasetdm.stages.paths import Paths
 
 
 def comparison(benchmark: str, task: str, metric: str, value: float) -> dict:

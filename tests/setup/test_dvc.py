@@ -13,8 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from datasetdm.stages.context import open_context
-from datasetdm.stages.ingest import weights_elsewhere
+from datasetdm.pipeline.context import open_context
+from datasetdm.pipeline.stages.ingest import weights_elsewhere
 
 ROOT = Path(__file__).parents[2]
 Repro = Callable[[], tuple[set[str], set[str]]]

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasetdm import config
-from datasetdm.decoder.depth_loss import log_depth, scale_invariant_loss
+from datasetdm.annotations.depth_map import DepthMap
+from datasetdm.annotations.sample import Category, Prediction, Sample
 from datasetdm.decoder.p_decoder import PDecoder, mask_size
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category, DepthMap, DiffusionFeatures, FeatureLevel, Prediction, Sample
 from datasetdm.tasks.depth import DepthTask, colour_depth
-from datasetdm.views import resize_matrix, vary_prompt
+from datasetdm.tasks.losses.depth_loss import log_depth, scale_invariant_loss
+from datasetdm.transforms.geometry import resize_matrix
+from datasetdm.transforms.prompt_noise import vary_prompt
 
 CATEGORIES = (Category(id=1, name="kitchen", supercategory="room"), Category(id=2, name="office"))
 TASK = DepthTask(CATEGORIES)

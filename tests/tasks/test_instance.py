@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasetdm import config
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Prediction, Sample
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import Category, Instances, Prediction, Sample
 from datasetdm.tasks import TASKS, build_task
 from datasetdm.tasks.base import NOT_FOUND
 from datasetdm.tasks.instance import DOUBTFUL, OTHER_NUMBER, InstanceTask
-from datasetdm.views import resize_matrix
+from datasetdm.transforms.geometry import resize_matrix
 
 CATEGORIES = (Category(id=3, name="box"), Category(id=7, name="disc"), Category(id=90, name="star"))
 TASK = InstanceTask(CATEGORIES)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasetdm import config
-from datasetdm.structures import Category, Instances, Prediction
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Prediction
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.tasks.outlines import largest_piece, snap_to_edges
 

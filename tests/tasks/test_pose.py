@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasetdm import config
+from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
+from datasetdm.annotations.sample import Category, Prediction, Sample
 from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.coco_keypoints import FLIP_PAIRS, KEYPOINTS
-from datasetdm.structures import Category, DiffusionFeatures, FeatureLevel, Persons, Prediction, Sample
 from datasetdm.tasks.base import NOT_FOUND
 from datasetdm.tasks.pose import KEYPOINT_SCORE, KEYPOINT_WEIGHT, MIN_KEYPOINTS, SIGMA, PoseTask
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks
-from datasetdm.views import random_view, resize_matrix
+from datasetdm.transforms.geometry import resize_matrix
+from datasetdm.transforms.views import random_view
 
 PERSON = Category(id=1, name="person", supercategory="person")
 TASK = PoseTask([PERSON])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, find_peaks, heatmap_loss, to_cells
-from datasetdm.views import resize_matrix
+from datasetdm.transforms.geometry import resize_matrix
 
 SIZE = (48, 64)
 

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category, Prediction, Sample
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.decoder.p_decoder import PDecoder
-from datasetdm.decoder.set_loss import SetLoss
+from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import IGNORE, Category, DiffusionFeatures, FeatureLevel, Prediction, Sample, SemanticMap
 from datasetdm.tasks.base import NOT_FOUND
 from datasetdm.tasks.drawing import palette
+from datasetdm.tasks.losses.set_loss import SetLoss
 from datasetdm.tasks.semantic import SemanticTask
-from datasetdm.views import resize_matrix
+from datasetdm.transforms.geometry import resize_matrix
 
 CATEGORIES = tuple(Category(id=number, name=name) for number, name in enumerate(("background", "box", "disc", "star")))
 TASK = SemanticTask(CATEGORIES)

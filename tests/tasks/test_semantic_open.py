@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
+from datasetdm.annotations.semantic_map import IGNORE
 from datasetdm.errors import DatasetDMError
-from datasetdm.structures import IGNORE, Category
 from datasetdm.tasks.semantic import SemanticTask
 
 SIZE = (24, 32)

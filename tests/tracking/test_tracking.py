@@ -21,8 +21,8 @@ from filelock import FileLock
 import datasetdm
 from datasetdm import tracking
 from datasetdm.errors import DatasetDMError
-from datasetdm.processes import this_process
 from datasetdm.tracking.store import experiment_id
+from datasetdm.utils.processes import this_process
 
 LOADER = "datasetdm.brightness:Brightness.load"
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from datasetdm.formats.coco_keypoints import KEYPOINTS, SKELETON
+from datasetdm.annotations.persons import KEYPOINTS, SKELETON
 from datasetdm.miniworld.catalog import THING_BY_NAME
 from datasetdm.miniworld.exports.export import MOST_IMAGES, Export, Split, World, write_picture
 from datasetdm.miniworld.rendering import Render

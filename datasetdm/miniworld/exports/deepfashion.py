@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetdm.formats.files import write_json, write_text
 from datasetdm.miniworld.drawing.person import BODY_PARTS, person_view
 from datasetdm.miniworld.exports.export import Export, Split, World, write_picture
 from datasetdm.miniworld.layout import Scene
 from datasetdm.miniworld.rendering import Render
+from datasetdm.utils.files import write_json, write_text
 
 #: Official indices of what the persons of the miniworld show.
 CLASS_IDS = {

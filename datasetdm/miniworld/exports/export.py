@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.formats.files import replacing, write_json
 from datasetdm.miniworld.captions import write_captions
 from datasetdm.miniworld.distributions import DISTRIBUTIONS, SPLITS
 from datasetdm.miniworld.layout import Scene
 from datasetdm.miniworld.rendering import Render, render
 from datasetdm.miniworld.scene import sample_scene
+from datasetdm.utils.files import replacing, write_json
 
 Split = Literal["train", "val"]
 

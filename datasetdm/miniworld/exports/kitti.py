@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetdm.formats.files import write_text
 from datasetdm.miniworld.exports.export import Export, Split, World, depth_units, write_caption_file, write_picture
 from datasetdm.miniworld.layout import Camera
+from datasetdm.utils.files import write_text
 
 UNITS_PER_METRE = 256
 FRAMES_PER_DRIVE = 100

@@ -8,9 +8,9 @@ the slash in front.
 
 from pathlib import Path
 
-from datasetdm.formats.files import write_text
 from datasetdm.miniworld.exports.export import Export, Split, World, depth_units, write_caption_file, write_picture
 from datasetdm.miniworld.layout import Scene
+from datasetdm.utils.files import write_text
 
 MILLIMETRES = 1000
 FRAMES_PER_SCENE = 20

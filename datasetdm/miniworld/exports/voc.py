@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasetdm.formats.files import write_text
-from datasetdm.formats.voc import voc_colours
+from datasetdm.datasets.native.voc import voc_colours
 from datasetdm.miniworld.catalog import THINGS
 from datasetdm.miniworld.exports.export import Export, Split, World, write_caption_file, write_picture
 from datasetdm.miniworld.rendering import Render
+from datasetdm.utils.files import write_text
 
 BORDER = 255
 

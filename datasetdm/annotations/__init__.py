@@ -1,0 +1,1 @@
+"""Annotations: the data of every task, as they travel between the rooms."""

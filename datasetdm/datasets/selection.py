@@ -1,0 +1,122 @@
+"""Which training images a set takes: dev apart from all others, few-shot sets that are balanced or keep a long tail.
+
+Images of one drive, room or outfit look alike (`Split.group_of`). Dev has groups of its own, or it would be blind to a
+decoder that knows the training images by heart.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from datasetdm import config
+from datasetdm.datasets.split import Split
+from datasetdm.errors import DatasetDMError
+
+DEV_GROUPS = 5  # one in so many is held out for dev
+
+
+def split_off_dev(train: Split, settings: config.Ingest, root: Path) -> tuple[list[int], list[int]]:
+    """Dev images out of a fifth of the groups (of more where these have too few), and those of all other groups.
+
+    Both in random order. Where every image is a group of its own, dev is a random draw and nothing else is left out.
+
+    Raises:
+        DatasetDMError: too few images are left for the few-shot and oracle sets.
+    """
+    groups = [train.group_of(index) for index in range(len(train))]
+    sizes = Counter(groups)
+    names = list(sizes)
+    shuffled = [names[number] for number in np.random.default_rng(0).permutation(len(names))]
+    enough = int(np.searchsorted(np.cumsum([sizes[name] for name in shuffled]), settings.num_dev)) + 1
+    held_out = set(shuffled[: max(enough, len(names) // DEV_GROUPS)])
+    order = np.random.default_rng(0).permutation(len(train)).tolist()
+    dev = [index for index in order if groups[index] in held_out][: settings.num_dev]
+    beside = {groups[index] for index in dev}
+    rest = [index for index in order if groups[index] not in beside]
+    if len(rest) < settings.num_real + settings.num_oracle:
+        raise DatasetDMError(
+            f"{root} has {len(train)} training images of {len(names)} places, outfits or the like. Without those of "
+            f"the {settings.num_dev} dev images, which must not be trained on, {len(rest)} images are left, but "
+            f"{settings.num_real} + {settings.num_oracle} are asked for: lower `ingest.num_dev`, `num_real` or "
+            "`num_oracle` in params.yaml, or add images of other places."
+        )
+    return dev, rest
+
+
+def select(split: Split, count: int, *, seed: int, exclude: Collection[int] = ()) -> list[int]:
+    """Choose images so that the categories are as evenly represented as possible; no image or mask is read.
+
+    Greedy: of the category that has the fewest images so far and some left, take the image that shows the most
+    categories with fewer images than the mean and the fewest with more. Images without objects are taken only when
+    no others are left.
+
+    Args:
+        split: the images.
+        count: how many to choose.
+        seed: decides among equals.
+        exclude: indices that are not to be taken.
+
+    Returns:
+        `count` indices into `split`, sorted.
+
+    Raises:
+        DatasetDMError: there are fewer images than asked for.
+    """
+    rng = np.random.default_rng(seed)
+    excluded = set(exclude)
+    # Shuffled, so that taking the first of several equals is a random choice.
+    free = rng.permutation([index for index in range(len(split)) if index not in excluded])
+    if count > len(free):
+        raise DatasetDMError(
+            f"{count} images are asked for, but {split.annotation_file} has only {len(free)} to choose from: "
+            "lower `ingest.num_real` in params.yaml."
+        )
+    shows = np.zeros((len(free), len(split.categories)), dtype=bool)
+    for row, index in enumerate(free):
+        shows[row, list(split.labels_of(int(index)))] = True
+    taken = np.zeros(len(free), dtype=bool)
+    images_of = np.zeros(len(split.categories), dtype=np.int64)
+    for _ in range(count):
+        candidates = shows & ~taken[:, None]
+        left = candidates.any(axis=0)
+        if not left.any():
+            break
+        rarest = np.flatnonzero(left & (images_of == images_of[left].min()))
+        label = int(rng.choice(rarest))
+        rows = np.flatnonzero(candidates[:, label])
+        # What an image shows counts for it below the mean and against it above.
+        best = rows[np.argmin(shows[rows] @ (images_of - images_of.mean()))]
+        taken[best] = True
+        images_of += shows[best]
+    taken[np.flatnonzero(~taken)[: count - int(taken.sum())]] = True
+    return sorted(int(index) for index in free[taken])
+
+
+def select_long_tail(
+    split: Split, count: int, *, rare: Collection[int], rare_images: int, seed: int, exclude: Collection[int] = ()
+) -> list[int]:
+    """Choose images of which few show a rare category; arguments and errors as in `select`.
+
+    Args:
+        rare: labels of the rare categories.
+        rare_images: how many of the images show each of them (one image may show several).
+    """
+    excluded = set(exclude)
+    order = [int(index) for index in np.random.default_rng(seed).permutation(len(split)) if int(index) not in excluded]
+    shown = {index: set(split.labels_of(index)) & set(rare) for index in order}
+    chosen: list[int] = []
+    for label in sorted(rare):
+        candidates = [index for index in order if label in shown[index] and index not in chosen]
+        missing = rare_images - sum(label in shown[index] for index in chosen)
+        if missing > len(candidates):
+            raise DatasetDMError(
+                f"{split.annotation_file} has too few images of {split.categories[label].name!r} for "
+                f"`ingest.tail_images` {rare_images}: lower it in params.yaml."
+            )
+        # Those that show no other rare category first, or the others would get more than their share.
+        chosen += sorted(candidates, key=lambda index: len(shown[index]))[: max(missing, 0)]
+    common = {index for index in order if not shown[index]}
+    rest = select(split, max(count - len(chosen), 0), seed=seed, exclude=set(range(len(split))) - common)
+    return sorted(chosen + rest)

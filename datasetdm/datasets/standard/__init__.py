@@ -1,0 +1,1 @@
+"""The formats that the project writes and reads: COCO JSON, index PNG, depth PNG."""

@@ -1,0 +1,368 @@
+"""COCO object instances: https://cocodataset.org/#format-data."""
+
+import json
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, Literal, cast, overload
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.datasets.image_folder import check_complete, find_image, missing_images
+from datasetdm.datasets.split import Tally, size_remedy
+from datasetdm.datasets.standard.attribution import AttributionWriter
+from datasetdm.datasets.standard.coco_records import (
+    NEGATIVE,
+    NOT_EXHAUSTIVE,
+    LoadReport,
+    Records,
+    Rejection,
+    read_captions,
+    read_records,
+    segmentation_of,
+)
+from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_mask, encode_runs
+from datasetdm.errors import DatasetDMError
+from datasetdm.utils.files import replacing, write_image
+from datasetdm.utils.images import read_image
+from datasetdm.utils.paths import safe_join
+
+
+class CocoSplit(Sequence[Sample]):
+    """The images of an annotation file with their objects, sorted by image id.
+
+    Masks and images are read when a sample is asked for; everything else is known from the start. A box without a mask
+    is a crowd region over the box's pixels: it is not learnt as an object, and a detection there is no mistake.
+
+    Args:
+        records: of the annotation file.
+        captions: by image id.
+        boxes_as_masks: an object without a mask is an object all the same, and its box is its mask.
+
+    Attributes:
+        annotation_file: where the records came from.
+        images_dir: the folder of the images.
+        categories: sorted by id; a label is an index into them.
+        image_ids: id of each image.
+        names: file name of each image, below `images_dir`.
+        report: what was clipped and left out.
+        crowds: what crowd regions are, see `Split.crowds`.
+    """
+
+    def __init__(
+        self,
+        annotation_file: Path,
+        images_dir: Path,
+        records: Records,
+        captions: dict[int, tuple[str, ...]],
+        *,
+        boxes_as_masks: bool = False,
+    ) -> None:
+        self.annotation_file = annotation_file
+        self.images_dir = images_dir
+        self.categories: tuple[Category, ...] = records.categories
+        self.image_ids: tuple[int, ...] = tuple(image["id"] for image in records.images)
+        self.names: tuple[str, ...] = tuple(image["file_name"] for image in records.images)
+        self.report: LoadReport = records.report
+        self._images = records.images
+        self._annotations = records.annotations
+        self._captions = captions
+        self._label_of = {category.id: label for label, category in enumerate(records.categories)}
+        self._attribution = records.attribution
+        self._boxes_as_masks = boxes_as_masks
+        self._rejected: defaultdict[int, list[Rejection]] = defaultdict(list)
+        for rejection in records.report.rejected:
+            self._rejected[rejection.image_id].append(rejection)
+        self._paths: dict[int, Path] = {}
+        self.crowds: Literal["ignore", "as_objects"] = "ignore"
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        """Read a sample (or several). The masks of its N objects take N x H x W bytes; see `compact`.
+
+        Raises:
+            DatasetDMError: the image is missing, damaged, or of another size than its record; damaged RLE.
+        """
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        return self._sample(index, self.target_of(index))
+
+    def compact(self, index: int) -> Sample:
+        """See `Split.compact`."""
+        return self._sample(index, self._encoded(index)[0])
+
+    def _sample(self, index: int, target: Instances) -> Sample:
+        captions = self.captions_of(index)
+        return Sample(
+            name=self.names[index],
+            image=self.image_of(index),
+            caption=captions[0] if captions else "",
+            target=target,
+            image_id=self.image_ids[index],
+            attribution=self._attribution.of(self._images[index]),
+        )
+
+    def labels_of(self, index: int) -> tuple[int, ...]:
+        """Labels of the objects of an image, crowds aside, one per object; nothing is decoded."""
+        annotations = self._annotations[index]
+        return tuple(self._label_of[record["category_id"]] for record in annotations if not self.is_ignored(record))
+
+    def tally_of(self, index: int) -> Tally:
+        """See `Split.tally_of`."""
+        annotations = self._annotations[index]
+        boxes = [record for record in annotations if record["id"] in self.report.boxes_only]
+        crowds = sum(self._is_crowd(record) for record in annotations)
+        return Tally(
+            objects=sum(not self.is_ignored(record) for record in annotations),
+            crowds=crowds,
+            boxes_only=0 if self._boxes_as_masks else sum(not self._is_crowd(record) for record in boxes),
+            rejected=Counter(item.reason for item in self._rejected.get(self.image_ids[index], ())),
+        )
+
+    def _is_crowd(self, record: dict[str, Any]) -> bool:
+        return self.crowds == "ignore" and bool(record.get("iscrowd", 0))
+
+    def is_ignored(self, record: dict[str, Any]) -> bool:
+        """Whether it is a region to be passed over: a crowd, or a box of which nobody knows the mask."""
+        box_alone = not self._boxes_as_masks and record["id"] in self.report.boxes_only
+        return box_alone or self._is_crowd(record)
+
+    def captions_of(self, index: int) -> tuple[str, ...]:
+        """All captions of an image, possibly none."""
+        own = self._images[index].get("caption", "")
+        return self._captions.get(self.image_ids[index], (own,) if own else ())
+
+    def name_of(self, index: int) -> str:
+        """A name that tells the native folder, too: `train2017_000000000009.jpg`."""
+        return f"{self.images_dir.name}/{self.names[index]}".replace("/", "_")
+
+    def id_of(self, index: int) -> int:
+        """The id of the image; where a data set counts from 0, all ids move by one, as 0 stands for "no id yet"."""
+        return self.image_ids[index] + (0 if self.image_ids[0] else 1)
+
+    def path_of(self, index: int) -> Path:
+        """The image file; DatasetDMError where its name leads out of `images_dir`."""
+        if index not in self._paths:
+            self._paths[index] = find_image(self.images_dir, self.names[index])
+        return self._paths[index]
+
+    def group_of(self, index: int) -> str:
+        """Its own name: COCO's images were taken one by one."""
+        return self.name_of(index)
+
+    def missing_images(self) -> list[str]:
+        """Names of the images that are not there."""
+        return missing_images(self.images_dir, self.names)
+
+    def check_complete(self, remedy: str) -> None:
+        """Raise a DatasetDMError where there are no images at all, or some are missing.
+
+        `remedy` says where to get the data set that the layout was made for.
+        """
+        check_complete(self.annotation_file, self.images_dir, self.names, remedy)
+
+    def target_of(self, index: int) -> Instances:
+        """The objects of an image, without those that cover no pixel."""
+        encoded = self._encoded(index)[0]
+        return replace(encoded, masks=np.asarray(encoded.masks))
+
+    def rejections_of(self, index: int) -> tuple[Rejection, ...]:
+        """The annotations of an image that are left out: no area, or not a single pixel once drawn."""
+        return (*self._rejected.get(self.image_ids[index], ()), *self._encoded(index)[1])
+
+    def _encoded(self, index: int) -> tuple[Instances, tuple[Rejection, ...]]:
+        """The objects of an image, their masks still encoded, and those that cover no pixel."""
+        image, annotations = self._images[index], self._annotations[index]
+        masks = EncodedMasks([self._runs(record, image) for record in annotations], (image["height"], image["width"]))
+        visible = masks.areas > 0
+        instances = Instances(
+            masks=cast(np.ndarray, masks),
+            labels=np.array([self._label_of[record["category_id"]] for record in annotations], dtype=np.int64),
+            scores=np.array([record.get("score", 1) for record in annotations], dtype=np.float32),
+            crowd=np.array([self.is_ignored(record) for record in annotations], dtype=bool),
+        )
+        rejections = tuple(
+            Rejection(annotation_id=record["id"], image_id=image["id"], reason="without a pixel")
+            for record, seen in zip(annotations, visible, strict=True)
+            if not seen
+        )
+        return self._with_judgement(image, instances if visible.all() else instances.select(visible)), rejections
+
+    def _runs(self, record: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+        height, width = image["height"], image["width"]
+        if record["id"] in self.report.boxes_only:
+            return encode_box(record["bbox"], height, width)
+        try:
+            return encode_runs(segmentation_of(record), height, width)
+        except ValueError as error:
+            raise DatasetDMError(
+                f"{self.annotation_file}: annotation {record['id']} of {image['file_name']}: {error}. "
+                "Correct or remove that entry."
+            ) from None
+
+    def _with_judgement(self, image: dict[str, Any], instances: Instances) -> Instances:
+        """The instances with what LVIS says of the image: categories that are absent, or not annotated throughout."""
+        not_exhaustive = {self._label_of[category_id] for category_id in image.get(NOT_EXHAUSTIVE, ())}
+        judged = None
+        if NEGATIVE in image:
+            negative = {self._label_of[category_id] for category_id in image[NEGATIVE]}
+            judged = tuple(sorted({*negative, *not_exhaustive, *instances.labels.tolist()}))
+        return replace(instances, judged=judged, not_exhaustive=tuple(sorted(not_exhaustive)))
+
+    def image_of(self, index: int) -> np.ndarray:
+        """The image alone (uint8, H x W x 3), which has to be of its record's size."""
+        record = self._images[index]
+        path = self.path_of(index)
+        image = read_image(path)
+        said = (record["height"], record["width"])
+        if image.shape[:2] != said:
+            raise DatasetDMError(
+                f"{path} is {image.shape[1]} x {image.shape[0]} pixels, but {self.annotation_file} says "
+                f"{record['width']} x {record['height']}: {size_remedy(image.shape, said)}"
+            )
+        return image
+
+
+def load_coco(annotation_file: Path, images_dir: Path, captions_file: Path | None = None) -> CocoSplit:
+    """Open a COCO file of object instances.
+
+    Masks may be polygons, uncompressed or compressed RLE. Polygons are drawn by pycocotools and cut at the image's
+    border. Crowds are kept and marked, images without objects are kept, a `score` of an annotation and a `caption`
+    of an image record (both as `save_coco` writes them) are read.
+
+    Args:
+        annotation_file: JSON in COCO's format.
+        images_dir: folder of the images; read when samples are asked for.
+        captions_file: JSON in COCO's captions format; its captions take the place of those in the records.
+
+    Raises:
+        DatasetDMError: missing or broken files, inconsistent records; see `read_records`.
+    """
+    if not images_dir.is_dir():
+        raise DatasetDMError(
+            f"The image folder {images_dir} is missing, though {annotation_file} is to be read with it. Put the "
+            "images there, or correct the path."
+        )
+    captions = {} if captions_file is None else read_captions(captions_file)
+    return CocoSplit(annotation_file, images_dir, read_records(annotation_file), captions)
+
+
+def save_coco(
+    annotation_file: Path, images_dir: Path, samples: Iterable[Sample], categories: Sequence[Category]
+) -> None:
+    """Write samples as COCO object instances, the same bytes for the same samples.
+
+    Masks are compressed RLE with official category ids, drawn and written one at a time. Images with an attribution
+    have its keys in their record, and the file has their `licenses`. `score` (where below 1), `caption` and LVIS's own
+    keys (`frequency` of a category; `neg_category_ids` and `not_exhaustive_category_ids` of an image, where not all was
+    judged) are extra keys that other readers pass over. An object without a single pixel is not written. A sample
+    with `image_id` 0 gets the next free id. Samples are taken one at a time, so that a generator of any length will
+    do; the annotation file appears once all are written.
+
+    Args:
+        annotation_file: the JSON file.
+        images_dir: images are written there as PNG, except for those that are there already.
+        samples: with `Instances` as targets.
+        categories: what their labels refer to.
+
+    Raises:
+        DatasetDMError: two samples of the same name or id, or a name that leads out of the folder.
+    """
+    images: list[dict[str, Any]] = []
+    used: set[object] = set()
+    origins = AttributionWriter()
+    count, highest_id = 0, 0
+    with replacing(annotation_file) as temporary, TemporaryFile("w+", encoding="ascii", newline="\n") as annotations:
+        for sample in samples:
+            record = _image_record(sample, sample.image_id or highest_id + 1, categories)
+            record |= origins.record(sample.attribution)
+            highest_id = max(highest_id, record["id"])
+            for value in (record["id"], record["file_name"]):
+                if value in used:
+                    raise DatasetDMError(f"{annotation_file}: two images have the name or id {value!r}; rename one.")
+                used.add(value)
+            path = safe_join(images_dir, sample.name)
+            if not path.exists():
+                write_image(path, sample.image)
+            for annotation in _annotation_records(sample.target, record["id"], categories):
+                _write_item(annotations, {"id": count + 1, **annotation}, first=count == 0)
+                count += 1
+            images.append(record)
+        annotations.seek(0)
+        info = {"description": "Object instances written by DatasetDM", "version": "1.0", **origins.info}
+        with temporary.open("w", encoding="ascii", newline="\n") as stream:
+            stream.write(f'{{"info": {json.dumps(info)},\n"licenses": [')
+            _write_items(stream, origins.licenses)
+            stream.write('],\n"annotations": [')
+            shutil.copyfileobj(annotations, stream)
+            stream.write('\n],\n"images": [')
+            _write_items(stream, images)
+            stream.write('\n],\n"categories": [')
+            _write_items(stream, [_category_record(category) for category in categories])
+            stream.write("\n]}\n")
+
+
+def _category_record(category: Category) -> dict[str, Any]:
+    frequency = {"frequency": category.frequency} if category.frequency else {}
+    return {"id": category.id, "name": category.name, "supercategory": category.supercategory, **frequency}
+
+
+def _image_record(sample: Sample, image_id: int, categories: Sequence[Category]) -> dict[str, Any]:
+    height, width = sample.image.shape[:2]
+    caption = {"caption": sample.caption} if sample.caption else {}
+    judgement = _judgement(sample.target, categories)
+    return {"id": image_id, "file_name": sample.name, "width": width, "height": height, **caption, **judgement}
+
+
+def _judgement(target: Instances, categories: Sequence[Category]) -> dict[str, list[int]]:
+    """LVIS's keys of an image record: both where the annotation is federated, none where all was judged."""
+    record = {}
+    if target.judged is not None:
+        absent = {*target.judged} - {*target.labels.tolist(), *target.not_exhaustive}
+        record[NEGATIVE] = [categories[label].id for label in sorted(absent)]
+    if target.judged is not None or target.not_exhaustive:
+        record[NOT_EXHAUSTIVE] = [categories[label].id for label in sorted(target.not_exhaustive)]
+    return record
+
+
+def _annotation_records(target: Instances, image_id: int, categories: Sequence[Category]) -> Iterable[dict[str, Any]]:
+    for mask, label, score, crowd in zip(target.masks, target.labels, target.scores, target.crowd, strict=True):
+        if not mask.any():
+            continue
+        if not 0 <= label < len(categories):
+            raise ValueError(f"the label {label} is none of the {len(categories)} categories")
+        rle = encode_mask(mask)
+        yield {
+            "image_id": image_id,
+            "category_id": categories[label].id,
+            "iscrowd": int(crowd),
+            "area": int(mask.sum()),
+            "bbox": [float(side) for side in coco_mask.toBbox(rle)],
+            "segmentation": rle,
+            # The shortest decimal that reads back as the same float32.
+            **({"score": float(str(np.float32(score)))} if score < 1 else {}),
+        }
+
+
+def _write_item(stream: IO[str], item: dict[str, Any], *, first: bool) -> None:
+    """One record per line, so that files can be compared line by line; plain ASCII, which every reader opens."""
+    stream.write(("\n" if first else ",\n") + json.dumps(item, allow_nan=False))
+
+
+def _write_items(stream: IO[str], items: Sequence[dict[str, Any]]) -> None:
+    for position, item in enumerate(items):
+        _write_item(stream, item, first=position == 0)

@@ -1,0 +1,155 @@
+"""A P-Decoder on disk: built, saved, loaded and identified."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from datasetdm import config
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
+from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.features import FeatureLevel
+from datasetdm.errors import DatasetDMError
+from datasetdm.tasks import build_task
+from datasetdm.tasks.base import Task
+from datasetdm.utils.files import read_json, replacing, write_json
+
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+
+
+RETRAIN = "Train the decoder again with the stage train_decoder (python -m datasetdm train_decoder ...)."
+
+
+def save_decoder(
+    folder: Path, decoder: PDecoder, task: Task, settings: config.Decoder, backbone: Backbone, seed: int
+) -> None:
+    """Write `model.safetensors` and `config.json`, which hold all that `load_decoder` needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / WEIGHTS_FILE) as temporary:
+        save_file({name: value.contiguous() for name, value in decoder.state_dict().items()}, temporary)
+    description = describe_decoder(task, settings, backbone, seed)
+    if decoder.learnt is not None:
+        description["learnt"] = list(decoder.learnt)
+    write_json(folder / CONFIG_FILE, description)
+
+
+def describe_decoder(task: Task, settings: config.Decoder, backbone: Backbone, seed: int) -> dict[str, Any]:
+    """The content of `config.json`."""
+    return {
+        "task": task.settings.model_dump(mode="json"),
+        "categories": [asdict(category) for category in task.categories],
+        "feature_info": [asdict(level) for level in backbone.feature_info],
+        "backbone_fingerprint": backbone.fingerprint,
+        "image_size": backbone.image_size,
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+    }
+
+
+def load_decoder(
+    folder: Path | str, backbone: Backbone | None = None, *, prompted: bool = True
+) -> tuple[PDecoder, Task, config.Decoder]:
+    """A trained decoder in evaluation mode, on the backbone's device, with its task and settings.
+
+    Args:
+        folder: as `train_decoder` left it.
+        backbone: where given, it has to be the one that the decoder was trained on.
+        prompted: whether it will be given prompts that say what is in an image. If not, no class is ruled out by them,
+            whatever `category_from_prompt` says.
+
+    Raises:
+        DatasetDMError: missing or damaged files, or another backbone.
+    """
+    folder = Path(folder)
+    description = read_json(folder / CONFIG_FILE, remedy=RETRAIN)
+    if backbone is not None and description["backbone_fingerprint"] != backbone.fingerprint:
+        raise DatasetDMError(
+            f"{folder} was trained on another diffusion backbone ({description['backbone_fingerprint']}, now "
+            f"{backbone.fingerprint}): put that backbone back, or train the decoder again."
+        )
+    categories = [Category(**record) for record in description["categories"]]
+    task = build_task(config.task_settings(description["task"]), categories)
+    settings = config.Decoder.model_validate(description["settings"])
+    if not prompted:
+        settings = settings.model_copy(update={"category_from_prompt": False})
+    levels = [FeatureLevel(**record) for record in description["feature_info"]]
+    try:
+        weights = load_file(folder / WEIGHTS_FILE)
+        decoder = build_decoder(task, levels, settings, weights.get("embeddings"))
+        decoder.load_state_dict(weights)
+        decoder.learnt = None if "learnt" not in description else tuple(description["learnt"])
+    except FileNotFoundError:
+        raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {RETRAIN}") from None
+    except Exception as error:  # safetensors has no common base for what a damaged file can bring about
+        raise DatasetDMError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {RETRAIN}") from None
+    device = torch.device("cpu") if backbone is None else backbone.device
+    return decoder.to(device).eval(), task, settings
+
+
+def build_decoder(
+    task: Task, feature_info: Sequence[FeatureLevel], settings: config.Decoder, embeddings: torch.Tensor | None
+) -> PDecoder:
+    """A fresh decoder with the heads that the task asks for.
+
+    Args:
+        task: what is read.
+        feature_info: the levels that the backbone yields.
+        settings: widths and depths.
+        embeddings: of the words of the task's vocabulary (`embed_vocabulary`), where it has an open one.
+    """
+    if task.vocabulary is not None:
+        if embeddings is None:
+            raise DatasetDMError("The decoder has no embeddings of the class names that it is asked for.")
+        return OpenVocabularyDecoder(feature_info, settings, task.vocabulary, embeddings)
+    return PDecoder(
+        feature_info,
+        len(task.words),
+        settings,
+        num_classes=len(task.categories),
+        uses_queries=task.uses_queries,
+        dense_channels=task.dense_channels,
+    )
+
+
+def learnt_labels(task: Task, samples: Iterable[Sample]) -> tuple[int, ...] | None:
+    """The classes that a decoder trained on these images may find; None where that rules none out.
+
+    They are those that the annotations show, and the unseen ones of an open vocabulary. Of any other it has seen no
+    example: what it would find of them has no meaning.
+    """
+    shown: set[int] = set()
+    for sample in samples:
+        labels = task.categories_in(sample.target)
+        if labels is None:
+            return None
+        shown.update(labels)
+    if task.vocabulary is not None:
+        shown |= {*task.vocabulary.labels} - {*task.vocabulary.seen}
+    names = {task.categories[label].name for label in shown}
+    return None if names >= {category.name for category in task.subjects} else tuple(sorted(shown))
+
+
+def embed_vocabulary(task: Task, backbone: Backbone) -> torch.Tensor | None:
+    """Embeddings of the class names that the decoder is asked for, W x D; None where it knows a fixed list."""
+    return None if task.vocabulary is None else backbone.embed_words(task.vocabulary.words)
+
+
+def decoder_fingerprint(folder: Path | str) -> str:
+    """Digest of weights and configuration, 16 hexadecimal digits.
+
+    Raises:
+        DatasetDMError: one of the two is missing.
+    """
+    digest = hashlib.sha256()
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        file = Path(folder) / name
+        if not file.exists():
+            raise DatasetDMError(f"{file} is missing. {RETRAIN}")
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,174 @@
+"""A trained P-Decoder at work: one path for real and for generated images.
+
+Latents are noised to `decoder.timestep`, passed through the U-Net once, and read by the decoder.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from datasetdm import config
+from datasetdm.annotations.sample import Prediction
+from datasetdm.decoder.checkpoint import load_decoder
+from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.diffusion.backbone import Backbone, encode_images
+from datasetdm.diffusion.features import DiffusionFeatures
+from datasetdm.errors import DatasetDMError
+from datasetdm.tasks.base import Task
+from datasetdm.transforms.geometry import resize_matrix, squeeze
+from datasetdm.utils.batches import batches
+from datasetdm.utils.images import checked_images
+from datasetdm.utils.seeding import derived_seed
+
+READING_BATCH = 8
+
+
+@torch.no_grad()
+def read_features(
+    backbone: Backbone,
+    latents: torch.Tensor,
+    prompts: Sequence[str],
+    *,
+    words: Sequence[str],
+    settings: config.Decoder,
+    generators: Sequence[torch.Generator],
+) -> DiffusionFeatures:
+    """Features at `settings.timestep`, the mean of `settings.noise_draws` draws of noise.
+
+    Args:
+        backbone: the frozen diffusion model.
+        latents: B x C x h x w, of real images (`Backbone.encode`) or of generated ones.
+        prompts: B texts.
+        words: the words whose attention is read (`Task.words`).
+        settings: the settings that the decoder was trained with.
+        generators: one per image; its noise comes from there alone.
+    """
+    draws = [
+        backbone.extract(latents, prompts, timestep=settings.timestep, words=words, generators=generators)
+        for _ in range(settings.noise_draws)
+    ]
+    return DiffusionFeatures(
+        maps=_mean([draw.maps for draw in draws]), attention=_mean([draw.attention for draw in draws])
+    )
+
+
+def read(
+    decoder: PDecoder,
+    task: Task,
+    features: DiffusionFeatures,
+    images: Sequence[np.ndarray],
+    settings: config.Decoder,
+) -> list[Prediction]:
+    """What the decoder sees in the features of uint8 images of the backbone's size.
+
+    Classes that the decoder was never shown are ruled out (`PDecoder.learnt`). With `settings.category_from_prompt`
+    an image has no categories but those that its prompt names (`DiffusionFeatures.mentioned`).
+    """
+    allowed = named_words(features) if settings.category_from_prompt else None
+    if decoder.learnt is not None:
+        every = [decoder.learnt] * len(images) if allowed is None else allowed
+        allowed = [[label for label in labels if label in decoder.learnt] for labels in every]
+    found = task.decode(decoder(features), images[0].shape[:2], allowed)
+    return [task.refine(prediction, image) for prediction, image in zip(found, images, strict=True)]
+
+
+@torch.no_grad()
+def predict_images(
+    backbone: Backbone,
+    decoder: PDecoder,
+    task: Task,
+    images: Sequence[np.ndarray],
+    prompts: Sequence[str],
+    settings: config.Decoder,
+    *,
+    seed: int = 0,
+) -> list[Prediction]:
+    """Annotations of images of any size, at that size.
+
+    An image is squeezed into the backbone's square as a whole, and the annotation is stretched back. The noise of an
+    image depends on its pixels and the seed: what is found in it does not depend on the images before and beside it,
+    on the CPU to the last bit (see `Backbone.portion`).
+
+    Args:
+        images: uint8 H x W x 3 each.
+        prompts: one each, possibly empty.
+        seed: another one gives other noise.
+    """
+    predictions: list[Prediction] = []
+    for batch in batches(zip(images, prompts, strict=True), backbone.portion(READING_BATCH)):
+        squares = [squeeze(image, backbone.image_size) for image, _ in batch]
+        features = read_features(
+            backbone,
+            encode_images(backbone, squares),
+            [prompt for _, prompt in batch],
+            words=task.words,
+            settings=settings,
+            generators=[torch.Generator().manual_seed(content_seed(image, seed)) for image, _ in batch],
+        )
+        found = read(decoder, task, features, squares, settings)
+        for prediction, (image, _) in zip(found, batch, strict=True):
+            predictions.append(_stretched(task, prediction, backbone.image_size, image.shape[:2]))
+    return predictions
+
+
+def content_seed(image: np.ndarray, seed: int) -> int:
+    """The seed of an image's noise, out of its pixels and size: the same wherever the image is read."""
+    content = hashlib.sha256(f"{image.shape} ".encode() + image.tobytes()).digest()
+    return derived_seed(seed, 2, int.from_bytes(content, "big"))
+
+
+def named_words(features: DiffusionFeatures) -> list[list[int]]:
+    """Per image the indices of the words that its prompt names."""
+    if not features.attention:
+        raise DatasetDMError(
+            "decoder.category_from_prompt needs a backbone with cross-attention: set it to false in params.yaml."
+        )
+    return [row.nonzero().flatten().tolist() for row in features.mentioned()]
+
+
+class DecoderModel:
+    """Backbone and decoder as one model that annotates pictures, without any prompt.
+
+    Args:
+        backbone: the frozen diffusion model.
+        decoder: trained on it.
+        task: what it reads.
+        settings: how it reads.
+    """
+
+    def __init__(self, backbone: Backbone, decoder: PDecoder, task: Task, settings: config.Decoder):
+        self.backbone, self.decoder, self.task, self.settings = backbone, decoder, task, settings
+        self.categories = task.categories
+
+    @classmethod
+    def load(cls, folder: Path | str, backbone: Backbone) -> Self:
+        """The decoder in `folder` on its backbone; errors as in `load_decoder`."""
+        return cls(backbone, *load_decoder(folder, backbone, prompted=False))
+
+    def predict(self, images: np.ndarray | Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+        """Annotations (the task's target type) of uint8 images, N x H x W x 3 or a list of any sizes.
+
+        Hints, which downstream models may be given, are not used.
+        """
+        found = []
+        for image in checked_images(images):  # each by itself: a batch of another size gives other last bits
+            (prediction,) = predict_images(self.backbone, self.decoder, self.task, [image], [""], self.settings)
+            found.append(prediction.target)
+        return found
+
+
+def _mean(draws: Sequence[dict[int, torch.Tensor]]) -> dict[int, torch.Tensor]:
+    return {stride: reduce(torch.add, [draw[stride] for draw in draws]) / len(draws) for stride in draws[0]}
+
+
+def _stretched(task: Task, prediction: Prediction, side: int, size: tuple[int, ...]) -> Prediction:
+    height, width = size
+    if (height, width) == (side, side):
+        return prediction
+    matrix = resize_matrix((side, side), (height, width))
+    return Prediction(target=task.warp(prediction.target, matrix, (height, width)), score=prediction.score)

@@ -1,0 +1,224 @@
+"""The frozen backbone's features of views of the labelled images, with the targets that a decoder learns from.
+
+Cached, a view costs one pass of the backbone and not one at every training step, but the features of all views have to
+fit into memory. Drawn anew at every step (the paper's way), they need no memory, and no two steps see the same view.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from datasetdm import config
+from datasetdm.annotations.sample import Sample
+from datasetdm.decoder.p_decoder import mask_size
+from datasetdm.diffusion.backbone import Backbone, encode_images
+from datasetdm.diffusion.features import DiffusionFeatures
+from datasetdm.errors import DatasetDMError
+from datasetdm.tasks.base import Task
+from datasetdm.transforms.views import View, draw_view, draw_views, to_square
+from datasetdm.utils.batches import batches
+from datasetdm.utils.progress import Progress, say
+from datasetdm.utils.seeding import derived_seed
+
+EXTRACTION_BATCH = 8
+NUM_EXAMPLES = 256  # at the most
+PLAIN_SHARE = 1 / 16  # of the views that are drawn anew show a whole image as it is
+MEMORY_SHARE = 0.7  # of the machine's memory that the cache may take
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # "max" where there is none
+
+Batch = tuple[DiffusionFeatures, list[Mapping[str, torch.Tensor]]]
+
+
+class Views(Protocol):
+    """Where a training gets its views from; what is random follows torch's generator."""
+
+    def draw(self, count: int, device: torch.device) -> Batch:
+        """Features (float32) and targets of `count` views, on `device`."""
+
+    def examples(self) -> DiffusionFeatures:
+        """Features (float32) of some views on the CPU, to measure the scale of the backbone's channels by."""
+
+
+def open_views(
+    backbone: Backbone,
+    task: Task,
+    samples: Sequence[Sample],
+    settings: config.Decoder,
+    *,
+    seed: int,
+    progress: Callable[[str], None] = say,
+) -> Views:
+    """Views as the settings ask for them: `views_per_image` of every sample, or ever new ones.
+
+    Raises:
+        DatasetDMError: no samples, or features that would not fit into memory.
+    """
+    if not len(samples):
+        raise DatasetDMError(
+            "There is no labelled image to train the decoder on: raise ingest.num_real in params.yaml."
+        )
+    if settings.views_per_image is None:
+        return FreshViews(backbone, task, samples, settings)
+    return cache_views(backbone, task, samples, settings, seed=seed, progress=progress)
+
+
+@dataclass(frozen=True)
+class FreshViews:
+    """Views that are drawn when they are asked for.
+
+    Attributes:
+        backbone: the frozen diffusion model.
+        task: what is learnt.
+        samples: the labelled images.
+        settings: how views are varied and noised.
+    """
+
+    backbone: Backbone
+    task: Task
+    samples: Sequence[Sample]
+    settings: config.Decoder
+
+    def draw(self, count: int, device: torch.device) -> Batch:
+        """See `Views.draw`."""
+        seeds = torch.randint(2**62, (count,)).tolist()
+        views = [self._view(np.random.default_rng(seed)) for seed in seeds]
+        features = extract(self.backbone, self.task, views, self.settings.train_timesteps, seeds)
+        size = mask_size(features)
+        targets = [self.task.encode(view.target, size) for view in views]
+        return (
+            features.apply(lambda values: values.to(device, torch.float32)),
+            [{key: value.to(device) for key, value in target.items()} for target in targets],
+        )
+
+    def examples(self) -> DiffusionFeatures:
+        """See `Views.examples`."""
+        cpu = torch.device("cpu")
+        return DiffusionFeatures.cat([self.draw(EXTRACTION_BATCH, cpu)[0] for _ in range(4)])
+
+    def _view(self, rng: np.random.Generator) -> View:
+        position = int(rng.integers(len(self.samples)))
+        sample = to_square(self.task, self.samples[position], self.backbone.image_size)
+        plain = rng.random() < PLAIN_SHARE
+        return draw_view(self.task, sample, self.samples, position, self.settings.prompt_noise, rng, plain=plain)
+
+
+@dataclass(frozen=True)
+class ViewCache:
+    """Features and training targets of all views.
+
+    Attributes:
+        features: N views in float16 on the CPU, attention averaged over its layers.
+        targets: what `Task.encode` made of each view's annotation.
+    """
+
+    features: DiffusionFeatures
+    targets: list[dict[str, torch.Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def draw(self, count: int, device: torch.device) -> Batch:
+        """See `Views.draw`; no view comes twice, so that there are no more than there are views."""
+        return self.batch(torch.randperm(len(self))[:count], device)
+
+    def examples(self) -> DiffusionFeatures:
+        """See `Views.examples`."""
+        return self.draw(NUM_EXAMPLES, torch.device("cpu"))[0]
+
+    def batch(self, index: torch.Tensor, device: torch.device) -> Batch:
+        """Features (float32) and targets of the views `index` on `device`."""
+        features = self.features.apply(lambda values: values[index].to(device, torch.float32))
+        targets = [self.targets[position] for position in index.tolist()]
+        return features, [{key: value.to(device) for key, value in target.items()} for target in targets]
+
+
+def cache_views(
+    backbone: Backbone,
+    task: Task,
+    samples: Sequence[Sample],
+    settings: config.Decoder,
+    *,
+    seed: int,
+    progress: Callable[[str], None] = say,
+) -> ViewCache:
+    """Draw `views_per_image` views of every sample and read their features.
+
+    Raises:
+        DatasetDMError: features that would not fit into memory.
+    """
+    assert settings.views_per_image is not None
+    total = len(samples) * settings.views_per_image
+    storage: DiffusionFeatures | None = None
+    targets: list[dict[str, torch.Tensor]] = []
+    pace = Progress(total, "augmented views", log=progress)
+    for views in batches(draw_views(task, samples, settings, backbone.image_size, seed), EXTRACTION_BATCH):
+        start, stop = len(targets), len(targets) + len(views)
+        seeds = [derived_seed(seed, 1, number) for number in range(start, stop)]
+        features = extract(backbone, task, views, settings.train_timesteps, seeds)
+        storage = storage or _allocate(features, total)
+        _store(storage, features, slice(start, stop))
+        targets += [task.encode(view.target, mask_size(features)) for view in views]
+        pace.update(stop)
+    assert storage is not None
+    return ViewCache(storage, targets)
+
+
+@torch.no_grad()
+def extract(
+    backbone: Backbone, task: Task, views: Sequence[View], timesteps: tuple[int, int], seeds: Sequence[int]
+) -> DiffusionFeatures:
+    """Features of a few views, each at its own random noise level within `timesteps`; attention averaged over layers.
+
+    Args:
+        seeds: of noise and noise level, one for each view.
+    """
+    low, high = timesteps
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    drawn = [int(torch.randint(low, high + 1, (1,), generator=generator)) for generator in generators]
+    features = backbone.extract(
+        encode_images(backbone, [view.image for view in views]),
+        [view.prompt for view in views],
+        timestep=drawn,
+        words=task.words,
+        generators=generators,
+    )
+    return DiffusionFeatures(
+        maps=features.maps,
+        attention={stride: values.mean(dim=2, keepdim=True) for stride, values in features.attention.items()},
+    )
+
+
+def memory_limit() -> int:
+    """Bytes of memory that this process may have: the machine's, or a container's (cgroup v2) where that is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = CONTAINER_LIMIT.read_text().strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdecimal() else machine
+
+
+def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:
+    storage = features.apply(lambda values: torch.empty(0, *values.shape[1:], dtype=torch.float16))
+    tensors = [*storage.maps.values(), *storage.attention.values()]
+    size = sum(2 * total * int(np.prod(values.shape[1:])) for values in tensors)
+    memory = memory_limit()
+    if size > MEMORY_SHARE * memory:
+        raise DatasetDMError(
+            f"The features of {total} views take {size / 2**30:.1f} GiB, more than this machine's "
+            f"{memory / 2**30:.1f} GiB of memory allow: lower decoder.views_per_image in params.yaml, or set it to "
+            "null to have views drawn anew at every step."
+        )
+    return storage.apply(lambda values: values.new_empty(total, *values.shape[1:]))
+
+
+def _store(storage: DiffusionFeatures, features: DiffusionFeatures, place: slice) -> None:
+    limit = torch.finfo(torch.float16).max
+    for stored, new in ((storage.maps, features.maps), (storage.attention, features.attention)):
+        for stride, values in new.items():
+            stored[stride][place] = values.clamp(-limit, limit).to("cpu", torch.float16)

@@ -1,0 +1,1 @@
+"""How the embedded world's own diffusion model and ResNet-18 were trained."""

@@ -1,0 +1,138 @@
+"""`diagnose`: a look at a small synthetic set before a large one is made. No stage of the chain: nothing builds on it.
+
+Trainings of the downstream model on the first seed's data, judged on dev; each is a unit. `real` and `both` are the
+arms of the comparison, and not trained again where they are there. The sets that are compared link by link (`true`,
+`pseudo`, `synthetic`) have the same number of images, none of them spliced.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.annotated_set import annotated_set
+from datasetdm.downstream import Labelled
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.units import make_unit, resume_folder
+from datasetdm.pipeline.stages import annotate, synthesize, train_decoder, train_downstream
+from datasetdm.pipeline.unlabelled import save_labelled
+from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
+from datasetdm.utils.digests import digest
+from datasetdm.utils.files import read_json, write_json, write_text
+from datasetdm.utils.progress import say
+
+
+def diagnose(context: Context, *, minutes_per_label: float) -> str:
+    """Train, judge and conclude; the text, which is also written to `<data>/diagnosis/<benchmark>.md` beside its JSON.
+
+    Raises:
+        DatasetDMError: there is no synthetic set yet, or no further real image to compare with.
+    """
+    if not context.settings.ingest.num_oracle:
+        raise DatasetDMError(
+            f"diagnose compares drawn images with real ones: set benchmarks.{context.benchmark}.ingest.num_oracle in "
+            "params.yaml to about the number of synthetic images, and run `ingest` again. (That draws the labelled "
+            "images anew, so that the decoder has to be trained again, too.)"
+        )
+    sets = _sets(context)
+    metric = context.task().primary_metric
+    trained = {arm: train_downstream.dev_figures(context, f"{arm}/{context.seeds[0]}") for arm in ("real", "both")}
+    trained |= {name: _train(context, name, part) for name, part in sets.items()}
+    figures = {name: metrics[metric] for name, metrics in trained.items()}
+    effort = Effort(
+        num_real=len(_samples(context, _real(context))),
+        num_synthetic=len(_samples(context, _synthetic(context))),
+        minutes_per_label=minutes_per_label,
+        compute_seconds=train_decoder.seconds_spent(context, context.seeds[0]) + synthesize.seconds_spent(context),
+    )
+    verdict = conclude(metric, figures, effort, _objects_per_image(context, sets["synthetic"]))
+    text = diagnosis_text(context.benchmark, verdict, effort)
+    file = context.paths.diagnosis
+    write_json(file.with_suffix(".json"), verdict)
+    write_text(file, text)
+    return text
+
+
+def _sets(context: Context) -> dict[str, Labelled]:
+    """The annotated sets; those of the links cut to the same number of images, halves of `real` and `synthetic`."""
+    real, synthetic = _real(context), _synthetic(context)
+    true, pseudo = Labelled(folder=context.paths.real, subset="oracle"), _pseudo(context)
+    count = min(len(_samples(context, part)) for part in (true, pseudo, synthetic))
+    return {
+        "real_half": _some(context, real, len(_samples(context, real)) // 2),
+        "synthetic": _some(context, synthetic, count),
+        "synthetic_half": _some(context, synthetic, count // 2),
+        "pseudo": _some(context, pseudo, count),
+        "true": _some(context, true, count),
+    }
+
+
+def _real(context: Context) -> Labelled:
+    return Labelled(folder=context.paths.real, subset=f"few_shot_{context.seeds[0]}")
+
+
+def _synthetic(context: Context) -> Labelled:
+    part = Labelled(folder=context.paths.synthetic, subset=f"seed_{context.seeds[0]}")
+    if not part.annotation_file.exists():
+        raise missing(context, part.annotation_file, "synthesize")
+    return part
+
+
+def _pseudo(context: Context) -> Labelled:
+    """The further real images as the P-Decoder annotates them: the unit of `annotate`, whether an arm asks for it."""
+    asked = context.with_downstream(arms=("pseudo",))
+    subset = f"seed_{context.seeds[0]}"
+    return Labelled(folder=annotate.made(asked, subset), subset=subset)
+
+
+def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
+    return context.task().load(part.folder, part.subset)
+
+
+def _objects_per_image(context: Context, synthetic: Labelled) -> dict[str, float]:
+    """Of the real and of a synthetic set; nothing where the task does not tell objects apart."""
+    means = {}
+    for name, part in (("real", _real(context)), ("synthetic", synthetic)):
+        labels = [context.task().labels_in(sample.target) for sample in _samples(context, part)]
+        counts = [len(found) for found in labels if found is not None]
+        if counts:
+            means[name] = fmean(counts)
+    return means
+
+
+def _some(context: Context, part: Labelled, count: int) -> Labelled:
+    """Any `count` images of a set, as a set of its own; not the first, which may all come from one place."""
+    if count == 0:
+        raise DatasetDMError(
+            f"{part.annotation_file} holds too few images to compare anything: raise synthesis.num_images or lower "
+            "synthesis.score_threshold in params.yaml."
+        )
+    samples = _samples(context, part)
+    chosen = sorted(np.random.default_rng(0).permutation(len(samples))[:count].tolist())
+    unit = context.paths.work("diagnose") / digest(
+        annotated_set(part.folder, part.subset), chosen, context.settings.task
+    )
+
+    def work(folder: Path) -> None:
+        save_labelled(context.task(), folder, part.subset, (samples[index] for index in chosen), part.images_dir)
+
+    make_unit(unit, work)
+    return Labelled(folder=unit, subset=part.subset)
+
+
+def _train(context: Context, training: str, part: Labelled) -> dict[str, float]:
+    """Dev figures of the downstream model trained on this set with the first seed."""
+    seed = context.seeds[0]
+    data = [*annotated_set(part.folder, part.subset), part.weight]
+    unit = context.paths.work("diagnose") / train_downstream.fingerprint(context, seed, data)
+
+    def work(folder: Path) -> None:
+        say(f"diagnose {context.benchmark}: {training}")
+        train_downstream.train(context, [part], seed, folder, resume=resume_folder(unit))
+
+    make_unit(unit, work)
+    figures: dict[str, float] = read_json(unit / "metrics.json", remedy="Remove it; it is made again.")
+    return figures

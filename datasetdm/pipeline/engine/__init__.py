@@ -1,0 +1,1 @@
+"""Stages and units of work: resumable, safe to run side by side. Knows nothing of images."""

@@ -1,0 +1,140 @@
+"""Units of work that survive a crash.
+
+A unit (a shard of images, one training) is a folder named by the digest of all that it depends on. What
+is there is finished: it was assembled beside and renamed. An inventory beside it says what its files were; a unit
+that has been damaged since is made again. Two callers may work on the same stage at the same time; a lock per unit
+keeps them apart, and the system frees it when its holder dies.
+"""
+
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from datasetdm.utils.files import leftover_of, link, remove_leftovers, replacing, write_text
+from datasetdm.utils.inventory import find_damage, take_inventory
+
+log = logging.getLogger(__name__)
+
+_patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: as long as it takes
+
+
+def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
+    """Make the unit `folder` unless it is there and whole; `work` fills a temporary folder, which is then renamed.
+
+    Raises:
+        filelock.Timeout: another process is at it, and the caller is `passing_over_busy_units`.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(_lock(folder), timeout=_patience.get()):
+        _remove_damaged(folder)
+        if not folder.exists():
+            _remove_leftovers(folder)
+            with _timed(folder), replacing(folder) as temporary:
+                temporary.mkdir()
+                work(temporary)
+                take_inventory(temporary, _inventory(folder))
+        shutil.rmtree(resume_folder(folder), ignore_errors=True)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the unit is there, and as it was when it was made.
+
+    Of every file size and time are looked at; it is read only where its time has changed. A unit that was made
+    before there were inventories counts as it lies there.
+    """
+    return folder.exists() and find_damage(folder, _inventory(folder)) is None
+
+
+def sweep(work: Path) -> None:
+    """Remove what killed processes left next to the units in the folder `work`, even if nobody needs those units now.
+
+    A unit whose lock another process holds is passed over: it is being made.
+    """
+    if not work.is_dir():
+        return
+    for name in {leftover_of(path.name) for path in work.iterdir()} - {None}:
+        folder = work / Path(str(name)).with_suffix("")
+        try:
+            with FileLock(_lock(folder), timeout=0):
+                _remove_leftovers(folder)
+        except Timeout:
+            continue
+
+
+def _remove_damaged(folder: Path) -> None:
+    damage = find_damage(folder, _inventory(folder)) if folder.exists() else None
+    if damage is not None:
+        log.warning("%s is damaged (%s) and is made again", folder, damage)
+        retired = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")  # a name that `remove_leftovers` knows
+        os.replace(folder, retired)
+        shutil.rmtree(retired)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in (folder, _inventory(folder), _seconds(folder)):
+        remove_leftovers(path)
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
+
+
+def _inventory(folder: Path) -> Path:
+    return folder.with_suffix(".files")
+
+
+def _seconds(folder: Path) -> Path:
+    return folder.with_suffix(".seconds")
+
+
+@contextmanager
+def _timed(folder: Path) -> Iterator[None]:
+    """Note how long the unit took, with what was spent before it was cut off where that is gone on from.
+
+    The note is beside the unit, not in it: outputs hold nothing that changes from run to run.
+    """
+    checkpoints, start = resume_folder(folder), time.perf_counter()
+    before = unit_seconds(folder) if checkpoints.exists() else 0.0
+    try:
+        yield
+    finally:
+        if folder.exists() or checkpoints.exists():
+            write_text(_seconds(folder), f"{before + time.perf_counter() - start:.3f}")
+
+
+@contextmanager
+def passing_over_busy_units() -> Iterator[None]:
+    """Inside it `make_unit` raises `filelock.Timeout` where it would wait for another process."""
+    token = _patience.set(0)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
+def resume_folder(unit: Path) -> Path:
+    """Where the work on a unit may keep checkpoints, for the case that it is cut off; gone once the unit is there."""
+    return unit.with_suffix(".resume")
+
+
+def publish_unit(unit: Path, folder: Path) -> None:
+    """Put the files of a unit into a folder, beside those of other units, as links."""
+    shutil.copytree(unit, folder, copy_function=link, dirs_exist_ok=True)
+
+
+def unit_seconds(folder: Path) -> float:
+    """How long the unit took to make; 0 where that is not known."""
+    try:
+        seconds = float(_seconds(folder).read_text())
+    except (OSError, ValueError):
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0

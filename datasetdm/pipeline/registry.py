@@ -1,0 +1,68 @@
+"""Registered P-Decoders: where their diffusion model lies, and how both are loaded back."""
+
+from pathlib import Path
+from typing import Any
+
+from datasetdm import config
+from datasetdm.config import load_params
+from datasetdm.decoder.inference import DecoderModel
+from datasetdm.diffusion import load_backbone
+from datasetdm.errors import DatasetDMError
+
+
+def backbone_options(settings: config.Backbone) -> dict[str, Any]:
+    """What the registry keeps of the diffusion model, which is too large to go into it: arguments of
+    `load_decoder_model`."""
+    local = Path(settings.path)
+    return {
+        "backbone_path": str(local.resolve()) if local.is_dir() else settings.path,
+        "backbone_revision": settings.revision,
+        "backbone_image_size": settings.image_size,
+        "backbone_dtype": settings.dtype,
+    }
+
+
+def load_decoder_model(
+    folder: Path,
+    device: str = "auto",
+    *,
+    backbone_path: str | None = None,
+    backbone_revision: str | None = None,
+    backbone_image_size: int | None = None,
+    backbone_dtype: str = "float32",
+) -> DecoderModel:
+    """A registered P-Decoder on the diffusion model that it was trained on.
+
+    Args:
+        folder: the decoder.
+        device: where both run.
+        backbone_path: the diffusion model; None (the decoder was registered before this was kept): the one of
+            `params.yaml` in the current folder.
+        backbone_revision: as in `config.Backbone`, like the rest.
+        backbone_image_size: see there.
+        backbone_dtype: see there.
+
+    Raises:
+        DatasetDMError: the diffusion model is not there, or is another one.
+    """
+    if backbone_path is None:
+        settings = load_params().backbone.model_copy(update={"device": device})
+    else:
+        settings = config.Backbone.model_validate(
+            {
+                "path": backbone_path,
+                "revision": backbone_revision,
+                "image_size": backbone_image_size,
+                "device": device,
+                "dtype": backbone_dtype,
+            }
+        )
+    try:
+        backbone = load_backbone(settings)
+    except DatasetDMError as error:
+        raise DatasetDMError(
+            f"The P-Decoder in {folder} works on the diffusion model {settings.path}, which cannot be loaded: {error} "
+            "If it lies elsewhere now, say where: set the environment variable MLFLOW_PYFUNC_INFERENCE_CONFIG to "
+            '{"backbone_path": "/path/to/the/model"}.'
+        ) from None
+    return DecoderModel.load(folder, backbone)

@@ -1,0 +1,100 @@
+"""Stage `ingest`: the few labelled images, the dev, oracle and test sets, out of the native layout."""
+
+from pathlib import Path
+
+from datasetdm.datasets.object_counts import remarks, tables
+from datasetdm.downstream.weights import weights_file
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.engine.result import StageResult
+from datasetdm.pipeline.engine.stage import Check, Stage, publish_checked
+from datasetdm.pipeline.ingestion import check_no_leak, ingest
+from datasetdm.pipeline.paths import BACKBONES
+from datasetdm.utils.digests import digest
+from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.progress import say
+
+
+def subsets(context: Context) -> list[str]:
+    """The names of the annotation files that ingestion writes."""
+    few_shot = [f"few_shot_{seed}" for seed in context.seeds]
+    oracle = ["oracle"] if context.settings.ingest.num_oracle else []
+    iid = ["iid"] if context.settings.ingest.num_iid else []
+    decoder = [f"decoder_{seed}" for seed in context.seeds] if context.settings.source.decoder else []
+    return [*few_shot, *decoder, "dev", *oracle, *iid, "test"]
+
+
+def finish(context: Context) -> StageResult:
+    """Select, copy and check; the whole stage, as it takes seconds."""
+    settings = context.settings
+    if settings.downstream.pretrained is not None:
+        weights_file(settings.downstream.pretrained)  # what is missing is told now, not hours later
+    with publish_checked(context, STAGE, context.paths.real) as folder:
+        metrics = ingest(
+            settings.source,
+            settings.ingest,
+            settings.task,
+            context.seeds,
+            folder,
+        )
+        if elsewhere := weights_elsewhere(context):
+            write_json(folder / "weights.json", elsewhere)
+    figures = read_json(context.paths.real / "ingest.json", remedy="Ingest again.")
+    for line in remarks(figures, [category.name for category in context.task().subjects]):
+        say(line)
+    return StageResult(metrics={key: float(value) for key, value in metrics.items()}, tables=tables(figures))
+
+
+def weights_elsewhere(context: Context) -> dict[str, str]:
+    """Setting -> digest of the local weights that it names, for those outside data/backbones.
+
+    DVC watches data/backbones. For weights anywhere else, the stages that read them depend on this note.
+    """
+    named = {
+        "backbone.path": context.params.backbone.path,
+        "downstream.pretrained": context.settings.downstream.pretrained or "",
+    }
+    folders = {setting: Path(name).resolve() for setting, name in named.items() if name and Path(name).is_dir()}
+    return {
+        setting: digest([(str(file.relative_to(folder)), file) for file in _weight_files(folder)])
+        for setting, folder in folders.items()
+        if BACKBONES.resolve() not in folder.parents
+    }
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.suffix in (".json", ".safetensors", ".txt"))
+
+
+def _check_annotations(context: Context, folder: Path) -> dict[str, int]:
+    task = context.task_of(folder)
+    return {subset: task.check(folder, subset)["images"] for subset in subsets(context)}
+
+
+def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:
+    if not (folder / "annotations" / "test.json").exists():
+        raise DatasetDMError(f"{folder} has no test set: run `python -m datasetdm ingest {context.benchmark}` again.")
+    return check_no_leak(folder)
+
+
+STAGE = Stage(
+    name="ingest",
+    asset="real",
+    description="The few labelled images and the dev, oracle and test sets, taken out of the data set's native layout.",
+    upstream=(),
+    parameters=("task", "seeds", "source", "ingest"),
+    finish=finish,
+    output=lambda context: context.paths.real,
+    checks=(
+        Check(
+            name="annotations_valid",
+            description="Annotations load, ids are unique, masks lie inside their images.",
+            run=_check_annotations,
+        ),
+        Check(
+            name="no_test_image_in_training",
+            description="No test image, by name or by content, is in a set that training or choices read.",
+            run=_check_no_leak,
+        ),
+    ),
+)

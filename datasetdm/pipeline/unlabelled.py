@@ -1,0 +1,48 @@
+"""The images that stand for unlabelled ones: those of the oracle set, of which pixels and captions alone are read."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.unlabelled import Unlabelled, load_unlabelled
+from datasetdm.pipeline.context import Context, missing
+from datasetdm.tasks.base import Task
+from datasetdm.utils.files import link
+
+# Decides how images are drawn, not how what is found in them is filtered.
+_DRAWING = {
+    "num_images",
+    "num_inference_steps",
+    "guidance_scale",
+    "scheduler",
+    "extraction",
+    "batch_size",
+    "shard_size",
+    "seed",
+}
+
+
+def unlabelled_images(context: Context) -> list[Unlabelled]:
+    """The images without their labels."""
+    file = context.paths.real / "annotations" / "oracle.json"
+    if not file.exists():
+        raise missing(context, file, "ingest")
+    return load_unlabelled(context.paths.real, "oracle")
+
+
+def labelling(context: Context) -> tuple[object, ...]:
+    """What labels for these images depend on, whoever gives them: the images, the task, the filters."""
+    filters = context.settings.synthesis.model_dump(mode="json", exclude=_DRAWING)
+    return [image.identity for image in unlabelled_images(context)], context.settings.task, filters
+
+
+def save_labelled(task: Task, folder: Path, subset: str, samples: Iterable[Sample], images: Path) -> None:
+    """Save samples whose images lie in the folder `images` already: they are linked, not written anew."""
+
+    def linked() -> Iterator[Sample]:
+        for sample in samples:
+            link(images / sample.name, folder / "images" / sample.name)
+            yield sample
+
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    task.save(folder, subset, linked())

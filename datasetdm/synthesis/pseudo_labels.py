@@ -1,0 +1,83 @@
+"""Labels for real images that have none: read off the diffusion model by a P-Decoder, or found by a trained model.
+
+Both look at pixels and captions alone, and both pass what they find through the filters of the synthetic set.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from datasetdm import config
+from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.unlabelled import Unlabelled
+from datasetdm.decoder.inference import predict_images
+from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.words import asked_counts
+from datasetdm.downstream import EVALUATION_BATCH, Predictor
+from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Task
+from datasetdm.utils.batches import batches
+
+CHUNK = 64  # images held in memory at a time
+
+
+def read_labels(
+    backbone: Backbone,
+    decoder: PDecoder,
+    task: Task,
+    reading: config.Decoder,
+    images: Sequence[Unlabelled],
+    settings: config.Synthesis,
+) -> Iterator[Sample]:
+    """The images that are accepted, with what a P-Decoder sees in them.
+
+    Args:
+        backbone: the frozen diffusion model.
+        decoder: trained on it.
+        task: what is annotated.
+        reading: the settings that the decoder was trained with.
+        images: their captions are the prompts.
+        settings: the acceptance of the synthetic set.
+    """
+    for part in batches(images, CHUNK):
+        pixels, prompts = [image.read() for image in part], [image.caption for image in part]
+        found = predict_images(backbone, decoder, task, pixels, prompts, reading)
+        for image, picture, prediction in zip(part, pixels, found, strict=True):
+            asked = asked_counts(image.caption, task.words) if settings.require_prompted else NOTHING_ASKED
+            yield from _accepted(image, picture, task.accept(prediction, settings, asked))
+
+
+def teach_labels(
+    teacher: Predictor,
+    task: Task,
+    images: Sequence[Unlabelled],
+    hints: Mapping[str, Any],
+    threshold: float,
+    settings: config.Synthesis,
+) -> Iterator[Sample]:
+    """The images in which a trained model finds something, with what it is certain enough of (see `Task.trusted`).
+
+    Args:
+        teacher: the trained model.
+        task: what it finds.
+        images: what it looks at.
+        hints: image name -> what it is told beside the pixels; images that are not named get none.
+        threshold: of its certainty.
+        settings: the other filters of the synthetic set.
+    """
+    for part in batches(images, EVALUATION_BATCH):
+        pixels = [image.read() for image in part]
+        found = teacher.predict(pixels, [hints.get(image.name) for image in part])
+        for image, picture, target in zip(part, pixels, found, strict=True):
+            yield from _accepted(image, picture, task.trusted(target, threshold, settings))
+
+
+def _accepted(image: Unlabelled, pixels: Any, acceptance: Acceptance) -> Iterator[Sample]:
+    if acceptance.rejected is None:
+        yield Sample(
+            name=image.name,
+            image=pixels,
+            caption=image.caption,
+            target=acceptance.target,
+            image_id=image.image_id,
+            attribution=image.attribution,
+        )

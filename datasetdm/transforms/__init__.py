@@ -1,0 +1,1 @@
+"""Changes of an image together with its annotation."""

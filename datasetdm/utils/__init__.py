@@ -1,0 +1,1 @@
+"""What every room needs: files, digests, seeds, devices, progress."""

@@ -1,0 +1,68 @@
+"""Digests of settings, files and folders."""
+
+import hashlib
+import json
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+_SETTLED = 2_000_000_000  # nanoseconds after which a file that is changed has another time, whatever the disk
+
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+
+
+def digest(*parts: Any) -> str:
+    """A short sha256 over settings, numbers, texts, files and lists of these.
+
+    A `Path` to a file counts by content. A folder counts by the content of all its files, except for
+    images, which count by name and size: annotations carry what a stage reads, and hashing 80 000 images
+    at every look would take longer than the look.
+    """
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(_bytes_of(part))
+        state.update(b"\0")
+    return state.hexdigest()[:16]
+
+
+def _bytes_of(part: Any) -> bytes:
+    if isinstance(part, Path):
+        return file_digest(part) if part.is_file() else _folder_digest(part)
+    if isinstance(part, list | tuple):
+        return hashlib.sha256(b"\0".join(map(_bytes_of, part))).digest()
+    if isinstance(part, BaseModel):
+        part = part.model_dump(mode="json")
+    return json.dumps(part, sort_keys=True, default=str).encode()
+
+
+def file_digest(file: Path) -> bytes:
+    """The sha256 of a file; read once in a process unless it changes."""
+    status = file.stat()
+    if time.time_ns() - status.st_mtime_ns < _SETTLED:  # it may change again without another time or size
+        return _read_digest(str(file))
+    return _known_digest(str(file), (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _known_digest(file: str, state: tuple[int, ...]) -> bytes:
+    return _read_digest(file)
+
+
+def _read_digest(file: str) -> bytes:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _folder_digest(folder: Path) -> bytes:
+    state = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state.update(file.relative_to(folder).as_posix().encode())
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            state.update(str(file.stat().st_size).encode())
+        else:
+            state.update(file_digest(file))
+    return state.digest()

@@ -1,0 +1,144 @@
+"""Files that appear whole or not at all."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image
+
+from datasetdm.errors import DatasetDMError
+
+# A temporary path of `replacing`, one of a path inside it, or another that was named after it.
+_LEFTOVER = re.compile(r"\.+(?P<name>[^.].*?)\.[0-9a-f]{8}\.(tmp|old)([.-].*)?")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes if not.
+
+    What is written there may be a file or a folder; missing parent folders are made. Errors name `path`, as the
+    temporary one is gone by the time that somebody reads them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            retired = temporary.with_suffix(".old")
+            os.replace(path, retired)
+            os.replace(temporary, path)
+            shutil.rmtree(retired)
+        else:
+            os.replace(temporary, path)
+    except (OSError, DatasetDMError) as error:
+        _rename_in(error, temporary.name, path.name)
+        raise
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def _rename_in(error: OSError | DatasetDMError, old: str, new: str) -> None:
+    """Write one file name for another in all texts of an error."""
+    error.args = tuple(value.replace(old, new) if isinstance(value, str) else value for value in error.args)
+    if isinstance(error, OSError):
+        for name in ("filename", "filename2"):
+            value = getattr(error, name)
+            if isinstance(value, str | os.PathLike):
+                setattr(error, name, os.fspath(value).replace(old, new))
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what `replacing(path)` leaves behind when its process is killed; only for who holds a lock on `path`.
+
+    With it goes what was written beside the temporary path while it was filled: `..<name>.<digits>.tmp.<digits>.tmp` of
+    a nested `replacing`, and `..<name>.<digits>.tmp-<any>`, a temporary folder named after it.
+    """
+    if not path.parent.is_dir():
+        return
+    for leftover in list(path.parent.iterdir()):
+        if leftover_of(leftover.name) != path.name:
+            continue
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def leftover_of(name: str) -> str | None:
+    """The name of the path beside which `replacing` made this temporary one; None where it made no such name."""
+    match = _LEFTOVER.fullmatch(name)
+    return None if match is None else match["name"]
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a binary file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8 with plain line feeds."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, indented, the same bytes for the same content; NaN is a ValueError."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write a PNG atomically.
+
+    Args:
+        path: ends in `.png`; any other suffix would lose pixels and is a ValueError.
+        image: uint8 H x W x 3 (RGB) or H x W, or uint16 H x W.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path}: images are written as PNG")
+    with replacing(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(image)).save(temporary, format="png")
+
+
+def read_json(path: Path, *, remedy: str) -> Any:
+    """Read JSON.
+
+    Args:
+        path: the file.
+        remedy: a sentence that says what to do where it is missing or broken.
+
+    Raises:
+        DatasetDMError: missing, not readable, not text, or no (whole) JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DatasetDMError(f"{path} is missing. {remedy}") from None
+    except OSError as error:
+        raise DatasetDMError(f"{path} cannot be read ({error.strerror}). {remedy}") from None
+    except UnicodeDecodeError:
+        raise DatasetDMError(f"{path} is not text in UTF-8. {remedy}") from None
+    except RecursionError:
+        raise DatasetDMError(f"{path} is nested too deeply to be an annotation file. {remedy}") from None
+    except ValueError as error:
+        raise DatasetDMError(f"{path} is broken or cut off JSON ({error}). {remedy}") from None
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """Let a file appear in a second place, as a hard link where the disk allows it; what is there already stays."""
+    if Path(target).exists():
+        return
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)

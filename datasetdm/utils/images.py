@@ -1,0 +1,232 @@
+"""Reading image files: one reader for every task and every model, mmdet's among them."""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datasetdm.errors import DatasetDMError
+
+#: What Pillow may look for in an image file, whatever its name ends in. It knows some forty formats more, and some of
+#: them start another program: a PostScript file named photo.jpg would run Ghostscript.
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+
+# What Pillow's decoders raise on damaged files.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+_PNG = b"\x89PNG\r\n\x1a\n"
+_BIT_DEPTH_AT, _COLOUR_TYPE_AT = 24, 25  # in the header chunk
+_GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6  # PNG colour types
+_LARGEST_SIDE = 2**15 - 2  # pixels; OpenCV's warps count in 16 bits
+_ORIENTATION = 0x0112  # EXIF tag
+_TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# How files begin that often lie where an image should be.
+_OTHER_KINDS = {
+    b"%!PS": "a PostScript (EPS) file",
+    b"\xc5\xd0\xd3\xc6": "a PostScript (EPS) file",
+    b"%PDF": "a PDF file",
+    b"\0\0\0\x0cjP": "a JPEG 2000 file",
+    b"8BPS": "a Photoshop (PSD) file",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file (an SVG drawing?)",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+    b"version https://git-lfs": "a pointer of Git LFS (run `git lfs pull`)",
+}
+_BOXED_KINDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF"}  # after `ftyp` in byte 4
+REMEDY = "It is damaged or half downloaded: fetch it again, or take it out of the annotation file."
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as uint8 H x W x 3, RGB.
+
+    JPEG, PNG, WebP, TIFF, BMP, GIF and PPM are read, by what is inside and not by the name's suffix. As OpenCV does
+    it: the EXIF orientation is applied (and no other: annotation tools do not follow the one in XMP), grey, palette
+    and CMYK images become RGB, an alpha channel is dropped, 16-bit grey keeps its upper 8 bits, of an animation the
+    first frame is read.
+
+    Raises:
+        DatasetDMError: the file is missing, damaged, cut off, far too large, or of another kind.
+    """
+    with _told(path), _opened(path) as image:
+        if max(image.size) > _LARGEST_SIDE:
+            raise Image.DecompressionBombError(f"a side has more than {_LARGEST_SIDE} pixels")
+        upright = _upright(image)
+        if upright.mode.startswith("I;16"):
+            return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+        if upright.mode in ("I", "F"):
+            raise ValueError("32-bit grey has no range of brightness to go by")
+        # A copy, because some arrays over Pillow's memory cannot be written to.
+        return np.array(upright.convert("RGB"))
+
+
+def read_map(path: Path, *, bits: int) -> np.ndarray:
+    """A PNG whose pixels are numbers and no colours, uint8 (grey or palette indices) or uint16, H x W.
+
+    Refused is what decodes, but to other numbers than were written: formats that blur, grey of fewer bits (which
+    Pillow stretches), data whose check sums are wrong.
+
+    Raises:
+        DatasetDMError: missing, damaged, cut off, no PNG, in colour, or of another depth than `bits`.
+    """
+    with _told(path):
+        data = path.read_bytes()
+        depth, colour_type = _png_header(path, data)
+        palette = colour_type == _PALETTE and bits == 8
+        if not palette and (colour_type, depth) != (_GREY, bits):
+            raise DatasetDMError(
+                f"{path} is no {bits}-bit map of one number per pixel ({_kind_of_png(depth, colour_type)}): use the "
+                f"export of the annotation that writes {bits}-bit {'grey or indexed' if bits == 8 else 'grey'} PNG."
+            )
+        return np.array(_checked_png(data), dtype=np.uint8 if bits == 8 else np.uint16)
+
+
+def read_colours(path: Path) -> np.ndarray:
+    """The colours of an 8-bit RGB or palette PNG, uint8 H x W x 3, exactly as they were written; alpha is dropped.
+
+    Raises:
+        DatasetDMError: missing, damaged, cut off, no PNG, grey, or of 16 bits.
+    """
+    with _told(path):
+        data = path.read_bytes()
+        depth, colour_type = _png_header(path, data)
+        if colour_type != _PALETTE and (colour_type not in (_RGB, _RGBA) or depth != 8):
+            raise DatasetDMError(f"{path} has no 8-bit colours ({_kind_of_png(depth, colour_type)}).")
+        return np.array(_checked_png(data).convert("RGB"))
+
+
+def is_colour_png(path: Path) -> bool:
+    """Whether a file is a PNG of RGB or RGBA, and neither grey nor with a palette; False where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            header = stream.read(_COLOUR_TYPE_AT + 1)
+    except OSError:
+        return False
+    return header.startswith(_PNG) and header[_COLOUR_TYPE_AT:] in (bytes([_RGB]), bytes([_RGBA]))
+
+
+def read_palette(path: Path) -> np.ndarray | None:
+    """The colours of a palette PNG by index, uint8 N x 3; None for a PNG of another kind.
+
+    Raises:
+        DatasetDMError: missing, damaged, or no PNG.
+    """
+    with _told(path):
+        data = path.read_bytes()
+        _, colour_type = _png_header(path, data)
+        if colour_type != _PALETTE:
+            return None
+        return np.array(_checked_png(data).getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        image = Image.open(path, formats=PHOTO_FORMATS)
+    except Image.UnidentifiedImageError:
+        with path.open("rb") as stream:
+            start = stream.read(64)
+        if kind := _other_kind(start):
+            raise DatasetDMError(
+                f"{path} is {kind}, which is not read as an image: put the picture itself there, as JPEG or PNG."
+            ) from None
+        raise
+    with image:
+        yield image
+
+
+def _other_kind(start: bytes) -> str:
+    """What a file is that begins so, if it is one of the known kinds that are not read."""
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    boxed = _BOXED_KINDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
+    named = (kind for begin, kind in _OTHER_KINDS.items() if text.lower().startswith(begin.lower()))
+    return f"an {boxed} file" if boxed else next(named, "")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The decoded image, turned as its EXIF orientation says. A broken EXIF block says nothing."""
+    image.info.pop("xmp", None)  # by which Pillow would turn a TIFF; what the TIFF's own tag says, it follows
+    image.load()  # in a PNG, EXIF may come last
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        method = _TO_UPRIGHT.get(exif.get(_ORIENTATION, 1))
+    except _DAMAGED:
+        method = None
+    return image if method is None else image.transpose(method)
+
+
+def _png_header(path: Path, data: bytes) -> tuple[int, int]:
+    """Bits per channel and colour type."""
+    kind = "a JPEG file" if data.startswith(b"\xff\xd8\xff") else _other_kind(data[:64])
+    if kind:
+        raise DatasetDMError(f"{path} is {kind} and no PNG, which a map of numbers has to be: export it as PNG.")
+    if not data.startswith(_PNG):
+        raise DatasetDMError(f"{path} is no PNG inside, which a map of numbers has to be. {REMEDY}")
+    return data[_BIT_DEPTH_AT], data[_COLOUR_TYPE_AT]
+
+
+def _kind_of_png(depth: int, colour_type: int) -> str:
+    names = {_GREY: "grey", _RGB: "RGB colours", _PALETTE: "a palette", 4: "grey with alpha", _RGBA: "RGBA colours"}
+    return f"it has {names.get(colour_type, f'PNG colour type {colour_type}')}, {depth} bits"
+
+
+def _checked_png(data: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        image.verify()  # check sums, which decoding alone does not look at
+    image = Image.open(io.BytesIO(data), formats=["PNG"])
+    image.load()
+    return image
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file into an error for its owner."""
+    try:
+        yield
+    except FileNotFoundError:
+        state = f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "is missing"
+        raise DatasetDMError(
+            f"{path} {state}, though the annotation file lists it: put it there, or take it out of the list."
+        ) from None
+    except PermissionError:
+        raise DatasetDMError(f"{path} may not be read by you: change its permissions.") from None
+    except Image.DecompressionBombError as error:
+        raise DatasetDMError(f"{path} is too large to be trusted ({error}). Shrink it first.") from None
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetDMError(f"{path} cannot be read as an image ({reason}). {REMEDY}") from None
+
+
+def checked_images(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
+    """The images as a list; what models are given to predict.
+
+    Args:
+        images: uint8, H x W x 3 each, RGB, of any sizes.
+
+    Raises:
+        DatasetDMError: something else, such as a path, or a single image outside a list.
+    """
+    for image in images:
+        array = isinstance(image, np.ndarray)
+        if array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            continue
+        given = f"{image.dtype} of shape {image.shape}" if array else type(image).__name__
+        raise DatasetDMError(
+            f"predict() takes a list of images, each an array of uint8, H x W x 3, RGB; this list holds {given}. "
+            "Put a single image into a list, and read a file first: "
+            "datasetdm.utils.images.read_image(path)."
+        )
+    return list(images)

@@ -1,0 +1,85 @@
+"""`kill -9` at any place: the next run ends with the same bytes, nothing lies about, and nothing is tracked twice."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from datasetdm.utils.files import leftover_of
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("killed.py")
+MINIWORLD = {
+    "format": "coco",
+    "root": "data/raw/miniworld/coco",
+    "miniworld": {"distribution": "coco", "num_train": 12, "num_val": 5},
+}
+LARGEST = 200  # kills; there are fewer places
+
+
+def run(folder: Path, places: Path, mode: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(SCRIPT), str(places), mode, "run", "coco"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """What the chain has published, file by file."""
+    data = folder / "data"
+    files = [path for path in data.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    kept = [file for file in files if not {".work", "backbones"} & set(file.relative_to(data).parts)]
+    return {file.relative_to(data).as_posix(): file.read_bytes() for file in kept}
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [str(path) for path in (folder / "data").rglob(".*") if leftover_of(path.name)]
+
+
+def tracked(folder: Path) -> Counter[str]:
+    """How many runs there are, by name; those of killed processes apart."""
+    with closing(sqlite3.connect(folder / "mlflow/mlflow.db")) as store:
+        rows = store.execute("SELECT name, status FROM runs").fetchall()
+    assert {status for _, status in rows} <= {"FINISHED", "KILLED"}
+    return Counter(name for name, status in rows if status == "FINISHED")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(2, id="a few at random"),
+        pytest.param(None, id="every place", marks=pytest.mark.extended),
+    ],
+)
+def test_a_killed_chain_ends_as_if_it_had_not_been(project, edit, tmp_path_factory, number: int | None) -> None:
+    whole = project(MINIWORLD)
+    edit("benchmarks.coco.downstream.arms", ["real", "both"])
+    notes = tmp_path_factory.mktemp("kills")
+    cut = notes / "project"
+    shutil.copytree(whole, cut)
+    finished = run(whole, notes / "all", "note")
+    assert finished.returncode == 0, finished.stderr
+
+    places = (notes / "all").read_text().splitlines()
+    seed = random.randrange(10**6)
+    chosen = random.Random(seed).sample(places, number or len(places))
+    print(f"seed {seed}, killed at: {chosen} of {places}")
+    (notes / "done").write_text("".join(f"{place}\n" for place in places if place not in chosen))
+    kills = 0
+    while (answer := run(cut, notes / "done", "kill")).returncode == -signal.SIGKILL:
+        kills += 1
+        assert kills < LARGEST
+    assert answer.returncode == 0, answer.stderr
+    assert kills >= len(chosen)
+
+    assert outputs(cut) == outputs(whole)
+    assert leftovers(cut) == []
+    assert tracked(cut) == tracked(whole)
