@@ -1,17 +1,21 @@
-"""Progress of long loops: a line in the log now and then, with the rate and the time left.
+"""Progress of long loops, with the rate and the time left: a bar in a terminal, a line in a log now and then.
 
-Terminal and Dagster share one seam. Everything is logged below the logger `datasetdm`; the command line prints these
-records (`print_progress`), and Dagster manages the logger (`python_logs` in `dagster.yaml`), so that its event log and
-its console have the same lines.
+Everything is logged below the logger `datasetdm`. The command line prints these records (`print_progress`), and Dagster
+manages the logger (`python_logs` in `dagster.yaml`), so that its event log and its console have the same lines.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
+
+from tqdm import tqdm
 
 log = logging.getLogger(__name__)
+_LOGGER = logging.getLogger("datasetdm")
 
 INTERVAL = 30.0  # seconds between two lines of a loop
 PROGRESS = "progress"  # the attribute of records that are progress; Dagster forgets the name of their logger
@@ -36,7 +40,7 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """How far a loop is.
+    """How far a loop is: a bar where the program has a terminal to itself, else a line every `interval` seconds.
 
     Args:
         total: how many steps the loop has.
@@ -62,9 +66,19 @@ class Progress:
         self._clock = clock
         self._first, self._start = done, clock()
         self._last_line = self._start
+        self._bar = self._open_bar() if _Printed.to_terminal() else None
 
     def update(self, done: int, note: str = "") -> None:
-        """Log a line if the last one is long ago: `450 of 1500 iterations, 0.31 s each, 5 min left; loss 0.2`."""
+        """Move the bar, or log a line if the last one is long ago.
+
+        A line reads `450 of 1500 iterations, 0.31 s each, 5 min left; loss 0.2`.
+        """
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
+            if done >= self.total:
+                self._bar.close()
+            return
         now = self._clock()
         if now - self._last_line < self.interval or done <= self._first or done >= self.total:
             return
@@ -73,6 +87,18 @@ class Progress:
         left = duration(each * (self.total - done))
         text = f"{done} of {self.total} {self.steps}, {each:.2g} s each, {left} left"
         self._log(f"{text}; {note}" if note else text)
+
+    def _open_bar(self) -> "tqdm[Any]":
+        """A bar that vanishes at its end; the lines that are logged meanwhile appear above it."""
+        return tqdm(
+            desc=_subject.get() or None,
+            total=self.total,
+            initial=self._first,
+            unit=f" {self.steps}",
+            file=sys.stdout,
+            leave=False,
+            dynamic_ncols=True,
+        )
 
 
 def duration(seconds: float) -> str:
@@ -84,17 +110,22 @@ def duration(seconds: float) -> str:
 
 
 class _Printed(logging.Handler):
-    """Prints records as plain lines."""
+    """Prints records as plain lines, above a bar where there is one."""
+
+    @classmethod
+    def to_terminal(cls) -> bool:
+        """Whether this program prints its own log, and a person watches."""
+        return sys.stdout.isatty() and any(isinstance(handler, cls) for handler in _LOGGER.handlers)
 
     def emit(self, record: logging.LogRecord) -> None:
         """To whatever standard output is at that moment."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{level}{record.getMessage()}", flush=True)
+        tqdm.write(f"{level}{record.getMessage()}", file=sys.stdout)
+        sys.stdout.flush()
 
 
 def print_progress() -> None:
-    """Print what `datasetdm` logs; for programs without a logging setup of their own."""
-    ours = logging.getLogger("datasetdm")
-    if not any(isinstance(handler, _Printed) for handler in ours.handlers):
-        ours.addHandler(_Printed())
-    ours.setLevel(logging.INFO)
+    """Print what `datasetdm` logs; for programs that set up no logging themselves."""
+    if not any(isinstance(handler, _Printed) for handler in _LOGGER.handlers):
+        _LOGGER.addHandler(_Printed())
+    _LOGGER.setLevel(logging.INFO)

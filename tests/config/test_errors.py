@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datasetdm import __main__ as command_line
+from datasetdm.cli import main, stages
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.files import replacing, write_bytes
 
@@ -41,11 +41,11 @@ def test_a_full_disk_is_told_without_a_file_name_and_a_network_is_not() -> None:
 
 
 def test_the_command_line_tells_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def vanish(options: object) -> None:
+    def vanish(*_: object) -> None:
         Path("/nowhere/at/all").read_bytes()
 
-    monkeypatch.setattr(command_line, "_run_one", vanish)
-    assert command_line.main(["ingest", "coco"]) == 2
+    monkeypatch.setattr(stages, "run_stages", vanish)
+    assert main(["ingest", "coco"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: /nowhere/at/all: No such file") and "space" not in told
 

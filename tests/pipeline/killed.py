@@ -43,7 +43,7 @@ def main() -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(look)
-    from datasetdm.__main__ import main as run
+    from datasetdm.cli import main as run
 
     return run(arguments)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
-from datasetdm.__main__ import main
+from datasetdm.cli import main
 from datasetdm.pipeline.engine.units import unit_seconds
 from datasetdm.pipeline.stages import synthesize
 from datasetdm.tracking import load_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datasetdm.__main__ import main
+from datasetdm.cli import main
 from datasetdm.pipeline.context import open_context
 from datasetdm.pipeline.stages import STAGES, annotate, augment, train_downstream
 from datasetdm.pipeline.stages.train_downstream import CONTROLS

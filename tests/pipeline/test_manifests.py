@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image
 from pycocotools.coco import COCO
 
-from datasetdm.__main__ import main
+from datasetdm.cli import main
 from datasetdm.pipeline.stages.synthesize import folders
 from datasetdm.transforms.splice import tile_boxes
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from pycocotools.coco import COCO
 
-from datasetdm.__main__ import main
+from datasetdm.cli import main
 from datasetdm.config import load_params
 from datasetdm.pipeline.context import open_context
 from datasetdm.pipeline.subjects import mismatch, not_shown_to, subjects, without_example

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasetdm.__main__ import main
+from datasetdm.cli import main
 
 MINIWORLD = {
     "format": "coco",

@@ -45,7 +45,7 @@ def test_it_holds_every_file_of_the_package_and_the_lock(unpacked: Path) -> None
     shipped = {path for path in shipped if "__pycache__" not in path.parts} | {Path("datasetdm/requirements.lock")}
     assert not [path for path in sorted(shipped) if not (unpacked / path).is_file()]
     (entry_points,) = unpacked.glob("*.dist-info/entry_points.txt")
-    assert "datasetdm = datasetdm.__main__:main" in entry_points.read_text()
+    assert "datasetdm = datasetdm.cli:main" in entry_points.read_text()
 
 
 @pytest.mark.slow

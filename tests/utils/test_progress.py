@@ -1,4 +1,6 @@
+import io
 import logging
+import sys
 
 import pytest
 
@@ -63,3 +65,27 @@ def test_the_command_line_prints_plain_lines(capsys):
     finally:
         logger.handlers, logger.level = before
     assert capsys.readouterr().out == "3 of 4 shards\nwarning: one is damaged\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_a_bar_and_the_lines_above_it(monkeypatch):
+    logger = logging.getLogger("datasetdm")
+    before = list(logger.handlers), logger.level
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    try:
+        print_progress()
+        with working_on("downstream_coco both/0"):
+            progress = Progress(200, "iterations", done=100)
+            progress.update(150, "loss 0.25")
+            say("a checkpoint is written")
+            progress.update(200)
+    finally:
+        logger.handlers, logger.level = before
+    shown = sys.stdout.getvalue()
+    assert "downstream_coco both/0:  50%" in shown and "100/200" in shown
+    assert "downstream_coco both/0: a checkpoint is written\n" in shown
+    assert not any("iterations, " in line for line in shown.splitlines())  # no lines in place of the bar

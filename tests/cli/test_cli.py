@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datasetdm import __main__ as command_line
+from datasetdm.cli import main, stages
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def stage(monkeypatch: pytest.MonkeyPatch):
     """Puts a function in the place of every stage."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-    yield lambda function: monkeypatch.setattr(command_line, "_run", function)
+    yield lambda function: monkeypatch.setattr(stages, "run_stages", function)
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -23,7 +23,7 @@ def stage(monkeypatch: pytest.MonkeyPatch):
 def test_a_place_that_cannot_be_written_is_named(stage, tmp_path: Path, capsys) -> None:
     (tmp_path / "real").write_text("a file where a folder is needed")
     stage(lambda *_: (tmp_path / "real" / "coco").mkdir())
-    assert command_line.main(["ingest", "coco"]) == 2
+    assert main(["ingest", "coco"]) == 2
     said = capsys.readouterr().err
     assert str(tmp_path / "real") in said and "Traceback" not in said
 
@@ -35,20 +35,20 @@ def test_a_stopped_command_says_how_to_go_on(stage, number: signal.Signals, caps
         time.sleep(10)
 
     stage(work)
-    assert command_line.main(["ingest", "coco"]) == 130
+    assert main(["ingest", "coco"]) == 130
     assert "continues" in capsys.readouterr().err
 
 
 def test_a_bare_call_says_what_each_command_does(capsys) -> None:
-    assert command_line.main([]) == 0
+    assert main([]) == 0
     said = capsys.readouterr().out
-    for name, what in command_line._WHAT_STAGES_DO.items():
+    for name, what in stages.STAGES.items():
         assert name in said and what.split()[0] in said
 
 
 def test_the_version_is_told(capsys) -> None:
     with pytest.raises(SystemExit) as ended:
-        command_line.main(["--version"])
+        main(["--version"])
     assert ended.value.code == 0 and capsys.readouterr().out.startswith("datasetdm 0.")
 
 
@@ -61,6 +61,6 @@ def test_another_folder_is_refused_and_left_as_it_is(
     inside = tmp_path / "docs"
     inside.mkdir()
     monkeypatch.chdir(inside)
-    assert command_line.main(command) == 2
+    assert main(command) == 2
     assert f"root folder, which is {tmp_path}." in capsys.readouterr().err
     assert not list(inside.iterdir())

@@ -1,0 +1,33 @@
+"""What several commands share: their options, and a look at the folder before the slow imports."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from datasetdm.config import load_params
+
+
+def add_command(commands: Any, name: str, run: Any, *, help: str, **defaults: Any) -> argparse.ArgumentParser:
+    """A command on one benchmark; `run` gets the parsed options."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
+    add_study(parser)
+    parser.set_defaults(command=run, **defaults)
+    return parser
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """The option `--study`."""
+    parser.add_argument("--study", action="store_true", help="at study size (the block `study`), in data/study")
+
+
+def require_project() -> None:
+    """Refuse a folder without `params.yaml` before the slow imports.
+
+    Mistakes in the settings themselves are reported later, all at once.
+
+    Raises:
+        DatasetDMError: the current folder is not a project's root; it says where that is, if it can be found.
+    """
+    if not Path("params.yaml").exists():
+        load_params()

@@ -1,0 +1,48 @@
+"""Commands that run stages: each stage by its name, and `run` for the whole chain."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from datasetdm.cli.options import add_command, require_project
+
+#: Every stage in the order of the chain, and what it does. Kept here so that help does not wait for the slow imports.
+STAGES = {
+    "ingest": "take the few labelled images, dev, oracle and test sets out of the data set",
+    "train_decoder": "train a P-Decoder per seed on the few labelled images",
+    "write_prompts": "write the table of prompts, which you may edit",
+    "synthesize": "draw images and read their annotations off the diffusion model",
+    "annotate": "annotate further real images with the P-Decoder, for the arm pseudo",
+    "augment": "splice the annotated images into larger ones",
+    "train_downstream": "train the downstream model on each arm",
+    "compare": "evaluate every arm on the test set and write the report",
+}
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser."""
+    for name, description in STAGES.items():
+        add_command(commands, name, _run_stage, help=description, stage=name)
+    run = add_command(commands, "run", _run_chain, help="run all these stages; those that are up to date cost seconds")
+    run.add_argument("--until", choices=list(STAGES), default=list(STAGES)[-1], help="the last stage to run")
+
+
+def _run_stage(options: argparse.Namespace) -> None:
+    run_stages(options, [options.stage])
+
+
+def _run_chain(options: argparse.Namespace) -> None:
+    names = list(STAGES)
+    run_stages(options, names[: names.index(options.until) + 1])
+
+
+def run_stages(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """Run the stages of a benchmark one after the other."""
+    require_project()
+    from datasetdm.pipeline.context import open_context
+    from datasetdm.pipeline.engine.stage import run_stage
+    from datasetdm.pipeline.stages import STAGES
+
+    context = open_context(options.benchmark, study=options.study)
+    for name in names:
+        run_stage(STAGES[name], context)
