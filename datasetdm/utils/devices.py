@@ -17,5 +17,7 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise DatasetDMError(f"backbone.device in params.yaml is '{name}', which cannot be used: {reason}") from None
+        raise DatasetDMError(
+            f"backbone.device in params.yaml is '{name}', which cannot be used: {reason}. Set it to cpu or auto."
+        ) from None
     return torch.device(name)

@@ -9,10 +9,10 @@ import pytest
 from filelock import FileLock, Timeout
 
 from datasetdm.config import Augmentation, load_params
+from datasetdm.datasets.standard import annotated_set as annotated_sets
 from datasetdm.datasets.standard.annotated_set import annotated_set, count_images
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
-from datasetdm.pipeline.engine import units
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Stage, run_stage
 from datasetdm.pipeline.engine.units import (
@@ -189,8 +189,8 @@ def test_leftovers_are_swept_unless_their_process_lives(tmp_path: Path) -> None:
 def test_a_list_is_parsed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "annotations" / "dev.json"
     parsed = []
-    load = units.load_unlabelled
-    monkeypatch.setattr(units, "load_unlabelled", lambda *asked: parsed.append(asked) or load(*asked))
+    load = annotated_sets.load_unlabelled
+    monkeypatch.setattr(annotated_sets, "load_unlabelled", lambda *asked: parsed.append(asked) or load(*asked))
     for name in ("a", "b"):
         write(file.parent, name="dev.json", text=f'{{"images": [{{"id": 1, "file_name": "{name}.png"}}]}}')
         write(tmp_path / "images", name=f"{name}.png", text="pixels")
