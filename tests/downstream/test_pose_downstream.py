@@ -294,7 +294,7 @@ def test_unusable_settings_are_clear_errors() -> None:
         model_config(make_settings(model="hrnet"))
     with pytest.raises(DatasetDMError, match="multiple of 32"):
         model_config(make_settings(image_size=50))
-    with pytest.raises(DatasetDMError, match="cuda.*cpu or auto"):
+    with pytest.raises(DatasetDMError, match=r"cuda.*cpu or auto"):
         choose_device("cuda" if not torch.cuda.is_available() else pytest.skip("there is a GPU"))
 
 
