@@ -4,9 +4,10 @@ BENCHMARK ?= coco
 DAGSTER_PORT ?= 3000
 MLFLOW_PORT ?= 5000
 
-# The first Python 3.11 that runs; with none, preflight.py says what to do under any other Python 3.
-PYTHON ?= $(shell for p in python3.11 python3 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v $$p && break; done)
+# The first Python 3.11 to 3.13 that runs; with none, preflight.py says what to do under any other Python 3.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& command -v $$p && break; done)
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -24,12 +25,12 @@ help:
 	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK)"
 	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index"
 	@echo "make lint     ruff, mypy, import contracts"
-	@echo "make lock     resolve requirements.in into requirements.lock"
+	@echo "make lock     resolve requirements-dev.in into requirements.lock"
 	@echo "make clean    remove what the stages made; data/raw, data/backbones, data/study, .venv and the run histories stay"
 
 setup:
 	@$(if $(PYTHON),$(PYTHON) scripts/install.py,python3 scripts/preflight.py || { \
-		echo "setup: Python 3.11 is needed."; exit 1; })
+		echo "setup: Python 3.11, 3.12 or 3.13 is needed."; exit 1; })
 
 MATERIALIZE := OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore dagster asset materialize \
 	-m orchestration.definitions --config orchestration/demo.yaml
@@ -74,7 +75,7 @@ study: setup
 
 # torch's CUDA packages are left out of the lock: pip takes them with the CUDA build of torch.
 lock: setup
-	uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --no-header requirements.in \
+	uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --no-header requirements-dev.in \
 		| grep -vE '^(nvidia-|cuda-|triton=)' > requirements.lock.new
 	{ grep '^#' requirements.lock; cat requirements.lock.new; } > requirements.lock.tmp
 	rm requirements.lock.new && mv requirements.lock.tmp requirements.lock

@@ -1,6 +1,6 @@
 """Build the environment in .venv and initialise the stores; `make setup` calls this.
 
-Standard library only, run by the Python 3.11 that the environment is made of. A stamp in .venv tells what it
+Standard library only, run by the Python (3.11 to 3.13) that the environment is made of. A stamp in .venv tells what it
 was built from, so that a second call does nothing; every step may be interrupted and repeated.
 
 Environment variables:

@@ -30,6 +30,9 @@ LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1")
 # Parts of the standard library that a self-built or stripped-down Python may lack.
 MODULES = ("venv", "ensurepip", "ssl", "sqlite3", "ctypes", "bz2", "lzma", "zlib")
 
+# What the pinned packages are built for; the project itself is tested under the first of them.
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+
 # The wheels on the package index are built for this C library or newer.
 GLIBC = (2, 28)
 
@@ -61,18 +64,19 @@ def misnamed_folder(root=ROOT):
 
 
 def missing_python():
-    if sys.version_info[:2] != (3, 11):
+    if sys.version_info[:2] not in PYTHONS:
         return [
             (
-                "Python 3.11 was not found (this is {}).".format(platform.python_version()),
+                "Python 3.11, 3.12 or 3.13 was not found (this is {}).".format(platform.python_version()),
                 "Install it with your package manager, pyenv or uv; or name it: make setup PYTHON=/path/to/python3.11",
             )
         ]
+    version = "{}.{}".format(*sys.version_info[:2])
     problems = [
         (
             "Python's module '{}' is missing in {}.".format(name, sys.executable),
-            "On Debian or Ubuntu: apt-get install python3.11-venv python3.11-dev. "
-            "A Python built from source needs the headers of OpenSSL, SQLite, libffi, bzip2, xz and zlib when built.",
+            "On Debian or Ubuntu: apt-get install python{0}-venv python{0}-dev. A Python built from source needs the "
+            "headers of OpenSSL, SQLite, libffi, bzip2, xz and zlib when built.".format(version),
         )
         for name in MODULES
         if not importable(name)
@@ -82,7 +86,9 @@ def missing_python():
         problems.append(
             (
                 "Python's headers are missing ({}); mmcv is compiled against them.".format(headers),
-                "On Debian or Ubuntu: apt-get install python3.11-dev. On Fedora: dnf install python3.11-devel.",
+                "On Debian or Ubuntu: apt-get install python{0}-dev. On Fedora: dnf install python{0}-devel.".format(
+                    version
+                ),
             )
         )
     return problems

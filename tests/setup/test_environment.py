@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def requirements(file):
     lines = (ROOT / file).read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-r "))]
 
 
 def pins():
@@ -34,7 +34,7 @@ def test_lock_holds_names_and_versions_only():
 
 def test_lock_covers_the_direct_dependencies():
     locked = pins()
-    for requirement in requirements("requirements.in"):
+    for requirement in [*requirements("requirements.in"), *requirements("requirements-dev.in")]:
         assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import preflight
+import pytest
 
 
 def test_this_machine_lacks_nothing_but_disk(monkeypatch):
@@ -38,10 +39,11 @@ def test_missing_tools_are_named(monkeypatch, tmp_path):
     assert "nvcc was not found" in text
 
 
-def test_another_python_is_told(monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 10, 1, "final", 0))
+@pytest.mark.parametrize("number", [(3, 10), (3, 14)])
+def test_another_python_is_refused(monkeypatch, number):
+    monkeypatch.setattr(sys, "version_info", (*number, 1, "final", 0))
     ((what, remedy),) = preflight.missing_python()
-    assert "Python 3.11 was not found" in what
+    assert "Python 3.11, 3.12 or 3.13 was not found" in what
     assert "PYTHON=" in remedy
 
 
