@@ -1,11 +1,12 @@
-"""`params.yaml` as it is read: every problem in it is told at once."""
+"""Reading `params.yaml`: every problem in it is reported at once."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from datasetdm.config.benchmark import Params, disagreements, misnamed, valid_sections
 from datasetdm.config.problems import described
@@ -66,7 +67,8 @@ def _valid_backbone(content: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
+        # DVC reads the file with the same library. It refuses a key that a block has twice.
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DatasetDMError(
             f"{path.absolute()} is missing: run this in the project's root folder{_above()}."
@@ -75,7 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise DatasetDMError(f"{path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise DatasetDMError(f"{path} is not text in UTF-8: save it as such.") from None
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise DatasetDMError(_where(path, error)) from None
     if not isinstance(content, dict):
         raise DatasetDMError(f"{path} holds no settings; compare it with the one in the repository.")
@@ -90,28 +92,13 @@ def _above() -> str:
     return f", which is {roots[0]}" if roots else ""
 
 
-def _where(path: Path, error: yaml.YAMLError) -> str:
+def _where(path: Path, error: YAMLError) -> str:
     """`params.yaml, line 12, column 3, is not valid YAML: ...`"""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         return f"{path} is not valid YAML: {' '.join(str(error).split())}"
     reason = ", ".join(filter(None, (getattr(error, "context", None), getattr(error, "problem", None))))
     return f"{path}, line {mark.line + 1}, column {mark.column + 1}, is not valid YAML: {reason}."
-
-
-class _EveryKeyOnce(yaml.SafeLoader):
-    """The safe loader, but for keys that a block has twice: of those it would silently take the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """The block as it stands in the file, before `<<` brings in what it may overrule."""
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"'{name}' stands there twice", problem_mark=key.start_mark)
-            seen.add(name)
-        return node
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
