@@ -1,8 +1,7 @@
-"""Progress of long loops: a line in the log now and then, with the rate and the time left.
+"""Progress of long loops: now and then a line in the log, with the rate and the time left.
 
-Terminal and Dagster share one seam. Everything is logged below the logger `datasetdm`; the command line prints these
-records (`print_progress`), and Dagster manages the logger (`python_logs` in `dagster.yaml`), so that its event log and
-its console have the same lines.
+Everything is logged below the logger `datasetdm`. The command line prints these records (`print_progress`). Dagster
+manages the logger (`python_logs` in `dagster.yaml`), so its event log and console show the same lines.
 """
 
 import logging
@@ -14,14 +13,14 @@ from contextvars import ContextVar
 log = logging.getLogger(__name__)
 
 INTERVAL = 30.0  # seconds between two lines of a loop
-PROGRESS = "progress"  # the attribute of records that are progress; Dagster forgets the name of their logger
+PROGRESS = "progress"  # attribute that marks progress records, because Dagster drops the logger's name
 
 _subject: ContextVar[str] = ContextVar("subject", default="")
 
 
 @contextmanager
 def working_on(subject: str) -> Iterator[None]:
-    """Lines that are logged inside the block begin with `subject`, such as `downstream_coco both/0`."""
+    """Lines logged inside the block begin with `subject`, such as `downstream_coco both/0`."""
     token = _subject.set(subject)
     try:
         yield
@@ -30,21 +29,21 @@ def working_on(subject: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Log a line about what is being worked on."""
+    """Log a line about the current subject (see `working_on`)."""
     subject = _subject.get()
     log.info(f"{subject}: {text}" if subject else text, extra={PROGRESS: True})
 
 
 class Progress:
-    """How far a loop is.
+    """Logs the progress of a loop.
 
     Args:
-        total: how many steps the loop has.
-        steps: what they are called, in the plural: `iterations`, `images`.
-        done: steps that were done before, as in a training that is resumed; they do not count towards the rate.
+        total: number of steps of the loop.
+        steps: their name in the plural: `iterations`, `images`.
+        done: steps done earlier, for example before a training was resumed; they do not count towards the rate.
         interval: seconds between two lines.
-        log: takes a line.
-        clock: gives the time in seconds.
+        log: called with each line.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Progress:
         self._last_line = self._start
 
     def update(self, done: int, note: str = "") -> None:
-        """Log a line if the last one is long ago: `450 of 1500 iterations, 0.31 s each, 5 min left; loss 0.2`."""
+        """Log a line if the last one was long ago: `450 of 1500 iterations, 0.31 s each, 5 min left; loss 0.2`."""
         now = self._clock()
         if now - self._last_line < self.interval or done <= self._first or done >= self.total:
             return
@@ -76,7 +75,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `40 s`, `5 min`, `1 h 10 min`."""
+    """Seconds in readable form: `40 s`, `5 min`, `1 h 10 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -87,13 +86,13 @@ class _Printed(logging.Handler):
     """Prints records as plain lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """To whatever standard output is at that moment."""
+        """Print to the current standard output."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         print(f"{level}{record.getMessage()}", flush=True)
 
 
 def print_progress() -> None:
-    """Print what `datasetdm` logs; for programs without a logging setup of their own."""
+    """Print what `datasetdm` logs, for programs that do not configure logging."""
     ours = logging.getLogger("datasetdm")
     if not any(isinstance(handler, _Printed) for handler in ours.handlers):
         ours.addHandler(_Printed())
