@@ -1,4 +1,4 @@
-"""`params.yaml` as it is read: every problem in it is told at once."""
+"""Read `params.yaml` and report all its problems at once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from datasetdm.config.problems import described
 from datasetdm.config.sections import Backbone
 from datasetdm.errors import DatasetDMError
 
-#: What else is wrong, from those sections of a benchmark that are valid and from `backbone`, if that is.
+#: Gets the valid sections of a benchmark, and `backbone` if that is valid; returns further problems.
 Checks = Callable[[dict[str, Any]], list[str]]
 
 
@@ -23,12 +23,12 @@ def load_params(
 
     Args:
         path: the YAML file.
-        study: lay the block `study` over every benchmark (`make study`).
-        benchmark: the one that `checks` is asked about.
-        checks: gets the valid sections of that benchmark by name, and `backbone`; returns what else is wrong.
+        study: override the settings of every benchmark with the block `study` (`make study`).
+        benchmark: the benchmark that `checks` looks at.
+        checks: gets the valid sections of that benchmark by name, and `backbone`; returns further problems.
 
     Raises:
-        DatasetDMError: the file is missing or no YAML, or has unknown or wrong values: all of them, one per line.
+        DatasetDMError: the file is missing, is not YAML, or has unknown or wrong values; lists all, one per line.
     """
     content = _read(Path(path))
     if study:
@@ -41,8 +41,8 @@ def load_params(
     blocks = content.get("benchmarks")
     blocks = blocks if isinstance(blocks, dict) else {}
     problems += misnamed(list(blocks))
-    problems += [f"study.benchmarks.{name} is about no benchmark" for name in _studied(content) if name not in blocks]
-    if params is None:  # pydantic compares sections only where all of them are valid
+    problems += [f"study.benchmarks.{name} names no benchmark" for name in _studied(content) if name not in blocks]
+    if params is None:  # pydantic compares sections only if all of them are valid
         problems += [
             f"benchmarks.{name}.{problem}"
             for name, block in blocks.items()
@@ -74,16 +74,16 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DatasetDMError(f"{path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
-        raise DatasetDMError(f"{path} is not text in UTF-8: save it as such.") from None
+        raise DatasetDMError(f"{path} is not UTF-8 text: save it as UTF-8.") from None
     except yaml.YAMLError as error:
         raise DatasetDMError(_where(path, error)) from None
     if not isinstance(content, dict):
-        raise DatasetDMError(f"{path} holds no settings; compare it with the one in the repository.")
+        raise DatasetDMError(f"{path} contains no settings; compare it with the file in the repository.")
     return content
 
 
 def _above() -> str:
-    """`, which is ...` where the current folder lies inside a project."""
+    """`, which is ...` if the current folder is inside a project."""
     roots = [
         folder for folder in Path.cwd().parents if all((folder / name).exists() for name in ("params.yaml", ".dvc"))
     ]
@@ -100,22 +100,22 @@ def _where(path: Path, error: yaml.YAMLError) -> str:
 
 
 class _EveryKeyOnce(yaml.SafeLoader):
-    """The safe loader, but for keys that a block has twice: of those it would silently take the last."""
+    """The safe loader, which also refuses a key that a block has twice; PyYAML would silently use the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """The block as it stands in the file, before `<<` brings in what it may overrule."""
+        """The block as written in the file, before `<<` adds keys that the block may override."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
             if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"'{name}' stands there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"'{name}' occurs twice", problem_mark=key.start_mark)
             seen.add(name)
         return node
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
-    """`study` laid over every benchmark, then what `study.benchmarks` has for that one alone."""
+    """Every benchmark with the settings of `study`, and then with its own block in `study.benchmarks`."""
     overlay = dict(content.get("study") or {})
     own = overlay.pop("benchmarks", None) or {}
     benchmarks = content.get("benchmarks") or {}
@@ -130,7 +130,7 @@ def _studied(content: dict[str, Any]) -> list[str]:
 
 
 def _enlarged(block: Any, overlay: Any) -> Any:
-    """The block of a benchmark at study size; user data have no amount to render."""
+    """A benchmark's block at study size. Own data have no number of images to render."""
     merged = _merged(block, overlay)
     if isinstance(block, dict) and isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
         merged["source"].pop("miniworld", None)
