@@ -106,9 +106,7 @@ def promote(
         challengers = [version for version in runs if version != champion]
         if challengers:
             client.set_registered_model_alias(name, CHALLENGER, str(max(challengers)))
-        elif (
-            CHALLENGER in client.get_registered_model(name).aliases
-        ):  # of other runs, or now the champion
+        elif CHALLENGER in client.get_registered_model(name).aliases:  # of other runs, or now the champion
             client.delete_registered_model_alias(name, CHALLENGER)
         return str(champion)
 
