@@ -1,29 +1,29 @@
-"""The one exception that a user is meant to read, and what those of the operating system mean."""
+"""The exception that users read, and explanations for errors of the operating system."""
 
 import errno
 
 
 class DatasetDMError(Exception):
-    """Bad input or a missing precondition: one paragraph that names the file and the remedy.
+    """Bad input or a missing precondition. The message is one paragraph that names the file, the cause and the remedy.
 
-    The command line prints it without a traceback and exits with code 2; Dagster shows it as the
-    failure of the step, without retries.
+    The command line prints it without a traceback and exits with code 2. Dagster shows it as the failure of the step
+    and does not retry.
     """
 
 
-_FULL = "Free some space, and run the same command again: what is finished stays."
-_DENIED = "You may not read or write it: change its permissions, or run as the user that it belongs to."
-_OTHER_KIND = "Something of another kind lies there: move it away, or correct the path in params.yaml."
+_FULL = "Free some space and run the same command again; finished work is kept."
+_DENIED = "You may not read or write it: change its permissions, or run as its owner."
+_OTHER_KIND = "A file or folder of another kind is there: move it away, or correct the path in params.yaml."
 _REMEDIES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
-    errno.EROFS: "The disk can only be read: run from a folder that you may write to.",
-    errno.EMFILE: "Raise the limit with `ulimit -n 4096`, and run the same command again.",
-    errno.EIO: "The disk fails, or its connection does: check it, and run the same command again.",
+    errno.EROFS: "The disk is read-only: run from a folder that you can write to.",
+    errno.EMFILE: "Raise the limit with `ulimit -n 4096` and run the same command again.",
+    errno.EIO: "The disk or its connection fails: check it and run the same command again.",
 }
 _REMEDIES_FOR_A_FILE = {
     errno.ENOENT: (
-        "It was not there, or it was moved or removed while the command ran: put it back; if it is an output, run the "
+        "It was not there, or was moved or removed while the command ran. Put it back. If it is an output, run the "
         "same command again."
     ),
     errno.EACCES: _DENIED,
@@ -32,12 +32,12 @@ _REMEDIES_FOR_A_FILE = {
     errno.EEXIST: _OTHER_KIND,
     errno.EISDIR: _OTHER_KIND,
     errno.ENOTDIR: _OTHER_KIND,
-    errno.ENOTEMPTY: "Another process writes there: wait for it, and run the same command again.",
+    errno.ENOTEMPTY: "Another process writes there: wait for it and run the same command again.",
 }
 
 
 def explain(error: OSError) -> str | None:
-    """What the operating system complains of, of which file, and what to do; None where no file or disk is at fault."""
+    """The file, the reason and the remedy for an OSError; None if no file or disk caused it."""
     if error.errno in _REMEDIES:
         remedy = _REMEDIES[error.errno]
         return f"{error.filename}: {error.strerror}. {remedy}" if error.filename else f"{error.strerror}. {remedy}"

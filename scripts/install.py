@@ -1,12 +1,12 @@
 """Build the environment in .venv and initialise the stores; `make setup` calls this.
 
-Standard library only, run by the Python (3.11 to 3.13) that the environment is made of. A stamp in .venv tells what it
-was built from, so that a second call does nothing; every step may be interrupted and repeated.
+It uses only the standard library, and runs with the Python (3.11 to 3.13) that the environment is built from. A stamp
+in .venv records what it was built from, so a second call does nothing. You can interrupt and repeat every step.
 
 Environment variables:
-    CUDA: 1 for the CUDA builds of torch and mmcv, 0 for the CPU builds; unset: as before, at first CPU.
-    TORCH_INDEX_URL: a package index from which torch is taken, e.g. the PyTorch CPU index or a mirror of it.
-    XDG_CACHE_HOME: the wheel of mmcv is kept in $XDG_CACHE_HOME/datasetdm (default: ~/.cache/datasetdm).
+    CUDA: 1 for the CUDA builds of torch and mmcv, 0 for the CPU builds. Unset: as in the last set-up, else CPU.
+    TORCH_INDEX_URL: a package index for torch, e.g. the PyTorch CPU index or a mirror of it.
+    XDG_CACHE_HOME: $XDG_CACHE_HOME/datasetdm (default: ~/.cache/datasetdm) keeps the wheel of mmcv.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ import preflight
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-CUDA_HEADERS = ROOT / "scripts" / "cuda_headers"  # where torch's own are searched first
+CUDA_HEADERS = ROOT / "scripts" / "cuda_headers"  # torch's own are searched first
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "datasetdm-setup.json"
 LOCK = ROOT / "requirements.lock"
@@ -64,7 +64,7 @@ def fail(text: str) -> NoReturn:
 
 
 def run(*command: str | Path, quiet: bool = False, **environment: str) -> None:
-    """Run a command with .venv/bin first on the path; stop where it fails. `quiet`: output only then."""
+    """Run a command with .venv/bin first on the path; exit if it fails. `quiet`: show output only if it fails."""
     path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
     words = [str(word) for word in command]
     answer = subprocess.run(
@@ -76,7 +76,7 @@ def run(*command: str | Path, quiet: bool = False, **environment: str) -> None:
     )
     if answer.returncode != 0:
         print(answer.stdout or "", file=sys.stderr)
-        fail(f"this command failed, see above; once mended, run make setup again:\n       {' '.join(words)}")
+        fail(f"this command failed, see above. Fix the cause and run make setup again:\n       {' '.join(words)}")
 
 
 def pip(*arguments: str | Path, **environment: str) -> None:
@@ -84,7 +84,7 @@ def pip(*arguments: str | Path, **environment: str) -> None:
 
 
 def python_says(code: str) -> str | None:
-    """What `code` prints in the environment; None where it fails or there is no environment."""
+    """What `code` prints in the environment; None if it fails or there is no environment."""
     try:
         answer = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True)
     except OSError:
@@ -92,13 +92,13 @@ def python_says(code: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-# --- what is wanted, what is there ---
+# --- what to build, and what exists ---
 
 
 def wanted_cuda() -> bool:
     choice = os.environ.get("CUDA", "")
     if choice not in ("", "0", "1"):
-        fail(f"CUDA={choice} is not a choice; CUDA=1 or CUDA=0.")
+        fail(f"CUDA={choice} is not valid; set CUDA=1 or CUDA=0.")
     return choice == "1" if choice else bool(read_stamp().get("cuda", False))
 
 
@@ -114,7 +114,7 @@ def write_stamp(fingerprint: str, cuda: bool) -> None:
 
 
 def environment_fingerprint(cuda: bool) -> str:
-    """What the environment depends on; the folder too, since the scripts in .venv/bin hold its path."""
+    """Digest of what the environment depends on; scripts in .venv/bin contain the path of the folder."""
     parts = [LOCK.read_text(), MMCV, sys.version, str(VENV), str(cuda)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -124,7 +124,7 @@ def check_machine(cuda: bool) -> None:
     for what, remedy in problems:
         say(f"{what}\n       {remedy}")
     if problems:
-        fail("nothing was changed; run make setup again after mending this.")
+        fail("nothing was changed. Fix this and run make setup again.")
 
 
 # --- the environment ---
@@ -163,7 +163,7 @@ def install_torch(cuda: bool) -> None:
         source = ["--extra-index-url", index] if index else []
         pip("install", "--quiet", "--constraint", LOCK, *source, requirement)
     else:
-        say("pip offers the CUDA build only; uv knows where the CPU build is (elsewhere: set TORCH_INDEX_URL).")
+        say("pip only offers the CUDA build, so uv installs the CPU build (to use another index, set TORCH_INDEX_URL).")
         pip("install", "--quiet", "--no-deps", pinned("uv"))
         options = ["--quiet", "--torch-backend=cpu", "--constraint", LOCK]
         run(VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, *options, requirement)
@@ -171,12 +171,12 @@ def install_torch(cuda: bool) -> None:
 
 
 def pip_offers_cuda(requirement: str) -> bool:
-    """Whether the build that pip would take by itself asks for NVIDIA's packages (nothing is installed)."""
+    """Whether the build that pip would choose needs NVIDIA's packages; installs nothing."""
     options = ["--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-"]
     command = [str(PYTHON), "-m", "pip", "install", *options, requirement]
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode != 0:
-        fail(f"pip finds no {requirement}:\n{answer.stderr}")
+        fail(f"pip cannot find {requirement}:\n{answer.stderr}")
     metadata = json.loads(answer.stdout)["install"][0]["metadata"]
     return any(dependency.startswith("nvidia-") for dependency in metadata.get("requires_dist", []))
 
@@ -187,15 +187,15 @@ def check_torch(cuda: bool) -> None:
         fail("torch was installed but cannot be imported: see .venv/bin/python -c 'import torch'.")
     elif torch[1] != cuda:
         fail(
-            f"torch {torch[0]} is not a {'CUDA' if cuda else 'CPU'} build. Set TORCH_INDEX_URL to the PyTorch "
-            "index that has it (or to a mirror) and run make setup again."
+            f"torch {torch[0]} is not a {'CUDA' if cuda else 'CPU'} build. Set TORCH_INDEX_URL to a PyTorch "
+            "index that has one, or to a mirror, and run make setup again."
         )
 
 
 def install_lock() -> None:
     count = sum("==" in line for line in LOCK.read_text().splitlines())
     say(f"Installing the {count} packages of requirements.lock (about 1 GB) ...")
-    pip("install", "--quiet", "--no-compile", "--no-deps", "--requirement", LOCK)  # compiled when first imported
+    pip("install", "--quiet", "--no-compile", "--no-deps", "--requirement", LOCK)  # compiled at first import
 
 
 def cache() -> Path:
@@ -203,7 +203,7 @@ def cache() -> Path:
 
 
 def install_mmcv(cuda: bool) -> None:
-    """mmcv with its compiled ops; built once per machine, Python and torch."""
+    """Install mmcv with its compiled ops; the wheel is built once per machine, Python and torch."""
     name, version = MMCV.split("==")
     installed = "import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version() != 'not available')"
     if python_says(installed) == f"{version} {cuda}":
@@ -219,7 +219,7 @@ def install_mmcv(cuda: bool) -> None:
     pip("install", "--quiet", "--no-deps", "--force-reinstall", wheel)
     if python_says("import mmcv._ext") is None:
         shutil.rmtree(folder)
-        fail("mmcv's compiled ops do not load; its wheel was thrown away: make setup builds another.")
+        fail("mmcv's compiled ops do not load. Its wheel was removed; make setup builds a new one.")
 
 
 def build_mmcv(folder: Path, cuda: bool) -> None:
@@ -227,7 +227,7 @@ def build_mmcv(folder: Path, cuda: bool) -> None:
     say(f"Compiling {MMCV} with its ops on {jobs} cores, once for this machine: 5 to 40 minutes ...")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        # In isolation it would find no torch and leave the ops out. Python's own CFLAGS take thrice as long.
+        # Build isolation would hide torch and leave out the ops. Python's own CFLAGS take three times as long.
         pip(
             "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "--wheel-dir", scratch, MMCV,
             CFLAGS="-O2 -g0 -DNDEBUG", MMCV_WITH_OPS="1", FORCE_CUDA="1" if cuda else "0", MAX_JOBS=str(jobs),
@@ -235,14 +235,14 @@ def build_mmcv(folder: Path, cuda: bool) -> None:
         )  # fmt: skip
         wheel = next(Path(scratch).glob("*.whl"))
         if not any(name.startswith("mmcv/_ext.") for name in zipfile.ZipFile(wheel).namelist()):
-            fail("mmcv was built without its ops; look for the compiler's message above.")
+            fail("mmcv was built without its ops; see the compiler's message above.")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(scratch, folder)
         Path(scratch).mkdir()  # for TemporaryDirectory to remove
 
 
 def compile_jobs() -> int:
-    """As many as there are cores, but each of mmcv's files may take 2 GB to compile."""
+    """One per core, but no more than memory allows: each of mmcv's files may take 2 GB to compile."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(os.cpu_count() or 1, memory // 2_000_000_000))
 
@@ -267,7 +267,7 @@ def write_env_file() -> None:
 
 
 def with_dagster_home(line: str) -> str:
-    """The line of .env with this project's own folder, wherever the project has been moved; another folder is kept."""
+    """The line of .env with this project's current folder; a folder that the user chose is kept."""
     value = line.partition("=")[2].strip().strip("'\"")
     if value and Path(value).name != ".dagster_home":
         return line
@@ -275,7 +275,7 @@ def with_dagster_home(line: str) -> str:
 
 
 def dagster_home() -> Path:
-    """The folder of Dagster's history, by a path without `?`, at which SQLAlchemy ends the path of a database."""
+    """The folder of Dagster's history, by a path without `?`, at which SQLAlchemy would end a database's path."""
     home = ROOT / ".dagster_home"
     home.mkdir(exist_ok=True)
     if "?" not in str(home):
@@ -288,7 +288,7 @@ def dagster_home() -> Path:
 
 
 def initialise_dvc() -> None:
-    """Tell DVC whether the project is under git: an unpacked archive is not."""
+    """Configure DVC for a project with or without git; an unpacked archive has none."""
     local = ROOT / ".dvc" / "config.local"
     in_git = any((folder / ".git").exists() for folder in (ROOT, *ROOT.parents))
     alone = local.exists() and "no_scm" in local.read_text()

@@ -1,9 +1,10 @@
-"""Name what this machine lacks, and the remedy, before anything long starts.
+"""Check what this machine lacks, and name the remedies, before anything long starts.
 
     python3 scripts/preflight.py [--cuda]              # what `make setup` needs
     python3 scripts/preflight.py --ports 3000 5000     # what `make ui` needs
 
-Standard library only, in the syntax of old Pythons: it runs before the environment exists, on any `python3`.
+It uses only the standard library and the syntax of old Pythons, because it runs before the environment exists, on any
+`python3`.
 """
 
 import argparse
@@ -19,12 +20,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Gigabytes. Measured for the CPU build: the environment takes 2.2; pip's downloads, the build of mmcv and the
-# default benchmark's data share the rest. CUDA, an estimate: torch's CUDA packages are about 3 packed, 6 unpacked.
+# Gigabytes. CPU, measured: the environment takes 2.2; pip's downloads, the build of mmcv and the data of the default
+# benchmark need the rest. CUDA, estimated: torch's CUDA packages are about 3 packed and 6 unpacked.
 DISK_CPU = 6
 DISK_CUDA = 18
 
-# What the installed wheels link to besides libc and what they bring along (found with ldd).
+# Libraries that the wheels link to and do not contain, besides libc (found with ldd).
 LIBRARIES = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1")
 
 # Parts of the standard library that a self-built or stripped-down Python may lack.
@@ -39,8 +40,8 @@ GLIBC = (2, 28)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cuda", action="store_true", help="also what a build for NVIDIA GPUs needs")
-    parser.add_argument("--ports", nargs="+", type=int, metavar="PORT", help="only: are these free?")
+    parser.add_argument("--cuda", action="store_true", help="also check what a build for NVIDIA GPUs needs")
+    parser.add_argument("--ports", nargs="+", type=int, metavar="PORT", help="only check whether these ports are free")
     arguments = parser.parse_args()
     problems = busy_ports(arguments.ports) if arguments.ports else missing(arguments.cuda)
     for what, remedy in problems:
@@ -55,11 +56,11 @@ def missing(cuda=False):
 
 
 def misnamed_folder(root=ROOT):
-    """Characters that end a path in PATH or break MLflow's SQL, whatever is done about them."""
+    """Characters that end a path in PATH or break MLflow's SQL, even if quoted."""
     bad = sorted({character for character in str(root) if character in ':"\n'})
     if not bad:
         return []
-    what = "The project's path, {}, has {} in it, which PATH or MLflow's store cannot hold."
+    what = "The project's path, {}, contains {}, which does not work in PATH or in MLflow's store."
     return [(what.format(root, " and ".join(map(repr, bad))), "Rename or move the folder.")]
 
 
@@ -75,8 +76,8 @@ def missing_python():
     problems = [
         (
             "Python's module '{}' is missing in {}.".format(name, sys.executable),
-            "On Debian or Ubuntu: apt-get install python{0}-venv python{0}-dev. A Python built from source needs the "
-            "headers of OpenSSL, SQLite, libffi, bzip2, xz and zlib when built.".format(version),
+            "On Debian or Ubuntu: apt-get install python{0}-venv python{0}-dev. To build Python "
+            "from source, first install the headers of OpenSSL, SQLite, libffi, bzip2, xz and zlib.".format(version),
         )
         for name in MODULES
         if not importable(name)
@@ -85,7 +86,7 @@ def missing_python():
     if not headers.exists():
         problems.append(
             (
-                "Python's headers are missing ({}); mmcv is compiled against them.".format(headers),
+                "Python's headers are missing ({}); they are needed to compile mmcv.".format(headers),
                 "On Debian or Ubuntu: apt-get install python{0}-dev. On Fedora: dnf install python{0}-devel.".format(
                     version
                 ),
@@ -107,7 +108,7 @@ def missing_tools():
     if not any(shutil.which(name) for name in compilers):
         problems.append(
             (
-                "No C++ compiler was found; mmcv has no wheel and is compiled.",
+                "No C++ compiler was found; mmcv has no wheel and must be compiled.",
                 "On Debian or Ubuntu: apt-get install g++. On Fedora: dnf install gcc-c++.",
             )
         )
@@ -154,7 +155,7 @@ def missing_disk(cuda=False):
         return []
     return [
         (
-            "{:.1f} GB are free in {}; set-up and the default benchmark need {} GB.".format(free, ROOT, needed),
+            "Only {:.1f} GB are free in {}; set-up and the default benchmark need {} GB.".format(free, ROOT, needed),
             "Free some space, or move the project to a larger disk.",
         )
     ]
@@ -166,18 +167,18 @@ def missing_cuda():
         return []
     return [
         (
-            "CUDA=1 was asked for, but nvcc was not found; mmcv's CUDA ops are compiled with it.",
+            "CUDA=1 is set, but nvcc was not found; it compiles mmcv's CUDA ops.",
             "Install the CUDA toolkit 13.0 (the one torch 2.13.0 is built with) and set CUDA_HOME to it.",
         )
     ]
 
 
 def busy_ports(ports):
-    """The ports among `ports` that something listens on, as pairs (what, remedy)."""
+    """Ports that are in use, as pairs (what, remedy)."""
     return [
         (
             "Port {} on 127.0.0.1 is busy.".format(port),
-            "Stop what listens there, or choose others: make ui DAGSTER_PORT=3001 MLFLOW_PORT=5001",
+            "Stop the program that uses it, or choose other ports: make ui DAGSTER_PORT=3001 MLFLOW_PORT=5001",
         )
         for port in ports
         if not bindable(port)

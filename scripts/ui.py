@@ -15,20 +15,20 @@ from dotenv import load_dotenv
 
 ROOT = Path(__file__).resolve().parents[1]
 MLFLOW_STORE = "--backend-store-uri sqlite:///mlflow/mlflow.db --artifacts-destination mlflow/artifacts"
-PATIENCE = 20  # seconds that a server has to stop by itself
+PATIENCE = 20  # seconds; time for a server to stop
 
 
 def main() -> None:
     dagster_port, mlflow_port = sys.argv[1:3]
     os.chdir(ROOT)
     load_dotenv(ROOT / ".env")
-    subprocess.run([sys.executable, "-m", "orchestration.history"], check=False)  # runs that were killed are over
+    subprocess.run([sys.executable, "-m", "orchestration.history"], check=False)  # closes runs that were killed
     dagster = f"dagster dev -m orchestration.definitions -h 127.0.0.1 -p {dagster_port}"
     mlflow = f"mlflow server --host 127.0.0.1 --port {mlflow_port} --workers 1 {MLFLOW_STORE}"
     print(f"Dagster http://127.0.0.1:{dagster_port}, MLflow http://127.0.0.1:{mlflow_port}; Ctrl-C stops both.")
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Sessions of their own: Ctrl-C reaches this process alone, which then stops each with all its children.
+    # Each server gets its own session, so Ctrl-C reaches only this process, which then stops each with its children.
     servers = [subprocess.Popen(shlex.split(line), start_new_session=True) for line in (dagster, mlflow)]
     try:
         while all(server.poll() is None for server in servers):

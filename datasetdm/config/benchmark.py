@@ -1,4 +1,4 @@
-"""A benchmark's block of `params.yaml`, and the file as a whole: what holds between sections and between blocks."""
+"""A benchmark's block of `params.yaml`, the file as a whole, and the rules between sections and blocks."""
 
 import inspect
 import keyword
@@ -24,7 +24,7 @@ from datasetdm.config.sections import (
 )
 from datasetdm.errors import DatasetDMError
 
-# What Dagster, whose assets and jobs bear the names of benchmarks, keeps for itself.
+# Names that Dagster reserves; its assets and jobs are named after benchmarks.
 _DAGSTERS = frozenset(
     {"context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str"}
     | {"float", "bool", "input", "output", "type", *keyword.kwlist}
@@ -36,7 +36,7 @@ _PREFIX = re.compile(rf"(?:{'|'.join(ASSETS)}|(?:plan|unit|finish)_[a-z_]+)")
 class Benchmark(Section):
     """One row of the results table."""
 
-    task: TaskSettings = Field(description="`instance`, or a block with a `name` and what the task leaves open")
+    task: TaskSettings = Field(description="`instance`, or a block with a `name` and the settings of that task")
     seeds: tuple[Seed, ...] = Field(min_length=1, description="Labelled subset and initialisation")
     source: DataSource
     ingest: Ingest
@@ -55,7 +55,7 @@ class Benchmark(Section):
     @classmethod
     def _no_seed_twice(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError(f"is {list(seeds)}; it lists something twice")
+            raise ValueError(f"is {list(seeds)}; it lists a seed twice")
         return seeds
 
     @model_validator(mode="after")
@@ -66,7 +66,7 @@ class Benchmark(Section):
 
 
 def valid_sections(block: Any) -> dict[str, Any]:
-    """The sections of a benchmark's block that are valid by themselves, whatever is wrong with the others."""
+    """The sections of a benchmark's block that are valid, even if others are not."""
     if not isinstance(block, dict):
         return {}
     sections: dict[str, Any] = {}
@@ -81,7 +81,7 @@ def valid_sections(block: Any) -> dict[str, Any]:
 
 
 def disagreements(sections: Mapping[str, Any]) -> list[str]:
-    """What sections say against each other, as `<setting> <what is wrong>`; rules about absent sections are skipped."""
+    """Contradictions between sections, as `<setting> <problem>`. Rules about absent sections are skipped."""
     found: list[str] = []
     for rule in _RULES:
         needed = inspect.signature(rule).parameters
@@ -116,7 +116,7 @@ def _arms_have_what_they_need(ingest: Ingest, downstream: Downstream) -> Iterato
 def _tail_images_have_a_tail(task: TaskSettings, ingest: Ingest) -> Iterator[str]:
     tail = getattr(task, "tail", ())
     if ingest.tail_images is not None and not tail:
-        yield f"ingest.tail_images is {ingest.tail_images} but task.tail names no category that it could be about"
+        yield f"ingest.tail_images is {ingest.tail_images} but task.tail names no category"
     elif ingest.tail_images is not None and ingest.tail_images > ingest.num_real:
         yield f"ingest.tail_images is {ingest.tail_images}, more than the {ingest.num_real} images of ingest.num_real"
 
@@ -145,7 +145,7 @@ _RULES: tuple[Callable[..., Iterator[str]], ...] = (
 
 
 def task_settings(description: Any) -> TaskSettings:
-    """The section of a task from plain data, as it stands in the description of a trained decoder."""
+    """The settings of a task from plain data, such as the `config.json` of a trained decoder."""
     settings: TaskSettings = TypeAdapter(TaskSettings).validate_python(description)
     return settings
 
@@ -157,11 +157,11 @@ class Params(Section):
     benchmarks: dict[str, Benchmark] = Field(min_length=1)
     study: dict[str, Any] = Field(
         default_factory=dict,
-        description="Laid over every benchmark by `make study`; what its `benchmarks` has for one, over that one alone",
+        description="`make study` overrides the settings of every benchmark with it; its `benchmarks`, of single ones",
     )
 
     def benchmark(self, name: str) -> Benchmark:
-        """The block of benchmark `name`; a clear error where there is none."""
+        """The block of benchmark `name`; a clear error if there is none."""
         try:
             return self.benchmarks[name]
         except KeyError:
@@ -170,21 +170,21 @@ class Params(Section):
 
 
 def misnamed(names: list[Any]) -> Iterator[str]:
-    """What is wrong with the names of benchmarks: they become folders, experiments, and assets and jobs of Dagster."""
+    """Problems with benchmark names, which become folders, experiments, and assets and jobs of Dagster."""
     for name in names:
         if not isinstance(name, str):
-            yield f"benchmarks.{name} has a name that is no text to YAML: put it in quotes"
+            yield f"benchmarks.{name} has a name that YAML does not read as text: put it in quotes"
         elif not re.fullmatch(r"[A-Za-z0-9_]+", name):
             better = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")
             yield (
-                f"benchmarks.{name}: a name has letters, digits and _ only, as Dagster's assets bear it"
-                + (f"; {better} would do" if better else "")
+                f"benchmarks.{name}: use only letters, digits and _, because Dagster's assets have this name"
+                + (f"; try {better}" if better else "")
             )
         elif name in _DAGSTERS or name == "leaderboard":
             yield f"benchmarks.{name}: Dagster needs this name for something else; choose another"
         elif (base := name.removesuffix("_study")) != name and base in names:
-            yield f"benchmarks.{name}: the study of the benchmark {base} goes by this name in MLflow; choose another"
+            yield f"benchmarks.{name}: the study of the benchmark {base} has this name in MLflow; choose another"
         else:
             ends = [f"_{other}" for other in names if name.endswith(f"_{other}")]
             if owners := [end[1:] for end in ends if _PREFIX.fullmatch(name.removesuffix(end))]:
-                yield f"benchmarks.{name}: Dagster has this name in the chain of {owners[0]}; choose another"
+                yield f"benchmarks.{name}: Dagster uses this name in the chain of {owners[0]}; choose another"

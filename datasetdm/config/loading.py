@@ -1,4 +1,4 @@
-"""Reading `params.yaml`: every problem in it is reported at once."""
+"""Read `params.yaml` and report all its problems at once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from datasetdm.config.problems import described
 from datasetdm.config.sections import Backbone
 from datasetdm.errors import DatasetDMError
 
-#: What else is wrong, from those sections of a benchmark that are valid and from `backbone`, if that is.
+#: Gets the valid sections of a benchmark, and `backbone` if that is valid; returns further problems.
 Checks = Callable[[dict[str, Any]], list[str]]
 
 
@@ -24,12 +24,12 @@ def load_params(
 
     Args:
         path: the YAML file.
-        study: lay the block `study` over every benchmark (`make study`).
-        benchmark: the one that `checks` is asked about.
-        checks: gets the valid sections of that benchmark by name, and `backbone`; returns what else is wrong.
+        study: override the settings of every benchmark with the block `study` (`make study`).
+        benchmark: the benchmark that `checks` looks at.
+        checks: gets the valid sections of that benchmark by name, and `backbone`; returns further problems.
 
     Raises:
-        DatasetDMError: the file is missing or no YAML, or has unknown or wrong values: all of them, one per line.
+        DatasetDMError: the file is missing, is not YAML, or has unknown or wrong values; lists all, one per line.
     """
     content = _read(Path(path))
     if study:
@@ -42,8 +42,8 @@ def load_params(
     blocks = content.get("benchmarks")
     blocks = blocks if isinstance(blocks, dict) else {}
     problems += misnamed(list(blocks))
-    problems += [f"study.benchmarks.{name} is about no benchmark" for name in _studied(content) if name not in blocks]
-    if params is None:  # pydantic compares sections only where all of them are valid
+    problems += [f"study.benchmarks.{name} names no benchmark" for name in _studied(content) if name not in blocks]
+    if params is None:  # pydantic compares sections only if all of them are valid
         problems += [
             f"benchmarks.{name}.{problem}"
             for name, block in blocks.items()
@@ -76,16 +76,16 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DatasetDMError(f"{path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
-        raise DatasetDMError(f"{path} is not text in UTF-8: save it as such.") from None
+        raise DatasetDMError(f"{path} is not UTF-8 text: save it as UTF-8.") from None
     except YAMLError as error:
         raise DatasetDMError(_where(path, error)) from None
     if not isinstance(content, dict):
-        raise DatasetDMError(f"{path} holds no settings; compare it with the one in the repository.")
+        raise DatasetDMError(f"{path} contains no settings; compare it with the file in the repository.")
     return content
 
 
 def _above() -> str:
-    """`, which is ...` where the current folder lies inside a project."""
+    """`, which is ...` if the current folder is inside a project."""
     roots = [
         folder for folder in Path.cwd().parents if all((folder / name).exists() for name in ("params.yaml", ".dvc"))
     ]
@@ -102,7 +102,7 @@ def _where(path: Path, error: YAMLError) -> str:
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
-    """`study` laid over every benchmark, then what `study.benchmarks` has for that one alone."""
+    """Every benchmark with the settings of `study`, and then with its own block in `study.benchmarks`."""
     overlay = dict(content.get("study") or {})
     own = overlay.pop("benchmarks", None) or {}
     benchmarks = content.get("benchmarks") or {}
@@ -117,7 +117,7 @@ def _studied(content: dict[str, Any]) -> list[str]:
 
 
 def _enlarged(block: Any, overlay: Any) -> Any:
-    """The block of a benchmark at study size; user data have no amount to render."""
+    """A benchmark's block at study size. Own data have no number of images to render."""
     merged = _merged(block, overlay)
     if isinstance(block, dict) and isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
         merged["source"].pop("miniworld", None)

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with the settings, in the words of whoever wrote them."""
+"""Turn pydantic's errors into plain sentences about `params.yaml`."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _WANTED = {
     "int": "write a whole number",
     "float": "write a number",
     "bool": "write true or false",
-    "string": "write a text",
+    "string": "write text",
     "path": "write the path of a folder",
     "tuple": "write a list, in brackets",
     "dict": "write a block of settings",
@@ -34,13 +34,13 @@ _SETTINGS = sorted({name for one in _SECTIONS for name in one.model_fields})
 
 
 def described(error: ValidationError) -> list[str]:
-    """One sentence per problem: the setting, what it is, what it may be."""
+    """One sentence per problem: the setting, its value, and what is allowed."""
     problems = []
     for item in error.errors():
         where = _where(item["loc"])
         if (
             item["type"] == "value_error" and where.count(".") == 1
-        ):  # of a benchmark as a whole: its lines name settings
+        ):  # about a benchmark as a whole: its lines name settings
             problems += [f"{where}.{line}" for line in str(item["ctx"]["error"]).splitlines()]
         else:
             problems.append(_sentence(where, item))
@@ -48,7 +48,7 @@ def described(error: ValidationError) -> list[str]:
 
 
 def _where(loc: tuple[int | str, ...]) -> str:
-    """`benchmarks.coco.task.unseen`; the part that tells which of the tasks it is stands in no file."""
+    """`benchmarks.coco.task.unseen`, without pydantic's part for the kind of task, which is not in the file."""
     parts = [str(part) for part in loc if part != "[key]"]
     if "task" in parts[:-1]:
         del parts[parts.index("task") + 1]
@@ -99,4 +99,4 @@ def _shown(value: Any) -> str:
 
 def _meant(name: str) -> str:
     close = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.75)
-    return f"; is {close[0]} meant?" if close else ""
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,6 +1,6 @@
-"""The sections of a benchmark's block in `params.yaml`: one per stage or so, each valid by itself.
+"""The sections of a benchmark's block in `params.yaml`, about one per stage. Each can be validated on its own.
 
-A rule about two settings is a validator of the later one, so that it is checked whatever else is wrong.
+A rule about two settings is a validator of the later one, so it is checked even if other settings are wrong.
 """
 
 from pathlib import Path
@@ -26,8 +26,8 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
 Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
 Distribution = Literal["web", "coco", "long_tail", "street", "room", "figure"]
-SMALLEST_TILE = 4  # pixels, across a tile of a splice
-FARTHEST = (2**16 - 1) / 256  # metres that a depth PNG holds, in KITTI's units
+SMALLEST_TILE = 4  # pixels; smallest side of a tile in a splice
+FARTHEST = (2**16 - 1) / 256  # metres; the largest depth that a PNG in KITTI's units can hold
 
 
 def _at_home(path: str) -> str:
@@ -46,7 +46,7 @@ Names = Annotated[tuple[Text, ...], AfterValidator(_once_each)]
 
 
 class Section(BaseModel):
-    """A frozen block of `params.yaml`; an unknown key is an error, so that a typing mistake is found."""
+    """An immutable block of `params.yaml`. An unknown key is an error, which catches typing mistakes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -58,30 +58,30 @@ class Backbone(Section):
         description="Folder in the diffusers pipeline format, or a hub name such as CompVis/stable-diffusion-v1-4"
     )
     revision: Text | None = Field(default=None, description="Pinned hub revision (commit); None for a local folder")
-    image_size: PositiveInt = Field(description="Side of the square images that the model draws, in pixels")
+    image_size: PositiveInt = Field(description="Side of the square images that the model generates, in pixels")
     device: Text = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     allow_mismatch: bool = Field(
         default=False,
-        description="Use a model that cannot draw such images: its text encoder does not know their words, or it is "
-        "the embedded model and the data are not of the embedded world",
+        description="Use a model that cannot generate such images: its text encoder does not know their words, or it "
+        "is the embedded model and the data are not from the embedded world",
     )
 
 
 class Miniworld(Section):
-    """How much of the embedded world stands in for the real data set."""
+    """The images of the embedded world that are used instead of a real data set."""
 
     distribution: Distribution = "coco"
     num_train: PositiveInt
     num_val: PositiveInt
-    image_size: PositiveInt = Field(default=128, description="Side of the images in pixels; divides 256, or n x 128")
+    image_size: PositiveInt = Field(default=128, description="Side of the images in pixels: divides 256, or n x 128")
     seed: Seed = 0
 
     @field_validator("image_size")
     @classmethod
     def _same_scene_at_any_size(cls, size: int) -> int:
         if size < 16 or (256 % size and size % 128):
-            raise ValueError(f"is {size}; the embedded world is drawn at 16, 32, 64, 128, 256 and multiples of 128")
+            raise ValueError(f"is {size}; the embedded world renders at 16, 32, 64, 128, 256 and multiples of 128")
         return size
 
 
@@ -90,7 +90,7 @@ class InstanceAnnotation(Section):
 
     name: Literal["instance"] = "instance"
     outlines: Literal["decoder", "grabcut"] = Field(
-        default="decoder", description="grabcut: the P-Decoder's masks are moved to the edges of the picture"
+        default="decoder", description="grabcut: move the outlines of the P-Decoder's masks to edges in the image"
     )
 
 
@@ -99,10 +99,10 @@ class SemanticAnnotation(Section):
 
     name: Literal["semantic"] = "semantic"
     unseen: Names = Field(
-        default=(), description="Categories that the decoder is never shown, but asked for by name (open vocabulary)"
+        default=(), description="Categories without training labels, which the decoder finds by name (open vocabulary)"
     )
-    tail: Names = Field(default=(), description="Rare categories, whose figures are reported apart")
-    min_certainty: Fraction = Field(default=0.0, description="Less certain synthetic pixels are ignored (255)")
+    tail: Names = Field(default=(), description="Rare categories, reported separately")
+    min_certainty: Fraction = Field(default=0.0, description="Synthetic pixels below this confidence are ignored (255)")
 
 
 class DepthAnnotation(Section):
@@ -115,7 +115,7 @@ class DepthAnnotation(Section):
         gt=0,
         le=FARTHEST,
         validate_default=True,
-        description="Metres; farther pixels are neither learnt nor evaluated",
+        description="Metres; farther pixels are used neither for training nor for evaluation",
     )
     crop: Literal["none", "garg", "eigen"] = Field(default="none", description="Part of the image that is evaluated")
 
@@ -140,7 +140,7 @@ TaskSettings = Annotated[
 
 
 Format = Literal["coco", "coco_pose", "lvis", "voc", "cityscapes", "deepfashion", "nyu", "kitti", "virtual_kitti"]
-TASKS: dict[Format, str] = {  # what each layout holds annotations for
+TASKS: dict[Format, str] = {  # the task of each layout's annotations
     "coco": "instance",
     "lvis": "instance",
     "coco_pose": "pose",
@@ -154,76 +154,78 @@ TASKS: dict[Format, str] = {  # what each layout holds annotations for
 
 
 class Source(Section):
-    """Where the real data lie, in their native layout."""
+    """The folder of the real data and its layout."""
 
     format: Format
     root: Path
     miniworld: Miniworld | None = Field(
-        default=None, description="Render this into `root` first; None: `root` is yours"
+        default=None, description="Render this into `root` first; None: `root` holds your own data"
     )
     names: dict[str, Text] = Field(
-        default={}, description="Category -> English noun, where the data set's own name says nothing in a prompt"
+        default={}, description="Category -> English noun, for names that mean nothing in a prompt"
     )
     merge_same_names: bool = Field(
-        default=False, description="Categories that read the same in a prompt are one; False: they are refused"
+        default=False, description="Merge categories that read the same in a prompt; False: refuse them"
     )
     crowds: Literal["ignore", "as_objects"] = Field(
         default="ignore",
-        description="Regions with `iscrowd: 1`. ignore: neither learnt nor counted as a miss, as COCO does; "
-        "as_objects: objects as any others (CVAT exports painted masks with iscrowd: 1)",
+        description="Regions with `iscrowd: 1`. ignore: used neither for training nor for scores, as in COCO; "
+        "as_objects: ordinary objects (CVAT exports painted masks with iscrowd: 1)",
     )
 
     @model_validator(mode="after")
     def _crowds_where_there_are_any(self) -> Self:
         if self.crowds != "ignore" and TASKS[self.format] not in ("instance", "pose"):
-            raise ValueError(f"crowds: the format '{self.format}' has no crowd regions; leave the setting out")
+            raise ValueError(f"crowds: the format '{self.format}' has no crowd regions; remove this setting")
         return self
 
     @field_validator("root", mode="before")
     @classmethod
     def _a_folder(cls, root: Any) -> Any:
         if isinstance(root, str) and not root.strip():
-            raise ValueError("is an empty text; name the folder of the data set")
+            raise ValueError("is empty; name the folder of the data set")
         return Path(root).expanduser() if isinstance(root, str) else root
 
 
 class DataSource(Source):
-    """The real data of a benchmark, and where the decoder's labelled images come from if not from there."""
+    """The real data of a benchmark, and optionally another source of the decoder's labelled images."""
 
     decoder: Source | None = Field(
-        default=None, description="The decoder's labelled images, such as Virtual KITTI's dense depth for KITTI"
+        default=None,
+        description="The decoder's labelled images, such as Virtual KITTI's dense depth for KITTI",
     )
 
 
 class Ingest(Section):
-    """Which images are taken: few-shot, dev, oracle, iid out of the training set; test is the validation set."""
+    """Sizes of the image sets: few-shot, dev, oracle and iid from the training images; test is the validation set."""
 
     num_real: PositiveInt
     num_dev: PositiveInt
     num_oracle: int = Field(
         default=0,
         ge=0,
-        description="Further training images, with their labels for the arm `oracle`, without for `pseudo` and "
+        description="More training images, with labels for the arm `oracle`, without labels for `pseudo` and "
         "`self_training`",
     )
     num_test: PositiveInt | None = Field(default=None, description="None: the whole validation set")
     num_iid: int = Field(
         default=0,
         ge=0,
-        description="Training images that nothing else takes, as a second test set: the first may be of another kind",
+        description="Training images for a second test set, used for nothing else; the first may differ from training",
     )
     max_lost: Fraction = Field(
         default=0.1,
-        description="Share of a data set's objects that may be left out (crowds, boxes without masks, no area) before "
-        "ingestion stops: they would be learnt and judged as background",
+        description="`ingest` stops if it leaves out more than this share of the objects (crowds, boxes without masks, "
+        "no area), because models would learn them as background",
     )
     tail_images: PositiveInt | None = Field(
-        default=None, description="Few-shot images of each category in `task.tail`; None: as many as of the others"
+        default=None,
+        description="Few-shot images of each category in `task.tail`; None: as many as of others",
     )
 
 
 class PromptNoise(Section):
-    """Prompts in decoder training are varied, so that labels are not read off the text."""
+    """Variation of prompts in decoder training, so that the decoder does not read labels from the text."""
 
     empty: Fraction = 0.15
     drop_word: Fraction = 0.15
@@ -236,7 +238,7 @@ class PromptNoise(Section):
         if (total := sum(shares.values())) > 1 + 1e-9:
             raise ValueError(
                 f"the shares {', '.join(f'{name} {share:g}' for name, share in shares.items())} add up to {total:g}: "
-                "together they have to be 1 at the most, and what is left of it are prompts as they are"
+                "they must not exceed 1 together; the rest is the share of unchanged prompts"
             )
         return self
 
@@ -251,20 +253,20 @@ class Decoder(Section):
     feedforward_dim: PositiveInt = 512
     views_per_image: PositiveInt | None = Field(
         default=32,
-        description="Cached augmented views of each labelled image; None: new ones at every step, uncached",
+        description="Cached augmented views of each labelled image; None: new views at every step, not cached",
     )
     train_timesteps: tuple[Timestep, Timestep] = Field(
-        default=(1, 200), description="Noise levels of the views, inclusive"
+        default=(1, 200), description="Range of noise levels of the views, inclusive"
     )
-    timestep: Timestep = Field(default=50, description="Noise level at which features are read after training")
-    noise_draws: PositiveInt = Field(default=1, description="Features averaged over so many noise draws when reading")
+    timestep: Timestep = Field(default=50, description="Noise level of the features after training")
+    noise_draws: PositiveInt = Field(default=1, description="Features are averaged over this many noise samples")
     prompt_noise: PromptNoise = PromptNoise()
-    category_from_prompt: bool = Field(default=False, description="Classes absent from the prompt are ruled out")
+    category_from_prompt: bool = Field(default=False, description="Predict only categories that the prompt names")
     iterations: PositiveInt = 1000
     batch_size: PositiveInt = 8
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of the features' channels left out in training")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of feature channels dropped in training")
     evaluate_every: PositiveInt = 500
 
     @field_validator("train_timesteps")
@@ -286,16 +288,16 @@ class Decoder(Section):
 
 
 class Prompts(Section):
-    """What is asked of the diffusion model."""
+    """The prompts for the diffusion model."""
 
     num_prompts: PositiveInt
     plain_fraction: Fraction = Field(default=0.3, description="Share of plain 'a photo of a ...' prompts (paper: 30 %)")
-    max_objects: PositiveInt = Field(default=4, description="Objects named in one prompt at the most")
+    max_objects: PositiveInt = Field(default=4, description="Maximum number of objects in a prompt")
     subjects: Names = Field(
-        default=(), description="What is named; none: the data set's categories. For those that nobody can draw"
+        default=(), description="What prompts name, if the categories cannot be generated; empty: the categories"
     )
     scenes: Annotated[tuple[Scene, ...], AfterValidator(_once_each)] = Field(
-        default=(), description="Keys of prompts.scenes.SCENES; none: wherever a thing is"
+        default=(), description="Keys of prompts.scenes.SCENES; empty: wherever an object may be"
     )
     seed: Seed = 0
 
@@ -303,25 +305,25 @@ class Prompts(Section):
 class Synthesis(Section):
     """The synthetic set."""
 
-    num_images: PositiveInt = Field(description="Images drawn (accepted or not); prompts are used in turn")
+    num_images: PositiveInt = Field(description="Images to generate, accepted or not; prompts are used in turn")
     num_inference_steps: int = Field(default=15, ge=1, le=1000)
     guidance_scale: float = Field(default=2.5, ge=1.0)
-    guidance_rescale: Fraction = Field(default=0.0, description="Takes glaring colours back that guidance makes")
+    guidance_rescale: Fraction = Field(default=0.0, description="Reduces the glaring colours of high guidance")
     scheduler: Literal["dpmsolver++", "ddim", "pndm", "model"] = Field(
-        default="dpmsolver++", description="model: the folder's own"
+        default="dpmsolver++", description="model: the scheduler in the model's folder"
     )
     extraction: Literal["renoised", "last_step"] = "renoised"
     score_threshold: Fraction = 0.4
     require_prompted: bool = Field(
         default=False,
-        description="Images without a category that the prompt names, or with another number of objects, are rejected",
+        description="Reject images that lack a category of the prompt, or have another number of its objects",
     )
     doubt_threshold: Fraction | None = Field(
         default=None,
-        description="Images with an object whose score lies from here to score_threshold are rejected: left out of the "
-        "annotation it would be learnt as background",
+        description="Reject images with an object whose score is between this and score_threshold: it would be missing "
+        "from the labels and learned as background",
     )
-    min_area: Fraction = Field(default=0.001, description="Smallest mask kept, as a share of the image")
+    min_area: Fraction = Field(default=0.001, description="Smallest mask to keep, as a share of the image")
     max_instances: PositiveInt = 20
     batch_size: PositiveInt = 8
     shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
@@ -341,7 +343,7 @@ class Augmentation(Section):
 
     num_images: int = Field(ge=0)
     proportions: dict[Annotated[str, StringConstraints(pattern=GRID)], Annotated[float, Field(gt=0)]] = Field(
-        description="Grid 'rows x columns' -> weight, the paper's thousands"
+        description="Grid 'rows x columns' -> weight"
     )
     max_size: PositiveInt = Field(description="Longest side of a spliced image; larger grids shrink their tiles")
     seed: Seed = 0
@@ -359,50 +361,48 @@ class Augmentation(Section):
         most = max((int(side) for grid in info.data.get("proportions") or () for side in grid.split("x")), default=1)
         if size < most * SMALLEST_TILE:
             raise ValueError(
-                f"is {size}, which leaves {most} tiles side by side fewer than {SMALLEST_TILE} pixels each; "
+                f"is {size}, which leaves fewer than {SMALLEST_TILE} pixels for each of {most} tiles; "
                 f"make it {most * SMALLEST_TILE} or more"
             )
         return size
 
 
 class Downstream(Section):
-    """The ordinary model that is trained on each arm."""
+    """The ordinary model that each arm trains."""
 
     model: Text = Field(
         description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models"
     )
     pretrained: PathOrName | None = Field(
         default=None,
-        description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: from scratch",
+        description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: random weights",
     )
     arms: Annotated[tuple[Arm, ...], AfterValidator(_once_each)] = Field(
         default=("real", "synthetic", "both", "oracle"), min_length=1
     )
-    p_decoder: bool = Field(
-        default=False, description="Report the P-Decoder itself on the test images, beside the arms"
-    )
+    p_decoder: bool = Field(default=False, description="Also report the P-Decoder itself on the test images")
     image_size: PositiveInt
     iterations: PositiveInt = Field(description="Steps of the optimiser")
-    batch_size: PositiveInt = Field(default=8, description="Images that are in memory at once")
+    batch_size: PositiveInt = Field(default=8, description="Images in memory at once")
     accumulate: PositiveInt = Field(
-        default=1, description="Batches whose gradients make one step, where memory does not hold as large a batch"
+        default=1, description="Batches per optimiser step, if memory cannot hold one large batch"
     )
     learning_rate: float = Field(gt=0)
     checkpoint_every: PositiveInt = Field(
-        default=1000, description="Iterations between checkpoints, from which a training that was cut off goes on"
+        default=1000, description="Iterations between checkpoints, from which an interrupted training resumes"
     )
     autocast: bool = Field(
-        default=True, description="Products in bfloat16 where the CPU has them and the (instance) model allows it"
+        default=True, description="Multiply in bfloat16 if the CPU supports it and the (instance) model allows it"
     )
     real_weight: Fraction = Field(
         default=0.5, description="Share of real images in a batch of `both`, `real_augmented` and `self_training`"
     )
     self_training_threshold: Fraction = Field(
-        default=0.5, description="What the teacher of `self_training` is less certain of is no label; choose it on dev"
+        default=0.5, description="Lowest confidence of the labels of `self_training`; choose it on dev"
     )
-    score_threshold: Fraction = Field(default=0.05, description="Detections below it are not written")
+    score_threshold: Fraction = Field(default=0.05, description="Detections below it are dropped")
 
     @property
     def num_batches(self) -> int:
-        """That a training goes through."""
+        """Number of batches in a training."""
         return self.iterations * self.accumulate

@@ -14,18 +14,18 @@ import matplotlib.pyplot as plt
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown: its title, whether in per cent (else as it is, with three decimals), which way is up."""
+    """How to show a metric: its title, in per cent or else with three decimals, and whether higher is better."""
 
     title: str
     percent: bool = True
     higher_is_better: bool = True
 
     def text(self, value: float) -> str:
-        """The value as people read it."""
+        """The value as text."""
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
     def signed(self, value: float) -> str:
-        """A difference of two values as people read it, with its sign."""
+        """A difference of two values as text, with its sign."""
         return f"{100 * value:+.1f}" if self.percent else f"{value:+.3f}"
 
     def scaled(self, value: float) -> float:
@@ -38,7 +38,7 @@ class Metric:
         return f"{self.title} (%)" if self.percent else self.title
 
 
-#: What tables show, in this order; metrics that no arm has are passed over, others (per category) are not shown.
+#: The metrics in tables, in order. Tables skip metrics that no arm has; other metrics (per category) are not shown.
 METRICS: dict[str, Metric] = {
     "mask_ap": Metric("AP"),
     "mask_ap50": Metric("AP50"),
@@ -70,8 +70,8 @@ METRICS: dict[str, Metric] = {
 def summarize(per_seed: Mapping[str, Mapping[int, Mapping[str, float]]]) -> dict[str, Any]:
     """arm -> seed -> metric -> value, turned into arm -> metric -> mean, std and seeds.
 
-    The standard deviation is the sample's (n - 1), None where there is a single seed. A metric that is
-    not defined for a seed (no object in that area range) is absent there.
+    The standard deviation is the sample's (n - 1), None for a single seed. A seed without a value for a metric (no
+    object in that area range) is left out.
     """
     arms: dict[str, Any] = {}
     for arm, seeds in per_seed.items():
@@ -112,7 +112,7 @@ def table(metrics: Mapping[str, Any]) -> str:
 
 
 def figure_text(name: str, figure: Mapping[str, Any] | None) -> str:
-    """Mean and, over several seeds, standard deviation of a metric; `-` where there is none."""
+    """Mean and, for several seeds, standard deviation of a metric; `-` for None."""
     if figure is None:
         return "-"
     metric = METRICS[name]
@@ -121,7 +121,7 @@ def figure_text(name: str, figure: Mapping[str, Any] | None) -> str:
 
 
 def plot(metrics: Mapping[str, Any], name: str, file: Path) -> None:
-    """A bar per arm; where there are several seeds, with their spread, and every seed as a point."""
+    """A bar per arm. With several seeds it also shows the standard deviation and a point per seed."""
     arms = [arm for arm, figures in metrics["arms"].items() if name in figures]
     metric = METRICS[name]
     figure, axes = plt.subplots(figsize=(max(4.4, 1.2 + 1.1 * len(arms)), 3.4), layout="constrained")

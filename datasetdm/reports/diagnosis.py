@@ -1,6 +1,6 @@
-"""Go or no-go: whether more synthetic images are worth making, which link of the chain is weak, what images are worth.
+"""Go or no-go: are more synthetic images worth making, what limits them, and how many labels do they replace?
 
-Pure arithmetic on the dev figures of a few trainings; `stages.diagnose` makes them.
+This is arithmetic on the dev figures of a few trainings; `pipeline.diagnose` runs these.
 """
 
 from collections.abc import Mapping
@@ -9,22 +9,22 @@ from typing import Any
 
 from datasetdm.reports.comparison import METRICS, Metric
 
-#: A link -> what is lost there (better training - worse training), and what helps.
+#: Link of the chain -> the two trainings whose difference is the loss (better, worse), and what helps.
 LINKS = {
     "label": (
         ("true", "pseudo"),
-        "The annotations that the P-Decoder reads are the limit: more or better labelled images, a longer training "
-        "(decoder.iterations), another noise level (decoder.timestep), a stricter synthesis.score_threshold.",
+        "The P-Decoder's labels are the limit. Try more or better labelled images, a longer training "
+        "(decoder.iterations), another noise level (decoder.timestep) or a stricter synthesis.score_threshold.",
     ),
     "image": (
         ("pseudo", "synthetic"),
-        "The drawn images are the limit: prompts nearer to the real scenes, more splices (augmentation.num_images) "
-        "where drawn scenes hold fewer objects than real ones, another guidance_scale or more sampler steps, a better "
-        "diffusion model, or one fine-tuned to the domain.",
+        "The generated images are the limit. Try prompts closer to the real scenes, more splices "
+        "(augmentation.num_images) if generated images hold fewer objects than real ones, another guidance_scale, more "
+        "sampler steps, a better diffusion model, or one that is fine-tuned to your domain.",
     ),
     "amount": (
         ("synthetic", "synthetic_half"),
-        "The number of images is the limit: raise synthesis.num_images (and prompts.num_prompts with it).",
+        "The number of images is the limit. Raise synthesis.num_images, and prompts.num_prompts with it.",
     ),
 }
 
@@ -34,10 +34,10 @@ class Effort:
     """What labels and synthetic images cost.
 
     Attributes:
-        num_real: labelled images at hand.
-        num_synthetic: accepted synthetic images.
+        num_real: number of labelled images.
+        num_synthetic: number of accepted synthetic images.
         minutes_per_label: a person's time for one labelled image.
-        compute_seconds: time that the decoder and the synthetic set took.
+        compute_seconds: time to train the P-Decoder and to make the synthetic set.
     """
 
     num_real: int
@@ -54,13 +54,13 @@ def conclude(
     Args:
         name: the metric, a key of `METRICS`.
         figures: training -> its value: `real`, `real_half`, `synthetic`, `synthetic_half`, `both`, `pseudo`, `true`.
-        effort: what the images cost.
+        effort: the cost of labels and images.
         objects_per_image: set (`real`, `synthetic`) -> mean number of annotated objects; None where a task has none.
 
     Returns:
-        `links`: what is lost at each (positive: worse); `weak_link`; `gain` of `both` over `real`; `go`: whether more
-        of the same synthetic images are worth making, which is so where they help already and the last doubling
-        helped, too; `break_even` (see `break_even`).
+        `links`: the loss at each link (positive: worse); `weak_link`; `gain` of `both` over `real`; `go`: whether more
+        synthetic images of this kind are worth making, which holds if they help already and the last doubling also
+        helped; `break_even` (see `break_even`).
     """
     sign = 1.0 if METRICS[name].higher_is_better else -1.0
     merit = {training: sign * value for training, value in figures.items()}
@@ -79,12 +79,12 @@ def conclude(
 
 
 def break_even(gain: float, per_doubling: float, effort: Effort) -> dict[str, float | None]:
-    """How many labelled images the synthetic ones are worth.
+    """How many labelled images the synthetic ones replace.
 
-    A metric grows about with the logarithm of the number of labels; the last doubling, from half of them to all, tells
-    how fast. `labels`: further labelled images that would have brought the same gain, 0 where there is none, None where
-    the last doubling brought nothing, as then nothing can be said. `annotation_hours`: what a person would need for
-    them. `compute_hours`: what the decoder and the synthetic set took.
+    A metric grows roughly with the logarithm of the number of labels. The last doubling, from half to all, gives the
+    slope. `labels`: additional labelled images that would bring the same gain; 0 without a gain, None if the last
+    doubling brought nothing, because the slope is then unknown. `annotation_hours`: a person's time for them.
+    `compute_hours`: time to train the P-Decoder and to make the synthetic set.
     """
     labels: float | None = None
     if gain <= 0:
@@ -112,7 +112,7 @@ def diagnosis_text(benchmark: str, verdict: Mapping[str, Any], effort: Effort) -
             f"# {benchmark}: {'GO' if verdict['go'] else 'NO-GO'}",
             "",
             "More of the same synthetic images are "
-            + ("worth making." if verdict["go"] else "not worth making yet: mend the weak link first."),
+            + ("worth making." if verdict["go"] else "not worth making yet. Fix the weak link first."),
             f"The weak link is the **{weak}**. {LINKS[weak][1]}",
             "",
             *_objects_lines(verdict["objects_per_image"]),
@@ -120,17 +120,17 @@ def diagnosis_text(benchmark: str, verdict: Mapping[str, Any], effort: Effort) -
             "|---|---:|",
             *rows,
             "",
-            f"| link | between | lost there, {metric.axis} |",
+            f"| link | difference | loss, {metric.axis} |",
             "|---|---|---:|",
             *losses,
             "",
-            f"| real labels | synthetic images | gain, {metric.axis} | worth more labels | hours to annotate "
+            f"| real labels | synthetic images | gain, {metric.axis} | equals more labels | hours to annotate "
             "| compute hours |",
             "|---:|---:|---:|---:|---:|---:|",
             _break_even_row(metric, verdict, effort),
             "",
-            f"One seed: differences of a point or two say nothing. {effort.minutes_per_label:g} "
-            "minutes of annotation per image are assumed (--minutes-per-label).",
+            "This is one seed: differences of a point or two mean nothing. The annotation time assumes "
+            f"{effort.minutes_per_label:g} minutes per image (--minutes-per-label).",
             "",
         ]
     )
@@ -140,12 +140,12 @@ def _objects_lines(objects_per_image: Mapping[str, float]) -> list[str]:
     if not objects_per_image:
         return []
     real, synthetic = objects_per_image["real"], objects_per_image["synthetic"]
-    return [f"Annotated objects per image: {real:.1f} in real ones, {synthetic:.1f} in accepted drawn ones.", ""]
+    return [f"Labelled objects per image: {real:.1f} in real images, {synthetic:.1f} in accepted generated ones.", ""]
 
 
 def _break_even_row(metric: Metric, verdict: Mapping[str, Any], effort: Effort) -> str:
     found = verdict["break_even"]
-    labels = "cannot be told" if found["labels"] is None else f"{found['labels']:.0f}"
+    labels = "unknown" if found["labels"] is None else f"{found['labels']:.0f}"
     hours = "-" if found["annotation_hours"] is None else f"{found['annotation_hours']:.1f}"
     return (
         f"| {effort.num_real} | {effort.num_synthetic} | {metric.signed(verdict['gain'])} | {labels} | {hours} "

@@ -1,4 +1,4 @@
-"""All benchmarks in one table, in the shape of the paper's: numbers of images, arms side by side."""
+"""All benchmarks in one table with the paper's columns: numbers of images, then the arms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def leaderboard(comparisons: Mapping[str, Mapping[str, Any]], benchmarks: Sequen
 
     Args:
         comparisons: benchmark -> the content of its `metrics.json`.
-        benchmarks: all benchmarks of the settings, in their order; those without a comparison are listed as missing.
+        benchmarks: all benchmarks of the settings, in order; those without a comparison are listed as missing.
     """
     rows = [
         _row(comparisons[name], metric)
@@ -86,7 +86,7 @@ def _paper_text(row: Mapping[str, Any]) -> str:
 
 
 def render_leaderboard(content: Mapping[str, Any]) -> str:
-    """The leaderboard as a page that opens from disk and asks nothing of the network."""
+    """The leaderboard as an HTML page. It opens from disk and makes no network requests."""
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     return environment.get_template("leaderboard.html").render(
         arms=ARMS,

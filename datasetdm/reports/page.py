@@ -1,4 +1,4 @@
-"""One self-contained page per benchmark: opens from disk, asks nothing of the network."""
+"""One self-contained page per benchmark. It opens from disk and makes no network requests."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ def render_page(
         metrics: the content of `metrics.json`.
         plot: the picture of the arms.
         galleries: (title, picture) pairs.
-        facts: what a reader has to know of how the figures came about.
+        facts: how the figures were made: title -> text.
     """
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     names = shown_metrics(metrics)

@@ -1,6 +1,6 @@
-"""The figures that the paper reports (arXiv 2308.06160, its tables and project page), to stand beside ours.
+"""Figures from the paper (arXiv 2308.06160, its tables and project page), shown next to ours.
 
-They are the authors' own, on real data with Stable Diffusion; nothing of them was measured here.
+The authors measured them on real data with Stable Diffusion. None of them was reproduced here.
 """
 
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row of the paper's tables: what was labelled, what was generated, and the figure of each arm.
+    """A row of the paper's tables: the setting and the figure of each arm.
 
     Attributes:
         setting: downstream model and numbers of images.

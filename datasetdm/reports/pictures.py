@@ -1,4 +1,4 @@
-"""Many pictures on one sheet."""
+"""Many pictures on one contact sheet."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ WHITE = 255
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int = 6, cell: int = 192) -> np.ndarray:
-    """Pictures (uint8 H x W x 3, any size) side by side, each fitted into a square cell of `cell` pixels.
+    """Pictures (uint8 H x W x 3, any size) in a grid, each fitted into a square cell of `cell` pixels.
 
     Raises:
-        ValueError: there is no picture.
+        ValueError: `pictures` is empty.
     """
     if not pictures:
         raise ValueError("a contact sheet needs at least one picture")

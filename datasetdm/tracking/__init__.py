@@ -1,7 +1,7 @@
-"""MLflow, the only importer of it: the run around a stage (`runs`), the model registry (`registry`), the `store`.
+"""The only package that imports MLflow: runs of stages (`runs`), the model registry (`registry`), the `store`.
 
-One experiment per benchmark. The store is the one that `MLFLOW_TRACKING_URI` names, else
-`mlflow/mlflow.db` with its artifacts in `mlflow/artifacts`, in the project's root (the current folder).
+There is one experiment per benchmark. `MLFLOW_TRACKING_URI` chooses the store. The default is `mlflow/mlflow.db` with
+artifacts in `mlflow/artifacts`, in the project's root folder (the current folder).
 """
 
 from datasetdm.tracking.registry import (

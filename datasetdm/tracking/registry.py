@@ -1,8 +1,8 @@
 """The model registry.
 
-A registered model is a folder of safetensors and JSON and the name of the function that loads it, which MLflow finds
-through `datasetdm.tracking` (its `loader_module`); nothing is pickled. MLflow's scoring server sends it pictures as
-files and gets JSON back (see `serving`); `load_model` gives the model itself, which takes arrays.
+A registered model is a folder of safetensors and JSON, and the name of the function that loads it, which MLflow finds
+through `datasetdm.tracking` (its `loader_module`). It contains no pickle. MLflow's scoring server sends the model image
+files and gets JSON back (see `serving`); `load_model` returns the model itself, which takes arrays.
 """
 
 import importlib
@@ -28,17 +28,17 @@ from datasetdm.tracking.store import open_store
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
-# Formats that hold numbers and text, never code.
+# Formats that contain numbers and text, never code.
 MODEL_FILES = frozenset({".safetensors", ".json", ".yaml", ".txt", ".csv", ".md"})
 
-# What the scoring server takes: the bytes of an image file (in JSON as base64); some models take boxes in it, too.
+# Input of the scoring server: the bytes of an image file (base64 in JSON); some models also take boxes.
 IMAGE = ColSpec(DataType.binary, "image")
-# MLflow's arrays of numbers refuse [[1, 2, 3, 4]], as these are no doubles; `serving` checks the boxes itself.
+# MLflow's numeric arrays refuse [[1, 2, 3, 4]], which are not doubles, so `serving` checks the boxes.
 BOXES = ColSpec(AnyType(), "boxes", required=False)
 LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
 MOVED = {"datasetdm.stages.registry": "datasetdm.pipeline.registry"}  # models that were registered under the old name
-LOADER_MODULE = "datasetdm.tracking"  # registered models name it: it must not move
-# A wheel carries the lock in the package, a checkout has it at its root.
+LOADER_MODULE = "datasetdm.tracking"  # registered models name it, so it must not move
+# A wheel has the lock inside the package, a checkout has it in its root folder.
 _LOCKS = [folder / "requirements.lock" for folder in Path(__file__).resolve().parents[1:3]]
 REQUIREMENTS = next(filter(Path.is_file, _LOCKS), _LOCKS[-1])
 
@@ -58,10 +58,10 @@ def register(
     known = _version_of(name, run_id)
     if known is not None:
         return known
-    # A run that had been finished is open no more; its model was removed from the registry since.
+    # If the run is already closed, its model was removed from the registry since.
     opened = mlflow.start_run(run_id=run_id) if mlflow.active_run() is None else nullcontext()
     with opened, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*input example was not provided")  # the signature is given
+        warnings.filterwarnings("ignore", ".*input example was not provided")  # we pass the signature
         logged = mlflow.pyfunc.log_model(
             name=name,
             loader_module=LOADER_MODULE,
@@ -79,17 +79,17 @@ def promote(
 ) -> str | None:
     """Move the alias `champion` to the version whose run has the best `metric`, the newest among equals.
 
-    `challenger` becomes the newest other version, and goes if there is none.
+    `challenger` moves to the newest other version, or is removed if there is none.
 
     Args:
         name: name in the registry.
         metric: a metric of the runs that made the versions, measured on dev, e.g. `dev/mask_ap`.
         higher_is_better: False for errors.
-        among: tags that a version's run must have for the version to count, such as the dev set that it was judged by:
-            figures of different sets cannot be ranked.
+        among: only versions whose run has these tags count, such as the dev set that judged it: scores on different
+            sets cannot be ranked.
 
     Returns:
-        The champion's version; None where no version has the metric (dev may have had nothing to measure).
+        The champion's version; None if no version has the metric (dev may contain nothing to measure).
     """
     with open_store():
         client = mlflow.MlflowClient()
@@ -106,13 +106,13 @@ def promote(
         challengers = [version for version in runs if version != champion]
         if challengers:
             client.set_registered_model_alias(name, CHALLENGER, str(max(challengers)))
-        elif CHALLENGER in client.get_registered_model(name).aliases:  # of other runs, or the champion of today
+        elif CHALLENGER in client.get_registered_model(name).aliases:  # of other runs, or now the champion
             client.delete_registered_model_alias(name, CHALLENGER)
         return str(champion)
 
 
 def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> serving.Predictor:
-    """A model of the registry, to be called with arrays.
+    """Load a model from the registry; it takes arrays.
 
     Args:
         name: name in the registry.
@@ -120,13 +120,13 @@ def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> ser
         device: auto, cpu, cuda, cuda:1, ...
 
     Raises:
-        DatasetDMError: the registry has no such model or alias, or it was not this project that registered it.
+        DatasetDMError: the registry has no such model or alias, or another project registered it.
     """
     with open_store():
         uri = f"models:/{name}@{alias}"
         flavor = mlflow.models.get_model_info(uri).flavors.get("python_function", {})
-        if flavor.get("loader_module") != LOADER_MODULE:  # any other is code or a pickle of whoever registered it
-            raise DatasetDMError(f"The model {name}@{alias} was not registered by this project and is not loaded.")
+        if flavor.get("loader_module") != LOADER_MODULE:  # any other could run foreign code or a pickle
+            raise DatasetDMError(f"The model {name}@{alias} was not registered by this project, so it is not loaded.")
         served = mlflow.pyfunc.load_model(uri, model_config={"device": device})
         model: serving.Predictor = served.unwrap_python_model()
         return model
@@ -137,7 +137,7 @@ class Served:
     """A registered model as MLflow serves it.
 
     Attributes:
-        python_model: the model itself; the name is what MLflow looks for.
+        python_model: the model itself; MLflow looks for this name.
     """
 
     python_model: serving.Predictor
@@ -157,7 +157,7 @@ def serve(path: str, model_config: Mapping[str, Any]) -> Served:
 
 
 def find_loader(loader: str) -> Callable[[Path], Any]:
-    """The function that `module:attribute` names; only the project's own are run."""
+    """The function that `module:attribute` names; only functions of this project are allowed."""
     match = LOADER.fullmatch(loader)
     try:
         if match is None:
@@ -174,7 +174,7 @@ def find_loader(loader: str) -> Callable[[Path], Any]:
 
 
 def _version_of(name: str, run_id: str) -> str | None:
-    """The version of a model that a run with the same `dvc_md5` registered."""
+    """The version that a run with the same `dvc_md5` registered; None if there is none."""
     client = mlflow.MlflowClient()
     md5 = client.get_run(run_id).data.tags.get("dvc_md5")
     for entry in client.search_model_versions(f"name='{name}'"):
@@ -188,8 +188,8 @@ def _refuse_code(folder: Path) -> None:
     for path in files:
         if path.suffix not in MODEL_FILES:
             raise DatasetDMError(
-                f"{path} is no file for the model registry, which takes {', '.join(sorted(MODEL_FILES))}: "
-                "save weights as safetensors and settings as JSON."
+                f"{path} is not a file type that the model registry accepts ({', '.join(sorted(MODEL_FILES))}). "
+                "Save weights as safetensors and settings as JSON."
             )
     if not files:
-        raise DatasetDMError(f"{folder} holds no files, so there is no model to register.")
+        raise DatasetDMError(f"{folder} contains no files, so there is no model to register.")

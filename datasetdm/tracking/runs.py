@@ -1,7 +1,7 @@
 """The MLflow run around a stage.
 
-A process may be killed at any moment. Every run is tagged with its process; the next look at the experiment marks the
-runs of dead processes as killed, and what a run with the same output has logged is not logged twice.
+A process may be killed at any moment. Every run has a tag that names its process. The next access to the experiment
+marks runs of dead processes as killed. If a run has already logged the same output, it is not logged again.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from datasetdm.tracking.registry import register
 from datasetdm.tracking.store import close_dead_runs, experiment_id, open_store
 from datasetdm.utils.processes import this_process
 
-# Tags of a run that do not say what was logged: the same output logged by another attempt has others.
+# Tags that describe the attempt, not the output; another attempt at the same output has other values.
 _OF_ONE_ATTEMPT = frozenset({"process", "git_commit", "dagster_run_id"})
 
 
@@ -33,34 +33,34 @@ class TrackedRun:
 
     Attributes:
         run_id: MLflow's.
-        logged: whether it had been finished before, with the same output; then nothing is logged again.
+        logged: whether it was finished earlier with the same output; then nothing is logged again.
     """
 
     run_id: str
     logged: bool = False
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Numbers by name, e.g. `dev/mask_ap`; with `step`, a point of a curve.
+        """Log numbers by name, e.g. `dev/mask_ap`; with `step`, a point of a curve.
 
-        What MLflow does not take in a name, as in a category `screw (M4)`, becomes `_`.
+        Characters that MLflow does not accept in a name, as in the category `screw (M4)`, become `_`.
         """
         if self.logged:
             return
         mlflow.log_metrics({_metric_name(name): value for name, value in metrics.items()}, step=step)
 
     def log_artifact(self, path: Path | str, folder: str | None = None) -> None:
-        """A file (a picture, a table), kept below `folder`."""
+        """Log a file (a picture, a table) below `folder`."""
         if not self.logged:
             mlflow.log_artifact(str(path), folder)
 
     def log_dataset(self, name: str, path: Path, digest: str, context: str = "training") -> None:
-        """A version of a data set as an input of the run.
+        """Log a version of a data set as an input of the run.
 
         Args:
-            name: what it is called, e.g. `synthetic_coco`.
-            path: where it lies.
+            name: e.g. `synthetic_coco`.
+            path: its folder.
             digest: its version, at most 36 characters: DVC's md5 (see `dvc_md5`).
-            context: what it is used for.
+            context: its purpose.
         """
         if self.logged:
             return
@@ -70,7 +70,7 @@ class TrackedRun:
         mlflow.MlflowClient().log_inputs(self.run_id, datasets=[used])
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
-        """Tags known only after the run was opened."""
+        """Set tags that are known only after the run was opened."""
         if not self.logged:
             mlflow.set_tags({name: str(value) for name, value in tags.items()})
 
@@ -85,23 +85,22 @@ class TrackedRun:
     ) -> str:
         """Log `folder` as a model of this run and register it as the next version of `name`.
 
-        What is registered already, by a run with the same tag `dvc_md5`, is not registered again: the registry holds
-        models, not repetitions.
+        If a run with the same tag `dvc_md5` has registered it already, it is not registered again.
 
         Args:
             name: name in the registry, e.g. `coco_decoder`.
             folder: safetensors, JSON and the like.
             loader: `module:function` or `module:Class.method` below `datasetdm.`, called with the folder's
                 path, the argument `device` and the options; returns a `serving.Predictor`.
-            options: further arguments of the loader, plain values by name. Whoever loads the model through MLflow may
-                set others by its `model_config` or in MLFLOW_PYFUNC_INFERENCE_CONFIG.
-            takes_boxes: whether the model looks at persons within given boxes.
+            options: further arguments of the loader, plain values by name. Users of MLflow can override them with
+                `model_config` or MLFLOW_PYFUNC_INFERENCE_CONFIG.
+            takes_boxes: whether the model needs the persons' boxes.
 
         Returns:
             The version, old or new.
 
         Raises:
-            DatasetDMError: a file that might hold a pickle, or a loader that is none of the project's.
+            DatasetDMError: a file could contain a pickle, or the loader is not part of this project.
         """
         return register(self.run_id, name, folder, loader, options=options, takes_boxes=takes_boxes)
 
@@ -115,19 +114,18 @@ def track_run(
     tags: Mapping[str, object] | None = None,
     started: float | None = None,
 ) -> Iterator[TrackedRun]:
-    """An MLflow run in the benchmark's experiment; it counts as failed where the block raises.
+    """An MLflow run in the benchmark's experiment; it fails if the block raises.
 
-    Where a finished run has the same stage, settings and tags, an output (`dvc_md5`) among these, that run is given
-    and not changed: its process was killed before the caller could note that it had logged its output.
+    If a finished run has the same stage, settings and tags, including an output (`dvc_md5`), that run is returned and
+    not changed: its process was killed before the caller could record that it had logged its output.
 
     Args:
         benchmark: name of the experiment.
-        stage: what ran, e.g. `train_decoder`.
-        params: the settings that the run depends on, possibly nested; logged flat (`decoder.hidden_dim`).
-        tags: further tags, such as arm, seed, dvc_md5, dagster_run_id; None values are left out. Added are
-            the benchmark, the stage, the git commit, the digest of the settings, the process and, where the
-            environment has it, `DAGSTER_RUN_ID`.
-        started: when the work began, Unix time in seconds; None: now.
+        stage: e.g. `train_decoder`.
+        params: the settings that the run depends on; nested ones are logged flat (`decoder.hidden_dim`).
+        tags: further tags, such as arm, seed, dvc_md5, dagster_run_id; None values are left out. The run also gets tags
+            for the benchmark, stage, git commit, digest of the settings, process and, if set, `DAGSTER_RUN_ID`.
+        started: start of the work, Unix time in seconds; None: now.
 
     Raises:
         DatasetDMError: the store cannot be reached or is of another MLflow version.
@@ -149,15 +147,15 @@ def track_run(
         )
         with mlflow.start_run(run_id=run.info.run_id):
             flat = [Param(name, value) for name, value in _flat(params).items()]
-            for start in range(0, len(flat), 100):  # the store takes no more at once
+            for start in range(0, len(flat), 100):  # the store accepts at most 100 at once
                 client.log_batch(run.info.run_id, params=flat[start : start + 100])
             yield TrackedRun(run.info.run_id)
 
 
 def experiment_identity(benchmark: str) -> str | None:
-    """What the benchmark's experiment is known by: another one of the same name is another; None where there is none.
+    """Identifies the benchmark's experiment, even if a new one has the same name; None if there is none.
 
-    A look at the experiment, so runs that dead processes left open are closed.
+    This also closes runs that dead processes left open.
 
     Raises:
         DatasetDMError: the store cannot be reached or is of another MLflow version.
@@ -171,25 +169,25 @@ def experiment_identity(benchmark: str) -> str | None:
 
 
 def params_digest(params: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that differ where the settings differ; order does not matter."""
+    """Twelve hexadecimal digits that differ if the settings differ; order does not matter."""
     return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def dvc_md5(path: Path) -> str:
-    """The md5 under which DVC knows a file or folder (`dvc.lock` has it), whether DVC tracks it or not."""
+    """The md5 that DVC would record for a file or folder in `dvc.lock`, whether DVC tracks it or not."""
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.db import HashFileDB
     from dvc_objects.fs import localfs
 
     if not path.exists():
-        raise DatasetDMError(f"{path} is missing, so its version cannot be told.")
-    scratch = HashFileDB(localfs, os.devnull, tmp_dir=os.devnull)  # nothing is stored in a dry run
+        raise DatasetDMError(f"{path} is missing, so its version is unknown.")
+    scratch = HashFileDB(localfs, os.devnull, tmp_dir=os.devnull)  # a dry run stores nothing
     _, _, built = build(scratch, str(path.resolve()), localfs, "md5", dry_run=True)
     return str(built.hash_info.value)
 
 
 def _metric_name(name: str) -> str:
-    """The name as MLflow takes it: letters, digits and `_-. :`, with slashes between parts that are not all dots."""
+    """The name as MLflow accepts it: letters, digits and `_-. :`, with slashes between parts that are not all dots."""
     parts = re.sub(r"[^/\w.\- :]", "_", name).split("/")
     return "/".join(part if part.strip(".") else "_" for part in parts)
 
@@ -208,7 +206,7 @@ def _tags(benchmark: str, stage: str, params: Mapping[str, Any], further: Mappin
 
 
 def _logged_run(client: mlflow.MlflowClient, experiment: str, tags: Mapping[str, str]) -> str | None:
-    """The finished run that has logged the same output of the same stage and settings."""
+    """The finished run that logged the same output of the same stage and settings."""
     if "dvc_md5" not in tags:
         return None
     same = {name: value for name, value in tags.items() if name not in _OF_ONE_ATTEMPT}
@@ -220,7 +218,7 @@ def _logged_run(client: mlflow.MlflowClient, experiment: str, tags: Mapping[str,
 
 
 def _git_commit() -> str | None:
-    """The commit that is checked out, `-dirty` where tracked files differ from it; None without one."""
+    """The current commit, with `-dirty` if tracked files differ from it; None without git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True)

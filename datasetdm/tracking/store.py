@@ -1,6 +1,6 @@
-"""The store that MLflow writes to, and who may write at a time.
+"""The store that MLflow writes to, and its lock.
 
-SQLite has one writer, so a local store is held under a file lock: open it when a stage has its results.
+SQLite allows one writer, so a file lock protects a local store. Open the store only when a stage has its results.
 """
 
 import os
@@ -17,10 +17,10 @@ from datasetdm.utils.processes import is_dead
 
 
 def check_server() -> None:
-    """Ask a tracking server, if one is chosen, for a sign of life: before hours of work, and within seconds.
+    """If a tracking server is set, check within seconds that it answers, before hours of work begin.
 
     Raises:
-        DatasetDMError: it cannot be reached, or refuses to answer.
+        DatasetDMError: the server cannot be reached, or returns an error.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):
         return
@@ -40,13 +40,13 @@ def check_server() -> None:
 
 @contextmanager
 def open_store() -> Iterator[None]:
-    """Point MLflow to the store, keep other writers of a local one out, make MLflow's errors readable."""
+    """Point MLflow to the store, lock a local store, and make MLflow's errors readable."""
     folder = Path("mlflow").resolve()
     chosen = os.environ.get("MLFLOW_TRACKING_URI")
     uri = chosen or _sqlite_uri(folder / "mlflow.db")
     mlflow.set_tracking_uri(uri)
     if not chosen:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it, but nobody chose this
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it, but the user did not
     lock: AbstractContextManager[object] = nullcontext()
     if uri.startswith("sqlite:"):
         if not chosen and not folder.is_dir() and not Path("params.yaml").exists():
@@ -61,17 +61,17 @@ def open_store() -> Iterator[None]:
     except MlflowException as error:
         raise DatasetDMError(
             f"MLflow at {uri} answered: {' '.join(str(error).split())} "
-            "(MLFLOW_TRACKING_URI chooses the store; `make setup` brings the local one up to date.)"
+            "(MLFLOW_TRACKING_URI chooses the store; `make setup` updates the local one.)"
         ) from error
 
 
 def _sqlite_uri(file: Path) -> str:
-    """The URI of a database; relative to the current folder where a `?` above would end the path for SQLAlchemy."""
+    """The URI of a database; a relative path if it contains a `?`, at which SQLAlchemy would end the path."""
     return f"sqlite:///{os.path.relpath(file) if '?' in str(file) else file}"
 
 
 def experiment_id(benchmark: str) -> str:
-    """Id of the benchmark's experiment, made where it is missing."""
+    """Id of the benchmark's experiment, which is created if it is missing."""
     found = mlflow.get_experiment_by_name(benchmark)
     if found is not None:
         return str(found.experiment_id)
@@ -81,10 +81,10 @@ def experiment_id(benchmark: str) -> str:
 
 
 def close_dead_runs(client: mlflow.MlflowClient, experiment: str) -> None:
-    """Mark the open runs of an experiment whose process is gone as killed.
+    """Mark open runs of an experiment as killed if their process has ended.
 
-    A run counts as dead where it is tagged with a process of this machine that is gone. One without a tag is older than
-    the tags; in the local store, whose lock we hold, nobody can have it open.
+    A run is dead if its tag names a process of this machine that has ended. A run without this tag is older than the
+    tag; in the local store, whose lock we hold, no other process can have it open.
     """
     local = not os.environ.get("MLFLOW_TRACKING_URI")
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING' and tags.stage != ''"):

@@ -1,1 +1,1 @@
-"""What every room needs: files, digests, seeds, devices, progress."""
+"""Helpers that every package uses: files, digests, seeds, devices, progress."""

@@ -1,4 +1,4 @@
-"""Items a few at a time."""
+"""Split items into batches."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: tensors, numbers and texts, never code."""
+"""Checkpoints of a training: tensors, numbers and text, never code."""
 
 import logging
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ def write_checkpoint(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_checkpoint(file: Path) -> Mapping[str, Any] | None:
-    """The content of a checkpoint, on the CPU; None where there is none, or where it cannot be read.
+    """The content of a checkpoint, on the CPU; None if the file is missing or damaged.
 
-    A checkpoint only saves time: without it a training starts from the beginning and ends the same.
+    A checkpoint only saves time: without it, the training starts from the beginning and ends with the same result.
     """
     if not file.exists():
         return None
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no common base for what a damaged file can bring about
+    except Exception as error:  # torch has no common base class for the errors of a damaged file
         reason = " ".join(str(error).split()[:20]) or type(error).__name__
-        log.warning("%s is damaged and is ignored: the training starts from the beginning (%s)", file, reason)
+        log.warning("%s is damaged and is ignored; the training starts from the beginning (%s)", file, reason)
         return None
     return content if isinstance(content, Mapping) else None

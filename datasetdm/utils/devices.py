@@ -6,10 +6,10 @@ from datasetdm.errors import DatasetDMError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is any, else the CPU.
+    """The device with this name; "auto" is CUDA if available, else the CPU.
 
     Raises:
-        DatasetDMError: there is no such device, or torch was not built for it.
+        DatasetDMError: the device does not exist, or torch was not built for it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-_SETTLED = 2_000_000_000  # nanoseconds after which a file that is changed has another time, whatever the disk
+_SETTLED = 2_000_000_000  # nanoseconds; coarsest time stamp of a disk, so a later change shows in the time
 
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -18,9 +18,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 def digest(*parts: Any) -> str:
     """A short sha256 over settings, numbers, texts, files and lists of these.
 
-    A `Path` to a file counts by content. A folder counts by the content of all its files, except for
-    images, which count by name and size: annotations carry what a stage reads, and hashing 80 000 images
-    at every look would take longer than the look.
+    A `Path` to a file counts by content. A folder counts by the content of all its files, except images, which count
+    by name and size: stages read the annotations, and hashing 80 000 images each time would take too long.
     """
     state = hashlib.sha256()
     for part in parts:
@@ -40,9 +39,9 @@ def _bytes_of(part: Any) -> bytes:
 
 
 def file_digest(file: Path) -> bytes:
-    """The sha256 of a file; read once in a process unless it changes."""
+    """The sha256 of a file. A process reads a file once, unless the file changes."""
     status = file.stat()
-    if time.time_ns() - status.st_mtime_ns < _SETTLED:  # it may change again without another time or size
+    if time.time_ns() - status.st_mtime_ns < _SETTLED:  # another change might leave time and size the same
         return _read_digest(str(file))
     return _known_digest(str(file), (status.st_ino, status.st_size, status.st_mtime_ns))
 

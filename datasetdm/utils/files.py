@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files atomically: they appear complete or not at all."""
 
 import json
 import os
@@ -15,16 +15,16 @@ from PIL import Image
 
 from datasetdm.errors import DatasetDMError
 
-# A temporary path of `replacing`, one of a path inside it, or another that was named after it.
+# A temporary path of `replacing`, of a path inside it, or one that was named after it.
 _LEFTOVER = re.compile(r"\.+(?P<name>[^.].*?)\.[0-9a-f]{8}\.(tmp|old)([.-].*)?")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes if not.
+    """A temporary path next to `path`, which replaces `path` if the block succeeds and is removed if it raises.
 
-    What is written there may be a file or a folder; missing parent folders are made. Errors name `path`, as the
-    temporary one is gone by the time that somebody reads them.
+    The block may write a file or a folder. Missing parent folders are created. Errors name `path`, because the
+    temporary path no longer exists when somebody reads them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
@@ -48,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _rename_in(error: OSError | DatasetDMError, old: str, new: str) -> None:
-    """Write one file name for another in all texts of an error."""
+    """Replace a file name in all texts of an error."""
     error.args = tuple(value.replace(old, new) if isinstance(value, str) else value for value in error.args)
     if isinstance(error, OSError):
         for name in ("filename", "filename2"):
@@ -58,10 +58,10 @@ def _rename_in(error: OSError | DatasetDMError, old: str, new: str) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what `replacing(path)` leaves behind when its process is killed; only for who holds a lock on `path`.
+    """Remove what `replacing(path)` leaves behind when its process is killed. The caller must hold a lock on `path`.
 
-    With it goes what was written beside the temporary path while it was filled: `..<name>.<digits>.tmp.<digits>.tmp` of
-    a nested `replacing`, and `..<name>.<digits>.tmp-<any>`, a temporary folder named after it.
+    This includes what was written next to the temporary path: `..<name>.<digits>.tmp.<digits>.tmp` of a nested
+    `replacing`, and `..<name>.<digits>.tmp-<any>`, a temporary folder named after it.
     """
     if not path.parent.is_dir():
         return
@@ -75,7 +75,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def leftover_of(name: str) -> str | None:
-    """The name of the path beside which `replacing` made this temporary one; None where it made no such name."""
+    """The name of the path for which `replacing` made this temporary name; None if it did not make it."""
     match = _LEFTOVER.fullmatch(name)
     return None if match is None else match["name"]
 
@@ -92,7 +92,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically, indented, the same bytes for the same content; NaN is a ValueError."""
+    """Write JSON atomically, indented. Equal content gives equal bytes; NaN raises a ValueError."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -100,7 +100,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Write a PNG atomically.
 
     Args:
-        path: ends in `.png`; any other suffix would lose pixels and is a ValueError.
+        path: must end in `.png`; other formats would lose pixels and raise a ValueError.
         image: uint8 H x W x 3 (RGB) or H x W, or uint16 H x W.
     """
     if path.suffix.lower() != ".png":
@@ -114,10 +114,10 @@ def read_json(path: Path, *, remedy: str) -> Any:
 
     Args:
         path: the file.
-        remedy: a sentence that says what to do where it is missing or broken.
+        remedy: a sentence that says what to do if it is missing or broken.
 
     Raises:
-        DatasetDMError: missing, not readable, not text, or no (whole) JSON.
+        DatasetDMError: missing, not readable, not text, or not complete JSON.
     """
     try:
         return json.loads(path.read_bytes())
@@ -130,15 +130,15 @@ def read_json(path: Path, *, remedy: str) -> Any:
     except RecursionError:
         raise DatasetDMError(f"{path} is nested too deeply to be an annotation file. {remedy}") from None
     except ValueError as error:
-        raise DatasetDMError(f"{path} is broken or cut off JSON ({error}). {remedy}") from None
+        raise DatasetDMError(f"{path} is not valid JSON, or is incomplete ({error}). {remedy}") from None
 
 
 def link(source: str | Path, target: str | Path) -> None:
-    """Let a file appear in a second place, as a hard link where the disk allows it; what is there already stays."""
+    """Link `source` to `target`, or copy it if the disk does not allow hard links. An existing `target` is kept."""
     if Path(target).exists():
         return
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # another disk, or one without links
+    except OSError:  # another disk, or one without hard links
         shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""Reading image files: one reader for every task and every model, mmdet's among them."""
+"""Read image files: one reader for all tasks and models, including mmdet's."""
 
 import io
 import struct
@@ -12,11 +12,11 @@ from PIL import Image
 
 from datasetdm.errors import DatasetDMError
 
-#: What Pillow may look for in an image file, whatever its name ends in. It knows some forty formats more, and some of
-#: them start another program: a PostScript file named photo.jpg would run Ghostscript.
+#: The formats that Pillow may recognise, whatever the file's extension. It knows some forty more, and some of those
+#: start another program: a PostScript file named photo.jpg would run Ghostscript.
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 
-# What Pillow's decoders raise on damaged files.
+# What Pillow's decoders raise for damaged files.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BIT_DEPTH_AT, _COLOUR_TYPE_AT = 24, 25  # in the header chunk
@@ -32,7 +32,7 @@ _TO_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# How files begin that often lie where an image should be.
+# First bytes of files that are often found in place of an image.
 _OTHER_KINDS = {
     b"%!PS": "a PostScript (EPS) file",
     b"\xc5\xd0\xd3\xc6": "a PostScript (EPS) file",
@@ -46,19 +46,19 @@ _OTHER_KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS (run `git lfs pull`)",
 }
 _BOXED_KINDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF"}  # after `ftyp` in byte 4
-REMEDY = "It is damaged or half downloaded: fetch it again, or take it out of the annotation file."
+REMEDY = "It is damaged or incomplete: download it again, or remove it from the annotation file."
 
 
 def read_image(path: Path) -> np.ndarray:
     """An image file as uint8 H x W x 3, RGB.
 
-    JPEG, PNG, WebP, TIFF, BMP, GIF and PPM are read, by what is inside and not by the name's suffix. As OpenCV does
-    it: the EXIF orientation is applied (and no other: annotation tools do not follow the one in XMP), grey, palette
-    and CMYK images become RGB, an alpha channel is dropped, 16-bit grey keeps its upper 8 bits, of an animation the
-    first frame is read.
+    Reads JPEG, PNG, WebP, TIFF, BMP, GIF and PPM, recognised by content and not by extension. The conversions are
+    OpenCV's: it applies the EXIF orientation (not the one in XMP, which annotation tools ignore too), converts grey,
+    palette and CMYK images to RGB, drops an alpha channel, keeps the upper 8 bits of 16-bit grey, and reads the first
+    frame of an animation.
 
     Raises:
-        DatasetDMError: the file is missing, damaged, cut off, far too large, or of another kind.
+        DatasetDMError: the file is missing, damaged, incomplete, far too large, or of another kind.
     """
     with _told(path), _opened(path) as image:
         if max(image.size) > _LARGEST_SIDE:
@@ -67,19 +67,19 @@ def read_image(path: Path) -> np.ndarray:
         if upright.mode.startswith("I;16"):
             return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=2)
         if upright.mode in ("I", "F"):
-            raise ValueError("32-bit grey has no range of brightness to go by")
-        # A copy, because some arrays over Pillow's memory cannot be written to.
+            raise ValueError("32-bit grey has no defined range of brightness")
+        # A copy, because some arrays over Pillow's memory are read-only.
         return np.array(upright.convert("RGB"))
 
 
 def read_map(path: Path, *, bits: int) -> np.ndarray:
-    """A PNG whose pixels are numbers and no colours, uint8 (grey or palette indices) or uint16, H x W.
+    """A PNG whose pixels are numbers, not colours: uint8 (grey or palette indices) or uint16, H x W.
 
-    Refused is what decodes, but to other numbers than were written: formats that blur, grey of fewer bits (which
-    Pillow stretches), data whose check sums are wrong.
+    Refuses files that would decode to other numbers than were written: lossy formats, grey of fewer bits (which Pillow
+    stretches), wrong checksums.
 
     Raises:
-        DatasetDMError: missing, damaged, cut off, no PNG, in colour, or of another depth than `bits`.
+        DatasetDMError: missing, damaged, incomplete, not a PNG, in colour, or not of depth `bits`.
     """
     with _told(path):
         data = path.read_bytes()
@@ -87,17 +87,17 @@ def read_map(path: Path, *, bits: int) -> np.ndarray:
         palette = colour_type == _PALETTE and bits == 8
         if not palette and (colour_type, depth) != (_GREY, bits):
             raise DatasetDMError(
-                f"{path} is no {bits}-bit map of one number per pixel ({_kind_of_png(depth, colour_type)}): use the "
-                f"export of the annotation that writes {bits}-bit {'grey or indexed' if bits == 8 else 'grey'} PNG."
+                f"{path} is not a {bits}-bit map of one number per pixel ({_kind_of_png(depth, colour_type)}): export "
+                f"the annotation as {bits}-bit {'grey or indexed' if bits == 8 else 'grey'} PNG."
             )
         return np.array(_checked_png(data), dtype=np.uint8 if bits == 8 else np.uint16)
 
 
 def read_colours(path: Path) -> np.ndarray:
-    """The colours of an 8-bit RGB or palette PNG, uint8 H x W x 3, exactly as they were written; alpha is dropped.
+    """The exact colours of an 8-bit RGB or palette PNG, uint8 H x W x 3, without alpha.
 
     Raises:
-        DatasetDMError: missing, damaged, cut off, no PNG, grey, or of 16 bits.
+        DatasetDMError: missing, damaged, incomplete, not a PNG, grey, or 16 bits deep.
     """
     with _told(path):
         data = path.read_bytes()
@@ -108,7 +108,7 @@ def read_colours(path: Path) -> np.ndarray:
 
 
 def is_colour_png(path: Path) -> bool:
-    """Whether a file is a PNG of RGB or RGBA, and neither grey nor with a palette; False where it cannot be read."""
+    """Whether a file is an RGB or RGBA PNG, neither grey nor with a palette; False if it cannot be read."""
     try:
         with path.open("rb") as stream:
             header = stream.read(_COLOUR_TYPE_AT + 1)
@@ -118,10 +118,10 @@ def is_colour_png(path: Path) -> bool:
 
 
 def read_palette(path: Path) -> np.ndarray | None:
-    """The colours of a palette PNG by index, uint8 N x 3; None for a PNG of another kind.
+    """The colours of a palette PNG by index, uint8 N x 3; None for other PNGs.
 
     Raises:
-        DatasetDMError: missing, damaged, or no PNG.
+        DatasetDMError: missing, damaged, or not a PNG.
     """
     with _told(path):
         data = path.read_bytes()
@@ -140,7 +140,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             start = stream.read(64)
         if kind := _other_kind(start):
             raise DatasetDMError(
-                f"{path} is {kind}, which is not read as an image: put the picture itself there, as JPEG or PNG."
+                f"{path} is {kind}, which cannot be read as an image. Replace it with the picture, as JPEG or PNG."
             ) from None
         raise
     with image:
@@ -148,7 +148,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _other_kind(start: bytes) -> str:
-    """What a file is that begins so, if it is one of the known kinds that are not read."""
+    """The kind of a file with these first bytes, if it is a known kind that we do not read; else an empty text."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     boxed = _BOXED_KINDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
     named = (kind for begin, kind in _OTHER_KINDS.items() if text.lower().startswith(begin.lower()))
@@ -156,8 +156,8 @@ def _other_kind(start: bytes) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The decoded image, turned as its EXIF orientation says. A broken EXIF block says nothing."""
-    image.info.pop("xmp", None)  # by which Pillow would turn a TIFF; what the TIFF's own tag says, it follows
+    """The decoded image, rotated by its EXIF orientation. A broken EXIF block is ignored."""
+    image.info.pop("xmp", None)  # Pillow would rotate a TIFF by it; the TIFF's own tag still counts
     image.load()  # in a PNG, EXIF may come last
     exif = Image.Exif()
     try:
@@ -172,9 +172,9 @@ def _png_header(path: Path, data: bytes) -> tuple[int, int]:
     """Bits per channel and colour type."""
     kind = "a JPEG file" if data.startswith(b"\xff\xd8\xff") else _other_kind(data[:64])
     if kind:
-        raise DatasetDMError(f"{path} is {kind} and no PNG, which a map of numbers has to be: export it as PNG.")
+        raise DatasetDMError(f"{path} is {kind}, not a PNG. A map of numbers has to be a PNG: export it as one.")
     if not data.startswith(_PNG):
-        raise DatasetDMError(f"{path} is no PNG inside, which a map of numbers has to be. {REMEDY}")
+        raise DatasetDMError(f"{path} is not a PNG by content. A map of numbers has to be a PNG. {REMEDY}")
     return data[_BIT_DEPTH_AT], data[_COLOUR_TYPE_AT]
 
 
@@ -185,7 +185,7 @@ def _kind_of_png(depth: int, colour_type: int) -> str:
 
 def _checked_png(data: bytes) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        image.verify()  # check sums, which decoding alone does not look at
+        image.verify()  # checksums, which decoding alone does not check
     image = Image.open(io.BytesIO(data), formats=["PNG"])
     image.load()
     return image
@@ -193,31 +193,31 @@ def _checked_png(data: bytes) -> Image.Image:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file into an error for its owner."""
+    """Turn whatever goes wrong with a file into an error that the user can act on."""
     try:
         yield
     except FileNotFoundError:
-        state = f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "is missing"
+        state = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "is missing"
         raise DatasetDMError(
-            f"{path} {state}, though the annotation file lists it: put it there, or take it out of the list."
+            f"{path} {state}, but the annotation file lists it. Add the file, or remove it from the list."
         ) from None
     except PermissionError:
-        raise DatasetDMError(f"{path} may not be read by you: change its permissions.") from None
+        raise DatasetDMError(f"{path} may not be read: change its permissions.") from None
     except Image.DecompressionBombError as error:
-        raise DatasetDMError(f"{path} is too large to be trusted ({error}). Shrink it first.") from None
+        raise DatasetDMError(f"{path} is too large ({error}). Shrink it first.") from None
     except _DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetDMError(f"{path} cannot be read as an image ({reason}). {REMEDY}") from None
 
 
 def checked_images(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray]:
-    """The images as a list; what models are given to predict.
+    """Check images for `predict` and return them as a list.
 
     Args:
         images: uint8, H x W x 3 each, RGB, of any sizes.
 
     Raises:
-        DatasetDMError: something else, such as a path, or a single image outside a list.
+        DatasetDMError: an item is something else, such as a path, or `images` is a single image.
     """
     for image in images:
         array = isinstance(image, np.ndarray)
@@ -225,8 +225,7 @@ def checked_images(images: Sequence[np.ndarray] | np.ndarray) -> list[np.ndarray
             continue
         given = f"{image.dtype} of shape {image.shape}" if array else type(image).__name__
         raise DatasetDMError(
-            f"predict() takes a list of images, each an array of uint8, H x W x 3, RGB; this list holds {given}. "
-            "Put a single image into a list, and read a file first: "
-            "datasetdm.utils.images.read_image(path)."
+            f"predict() takes a list of images, each an array of uint8, H x W x 3, RGB; this list contains {given}. "
+            "Put a single image into a list. Read a file with datasetdm.utils.images.read_image(path)."
         )
     return list(images)

@@ -1,7 +1,7 @@
-"""What the files of a folder were when it was finished, and whether they still are.
+"""Notice when files of a finished folder change.
 
-Published files are hard links: cutting one off, or writing into it, changes every place where it appears. An
-inventory, a small JSON file, lets the project notice that and make the files again.
+Published files are hard links, so truncating or changing one changes it everywhere. An inventory, a small JSON file,
+lets the project notice this and make the files again.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from datasetdm.utils.files import write_text
 
 
 def take_inventory(folder: Path, inventory: Path) -> None:
-    """Write size, time of change and sha256 of all files of `folder` to the file `inventory`, which may be in there."""
+    """Write size, modification time and sha256 of all files in `folder` to `inventory`, which may be in `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != inventory)
     _write(inventory, {file.relative_to(folder).as_posix(): _entry(file) for file in files})
 
 
 def find_damage(folder: Path, inventory: Path) -> str | None:
-    """How a file of `folder` differs from `inventory`; None where none does, or where there is no inventory.
+    """How a file of `folder` differs from `inventory`; None if none does, or if there is no inventory.
 
-    Sizes and times are compared at every call (about 2 microseconds a file); only a file whose time differs is read.
-    Added files do not matter. An inventory that cannot be read says nothing.
+    Each call compares sizes and times (about 2 microseconds per file) and reads only files whose time differs. Added
+    files do not matter. An unreadable inventory counts as none.
     """
     try:
         known = json.loads(inventory.read_bytes())
@@ -43,7 +43,7 @@ def find_damage(folder: Path, inventory: Path) -> str | None:
             touched[name] = _entry(Path(path))
             if touched[name][2] != sha256:
                 return f"the content of {name} has changed"
-    if touched:  # copied or restored, with the same content: not to be read again next time
+    if touched:  # copied or restored with the same content: do not read them again next time
         _write(inventory, {**entries, **touched})
     return None
 

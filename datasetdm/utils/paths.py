@@ -1,17 +1,17 @@
-"""File names out of annotation files stay inside their folder."""
+"""Keep file names from annotation files inside their folder."""
 
 import unicodedata
 from pathlib import Path, PureWindowsPath
 
 from datasetdm.errors import DatasetDMError
 
-_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, separators of lines
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, line and paragraph separators
 
 
 def join_below(root: Path, name: str) -> Path:
-    """`root / name`, for reading, where `name` came from a file that somebody else wrote.
+    """`root / name` for reading, where `name` comes from somebody else's file.
 
-    A symbolic link below `root` is followed wherever it leads: whoever owns the folder has put it there.
+    Symbolic links below `root` may lead anywhere, because the owner of the folder made them.
 
     Raises:
         DatasetDMError: see `check_name`.
@@ -21,10 +21,10 @@ def join_below(root: Path, name: str) -> Path:
 
 
 def safe_join(root: Path, name: str) -> Path:
-    """`root / name`, where `name` came from a file that somebody else wrote; for writing, and for what we wrote.
+    """`root / name` for writing, and for reading our own files, where `name` comes from a file.
 
     Args:
-        root: folder that must not be left; it may itself be a link.
+        root: the folder that the path must stay in; it may itself be a link.
         name: relative path with forward slashes, such as `000000000009.jpg` or `a/b.png`.
 
     Raises:
@@ -35,22 +35,22 @@ def safe_join(root: Path, name: str) -> Path:
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):
         raise DatasetDMError(
-            f"{path} is a link that leads out of {root}. Put a copy of the file in its place (or move the "
-            "whole folder and link that)."
+            f"{path} is a link that leads out of {root}. Replace it with a copy of the file, or move the whole folder "
+            "and link that."
         )
     return path
 
 
 def check_name(name: str, *, where: str) -> None:
-    """Do the part of `safe_join` that looks at the text alone; `where` names the file that holds the name.
+    """The checks of `safe_join` that only need the text; `where` names the file that contains the name.
 
-    Any letters and blanks will do, such as the narrow one (U+202F) in the names that macOS gives to screenshots.
+    All letters and spaces are allowed, such as the narrow space (U+202F) in macOS's names of screenshots.
     """
     # PureWindowsPath splits at both kinds of slashes and knows drives: nothing slips through on any system.
     parts = PureWindowsPath(name)
     unprintable = any(unicodedata.category(character) in _UNPRINTABLE for character in name)
     if not parts.parts or parts.anchor or ".." in parts.parts or "\\" in name or unprintable:
         raise DatasetDMError(
-            f"{where}: the file name {name!r} is not a plain relative path inside its folder. Names may not "
-            "be empty or absolute, nor hold '..' or backslashes; correct that entry."
+            f"{where}: the file name {name!r} is not a plain relative path inside its folder. A name must "
+            "not be empty or absolute, and must not contain '..' or backslashes. Correct that entry."
         )

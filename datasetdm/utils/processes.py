@@ -1,4 +1,4 @@
-"""Whether the process that began something still runs: a process that is killed cannot say so itself."""
+"""Find out whether another process still runs; a killed process cannot report its own end."""
 
 import platform
 
@@ -6,13 +6,13 @@ import psutil
 
 
 def this_process() -> str:
-    """This process as `<machine> <pid> <start in Unix time>`: a pid alone may be given to another process later."""
+    """This process as `<machine> <pid> <start in Unix time>`; a pid alone may later belong to another process."""
     process = psutil.Process()
     return f"{platform.node()} {process.pid} {process.create_time():.2f}"
 
 
 def is_dead(process: str) -> bool:
-    """Whether a process that `this_process` described is known to be gone; one of another machine never is."""
+    """Whether a process described by `this_process` has ended; False if it runs on another machine."""
     try:
         machine, pid, start = process.rsplit(" ", 2)
         number, began = int(pid), float(start)
@@ -28,5 +28,5 @@ def runs_since(pid: int, began: float) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and process.create_time() < began + 1
     except psutil.NoSuchProcess:
         return False
-    except psutil.Error:  # there is one, but we may not look at it
+    except psutil.Error:  # it exists, but we may not inspect it
         return True

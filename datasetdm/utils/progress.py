@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 _LOGGER = logging.getLogger("datasetdm")
 
 INTERVAL = 30.0  # seconds between two lines of a loop
-PROGRESS = "progress"  # the attribute of records that are progress; Dagster forgets the name of their logger
+PROGRESS = "progress"  # attribute that marks progress records, because Dagster drops the logger's name
 
 _subject: ContextVar[str] = ContextVar("subject", default="")
 
 
 @contextmanager
 def working_on(subject: str) -> Iterator[None]:
-    """Lines that are logged inside the block begin with `subject`, such as `downstream_coco both/0`."""
+    """Lines logged inside the block begin with `subject`, such as `downstream_coco both/0`."""
     token = _subject.set(subject)
     try:
         yield
@@ -34,7 +34,7 @@ def working_on(subject: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Log a line about what is being worked on."""
+    """Log a line about the current subject (see `working_on`)."""
     subject = _subject.get()
     log.info(f"{subject}: {text}" if subject else text, extra={PROGRESS: True})
 
@@ -43,12 +43,12 @@ class Progress:
     """How far a loop is: a bar where the program has a terminal to itself, else a line every `interval` seconds.
 
     Args:
-        total: how many steps the loop has.
-        steps: what they are called, in the plural: `iterations`, `images`.
-        done: steps that were done before, as in a training that is resumed; they do not count towards the rate.
+        total: number of steps of the loop.
+        steps: their name in the plural: `iterations`, `images`.
+        done: steps done earlier, for example before a training was resumed; they do not count towards the rate.
         interval: seconds between two lines.
-        log: takes a line.
-        clock: gives the time in seconds.
+        log: called with each line.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `40 s`, `5 min`, `1 h 10 min`."""
+    """Seconds in readable form: `40 s`, `5 min`, `1 h 10 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -118,7 +118,7 @@ class _Printed(logging.Handler):
         return sys.stdout.isatty() and any(isinstance(handler, cls) for handler in _LOGGER.handlers)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """To whatever standard output is at that moment."""
+        """Print to the current standard output."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         tqdm.write(f"{level}{record.getMessage()}", file=sys.stdout)
         sys.stdout.flush()

@@ -147,7 +147,7 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
         content["study"]["benchmarks"] = {"cocoa": {"ingest": {"num_real": 33}}}
 
-    with pytest.raises(DatasetDMError, match=r"study\.benchmarks\.cocoa is about no benchmark"):
+    with pytest.raises(DatasetDMError, match=r"study\.benchmarks\.cocoa names no benchmark"):
         load_params(edited(tmp_path, edit))
 
 
@@ -156,7 +156,7 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
     [
         (None, {"task": "depth"}, "holds annotations for the task 'instance', not for 'depth'"),
         (None, {"seeds": [-1]}, "seeds"),
-        (None, {"seeds": [0, 0]}, r"seeds is \[0, 0\]; it lists something twice"),
+        (None, {"seeds": [0, 0]}, r"seeds is \[0, 0\]; it lists a seed twice"),
         ("downstream", {"arms": []}, "arms"),
         ("downstream", {"arms": ["real", "real"]}, "arms has real twice"),
         ("downstream", {"learning_rate": float("inf")}, "learning_rate"),
@@ -264,7 +264,7 @@ WRONG = {
 }
 TOLD = """
 coco.seeds is 0; write a list: [0]
-coco.source.root is an empty text; name the folder of the data set
+coco.source.root is empty; name the folder of the data set
 coco.source.miniworld.distribution is 'moon'; choose one of 'web', 'coco', 'long_tail', 'street', 'room', 'figure'
 coco.source.miniworld.num_train is 0; it has to be above 0
 coco.decoder.num_heads is 8 and hidden_dim is 97; hidden_dim has to be a multiple of 4 and of num_heads
@@ -275,7 +275,7 @@ coco.augmentation.proportions.2x2 is 0; it has to be above 0
 coco.augmentation.proportions.3x3 is -1; it has to be above 0
 coco.augmentation.proportions.two is 'two'; write rows x columns, such as 2x3
 coco.downstream.iterations is missing
-coco.ingest.tail_images is 2 but task.tail names no category that it could be about
+coco.ingest.tail_images is 2 but task.tail names no category
 nyu.task.max_depth is 10; it has to be above min_depth, which is 10
 kitti.task.max_depth is 300; it has to be at most 255.996
 """
@@ -308,7 +308,7 @@ def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
     assert [line.split(".", 2)[2] for line in str(told.value).splitlines()[1:]] == [
         "source.format is 'voc', which holds annotations for the task 'semantic', not for 'depth'",
         "downstream.arms has 'oracle' but ingest.num_oracle is 0",
-        "ingest.tail_images is 50 but task.tail names no category that it could be about",
+        "ingest.tail_images is 50 but task.tail names no category",
         "source.miniworld.num_val is 150, but ingest.num_test asks for 999",
     ]
 
@@ -316,7 +316,7 @@ def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("my-set", "Dagster's assets bear it; my_set would do"),
+        ("my-set", "Dagster's assets have this name; try my_set"),
         ("input", "Dagster needs this name"),
         ("leaderboard", "Dagster needs this name"),
         ("coco_study", "the study of the benchmark coco"),

@@ -20,10 +20,10 @@ from datasetdm.utils.files import replacing, write_bytes
         (errno.EPERM, "Operation not permitted. You may not"),
         (errno.ENOSPC, "No space left on device. Free some space"),
         (errno.EDQUOT, "quota exceeded. Free some space"),
-        (errno.EROFS, "Read-only file system. The disk can only be read"),
+        (errno.EROFS, "Read-only file system. The disk is read-only"),
         (errno.EMFILE, "Too many open files. Raise the limit"),
-        (errno.EIO, "error. The disk fails"),
-        (errno.ENOTDIR, "Not a directory. Something of another kind"),
+        (errno.EIO, "error. The disk or its connection fails"),
+        (errno.ENOTDIR, "Not a directory. A file or folder of another kind"),
         (errno.ENAMETOOLONG, "too long. Give it a shorter name"),
     ],
 )

@@ -151,7 +151,7 @@ def test_all_values_without_a_name_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetDMError,
         match=r"8 of the 8 .*7 of them \(x0\.png, .*x4\.png and 2 more\).*: 3, 4, 5, 6, 7 and 2 more\. "
-        r"Add the missing names to classes\.txt.*good\.png is no PNG",
+        r"Add the missing names to classes\.txt.*good\.png is not a PNG",
     ):
         open_voc(tmp_path, "train").labels_of(0)
 

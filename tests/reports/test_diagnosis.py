@@ -48,7 +48,7 @@ def test_the_text_says_what_to_do() -> None:
     assert text.startswith("# coco: GO") and "**label**" in text and "| label | true - pseudo | +18.0 |" in text
     assert "| 40 | 200 | +4.0 | 40 | 4.0 | 0.50 |" in text
     blind = diagnosis_text("coco", conclude("mask_ap", {**FIGURES, "real_half": 0.2}, EFFORT), EFFORT)
-    assert "cannot be told" in blind
+    assert "unknown" in blind
 
 
 def test_errors_keep_their_unit() -> None:
@@ -59,5 +59,5 @@ def test_errors_keep_their_unit() -> None:
 
 def test_the_text_tells_scenes_that_hold_fewer_objects() -> None:
     verdict = conclude("mask_ap", FIGURES, EFFORT, {"real": 3.1, "synthetic": 1.05})
-    assert "3.1 in real ones, 1.1 in accepted drawn ones" in diagnosis_text("coco", verdict, EFFORT)
+    assert "3.1 in real images, 1.1 in accepted generated ones" in diagnosis_text("coco", verdict, EFFORT)
     assert "objects per image" not in diagnosis_text("voc", conclude("miou", FIGURES, EFFORT), EFFORT)

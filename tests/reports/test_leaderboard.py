@@ -51,7 +51,7 @@ def test_ours_and_the_papers_stand_side_by_side() -> None:
 
 def test_the_page_tells_its_world_and_asks_nothing_of_the_network() -> None:
     page = render_leaderboard(leaderboard(COMPARISONS, ["coco", "voc"]))
-    assert "embedded world" in page and "not to be compared" in page and "Not run yet: voc" in page
+    assert "embedded world" in page and "Do not compare" in page and "Not run yet: voc" in page
     assert "http" not in page
 
 

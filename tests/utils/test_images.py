@@ -111,7 +111,7 @@ def test_other_kinds_of_files_are_refused_by_name_and_start_nothing(
     file.write_bytes(OTHERS[kind](picture))
     readers = (read_image, detectors_view, lambda path: read_map(path, bits=8), read_colours)
     for number, reader in enumerate(readers):
-        with pytest.raises(DatasetDMError, match=rf"{name} is .*{kind}{'' if number < 2 else '.* no PNG'}"):
+        with pytest.raises(DatasetDMError, match=rf"{name} is .*{kind}{'' if number < 2 else '.*not a PNG'}"):
             reader(file)
     assert not traps.exists()
 
@@ -221,5 +221,5 @@ def test_a_map_in_colours_is_told_what_it_is(tmp_path: Path, picture: np.ndarray
 
 def test_a_map_that_was_saved_as_jpeg_is_told_so(tmp_path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture[..., 0]).save(tmp_path / "x.png", format="JPEG")
-    with pytest.raises(DatasetDMError, match=r"x\.png is a JPEG file and no PNG"):
+    with pytest.raises(DatasetDMError, match=r"x\.png is a JPEG file, not a PNG"):
         read_map(tmp_path / "x.png", bits=8)
