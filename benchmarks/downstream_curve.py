@@ -14,8 +14,7 @@ from pathlib import Path
 
 from datasetdm import config
 from datasetdm.datasets.native.coco import open_native_coco
-from datasetdm.downstream import Labelled
-from datasetdm.downstream.detection import train
+from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.miniworld import export_coco
 from datasetdm.tasks.instance import InstanceTask
 
@@ -54,7 +53,7 @@ def main() -> None:
                     learning_rate=arguments.learning_rate,
                 )
                 clock, cpu = time.perf_counter(), time.process_time()
-                metrics = train(
+                metrics = DOWNSTREAM[task.name].train(
                     settings,
                     task=task,
                     datasets=[Labelled(folder=folder / "set", subset="train")],

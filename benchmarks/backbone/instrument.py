@@ -34,8 +34,8 @@ from benchmarks.backbone.worlds import coco_task, renderer_state, take_shots
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.diffusion.backbone import encode_images
-from datasetdm.downstream import Labelled
-from datasetdm.downstream.detection import Detector, train
+from datasetdm.downstream import DOWNSTREAM, Labelled
+from datasetdm.downstream.detection import Detector
 from datasetdm.miniworld.pretraining.resnet import ResNet18
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.utils.batches import batches
@@ -122,7 +122,7 @@ def open_instrument(arguments: argparse.Namespace) -> Instrument:
         make_unit(folder, partial(_train, settings, set_folder, arguments))
     description = json.loads((folder / "instrument.json").read_text())
     detector = Detector.load(folder / "detector", arguments.device)
-    resnet = _resnet_of(detector).to(next(detector.model.parameters()).device)
+    resnet = _resnet_of(detector).to(next(detector.network.parameters()).device)
     say(f"instrument {name}: {description}")
     return Instrument(
         name=name,
@@ -142,7 +142,7 @@ def _render_set(num_images: int, num_held_out: int, seed: int, folder: Path) -> 
 def _train(settings: config.Downstream, set_folder: Path, arguments: argparse.Namespace, folder: Path) -> None:
     task = coco_task()
     held_out = Labelled(folder=set_folder, subset="held_out")
-    metrics = train(
+    metrics = DOWNSTREAM[task.name].train(
         settings,
         task=task,
         datasets=[Labelled(folder=set_folder, subset="training")],
@@ -170,7 +170,7 @@ def _resnet_of(detector: Detector) -> ResNet18:
     """The detector's backbone as a network of its own; mmdet names a ResNet's weights as we do."""
     resnet = ResNet18(1)
     unused = {name: value for name, value in resnet.state_dict().items() if name.startswith("fc.")}
-    resnet.load_state_dict({**detector.model.backbone.state_dict(), **unused})
+    resnet.load_state_dict({**detector.network.backbone.state_dict(), **unused})
     return resnet.eval().requires_grad_(False)
 
 

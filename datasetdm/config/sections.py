@@ -370,9 +370,7 @@ class Augmentation(Section):
 class Downstream(Section):
     """The ordinary model that each arm trains."""
 
-    model: Text = Field(
-        description="A name of datasetdm.downstream: `MODELS` of detection, dense_models or pose_models"
-    )
+    model: Text = Field(description="A name in `MODELS` of datasetdm/downstream/registry.py")
     pretrained: PathOrName | None = Field(
         default=None,
         description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: random weights",

@@ -150,10 +150,12 @@ class DecoderModel:
         """The decoder in `folder` on its backbone; errors as in `load_decoder`."""
         return cls(backbone, *load_decoder(folder, backbone, prompted=False))
 
-    def predict(self, images: np.ndarray | Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+    def predict(
+        self, images: np.ndarray | Sequence[np.ndarray], prompt_boxes: Sequence[Any] | None = None
+    ) -> list[Any]:
         """Annotations (the task's target type) of uint8 images, N x H x W x 3 or a list of any sizes.
 
-        Hints, which downstream models may be given, are not used.
+        `prompt_boxes`, which pose models use, are ignored.
         """
         found = []
         for image in checked_images(images):  # each by itself: a batch of another size gives other last bits

@@ -1,4 +1,4 @@
-"""The order in which a training goes through its sources of images."""
+"""The order in which a training goes through its data sets."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -10,14 +10,14 @@ from torch.utils.data import Sampler
 class MixtureSampler(Sampler[int]):
     """Indices into joined datasets: each slot of a batch picks a dataset by weight, then its next shuffled item.
 
-    Every dataset is gone through completely before it is shuffled anew, however small its weight.
+    Every dataset is used completely before it is shuffled again, however small its weight.
 
     Args:
         lengths: items per dataset, in the order in which they are joined.
         weights: share of each dataset; need not sum to 1.
         num_draws: indices in all.
         seed: decides the order.
-        start: how many of them are left out, as a training that goes on has seen them.
+        start: how many of the first indices are left out, as a resumed training has used them.
     """
 
     def __init__(self, lengths: Sequence[int], weights: Sequence[float], num_draws: int, seed: int, start: int = 0):

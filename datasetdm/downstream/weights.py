@@ -1,4 +1,4 @@
-"""The weights that a backbone starts from: `downstream.pretrained` names a folder, or a model of Hugging Face's hub."""
+"""Pretrained weights of a backbone: `downstream.pretrained` names a folder, or a model of Hugging Face's hub."""
 
 from functools import cache
 from pathlib import Path
@@ -14,11 +14,10 @@ REMEDY = "or set downstream.pretrained to null in params.yaml to train from scra
 
 @cache
 def weights_file(pretrained: str) -> Path:
-    """`model.safetensors` in the folder of that name, or of the model of that name on the hub, fetched at first use.
+    """`model.safetensors` in the folder of that name, or of the model of that name on the hub, downloaded at first use.
 
-    `name@revision` pins a hub model to a commit, branch or tag.
-
-    Asked once in a process: offline, the hub's client waits for the network every time.
+    `name@revision` pins a hub model to a commit, branch or tag. The answer is kept: offline, the hub's client would
+    wait for the network every time.
 
     Raises:
         DatasetDMError: there is no such file, or the hub cannot be reached.
@@ -49,8 +48,8 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
         raise DatasetDMError(f"{file} cannot be read ({error}). Fetch it again, {REMEDY}") from None
 
 
-def refuse(file: Path, misfits: list[str]) -> DatasetDMError:
-    """The error of a file that holds another network; `misfits` are the tensors that miss or differ in shape."""
+def misfit_error(file: Path, misfits: list[str]) -> DatasetDMError:
+    """The error for a file that holds another network; `misfits` names tensors that are missing or differ in shape."""
     return DatasetDMError(
         f"{file} does not fit the backbone of this model: {len(misfits)} tensors are missing or have another shape, "
         f"such as {misfits[0]}. Choose another downstream.model or downstream.pretrained in params.yaml."

@@ -22,9 +22,9 @@ TAUGHT, SPLICED = "taught", "spliced"  # the names of the two sets
 def labels_unit(context: Context, seed: str, teacher: Path) -> Path:
     """Where the labels by the teacher, a finished or planned training, lie once they are made."""
     settings = context.settings
-    hints = _hints_file(context, seed) if context.task().takes_hints else ""
+    decoded = _decoded_file(context, seed) if context.task().takes_hints else ""
     threshold = settings.downstream.self_training_threshold
-    fingerprint = digest(teacher.name, hints, threshold, settings.augmentation, *labelling(context))
+    fingerprint = digest(teacher.name, decoded, threshold, settings.augmentation, *labelling(context))
     return context.paths.work("self_training") / fingerprint
 
 
@@ -34,12 +34,12 @@ def make_labels(context: Context, seed: str, teacher: Path) -> None:
 
     def work(folder: Path) -> None:
         model = DOWNSTREAM[task.name].load(teacher, device=context.params.backbone.device)
-        images, hints = unlabelled_images(context), {}
+        images, prompt_boxes = unlabelled_images(context), {}
         if task.takes_hints:
-            hints = _hints(context, seed)
-            images = [image for image in images if image.name in hints]
+            prompt_boxes = _prompt_boxes(context, seed)
+            images = [image for image in images if image.name in prompt_boxes]
         threshold = settings.downstream.self_training_threshold
-        samples = teach_labels(model, task, images, hints, threshold, settings.synthesis)
+        samples = teach_labels(model, task, images, prompt_boxes, threshold, settings.synthesis)
         save_labelled(task, folder, TAUGHT, samples, context.paths.real / "images")
         taught = task.load(folder, TAUGHT)
         spliced = augment(task, taught, settings.augmentation, prefix=SPLICED) if len(taught) else ()
@@ -48,13 +48,13 @@ def make_labels(context: Context, seed: str, teacher: Path) -> None:
     make_unit(labels_unit(context, seed, teacher), work)
 
 
-def _hints(context: Context, seed: str) -> dict[str, Any]:
-    """Image name -> what the P-Decoder's annotation of it tells the teacher (see `Task.hint`)."""
+def _prompt_boxes(context: Context, seed: str) -> dict[str, Any]:
+    """Image name -> the boxes of what the P-Decoder found there, for the teacher (see `Task.hint`)."""
     task = context.task()
     return {sample.name: task.hint(sample.target) for sample in task.load(context.paths.pseudo, f"seed_{seed}")}
 
 
-def _hints_file(context: Context, seed: str) -> Path:
+def _decoded_file(context: Context, seed: str) -> Path:
     file = context.paths.pseudo / "annotations" / f"seed_{seed}.json"
     if not file.exists():
         raise missing(context, file, "annotate")

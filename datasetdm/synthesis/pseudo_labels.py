@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from datasetdm import config
+from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.unlabelled import Unlabelled
 from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.words import asked_counts
-from datasetdm.downstream import EVALUATION_BATCH, Predictor
+from datasetdm.downstream import EVALUATION_BATCH
 from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Task
 from datasetdm.utils.batches import batches
 
@@ -50,7 +51,7 @@ def teach_labels(
     teacher: Predictor,
     task: Task,
     images: Sequence[Unlabelled],
-    hints: Mapping[str, Any],
+    prompt_boxes: Mapping[str, Any],
     threshold: float,
     settings: config.Synthesis,
 ) -> Iterator[Sample]:
@@ -60,13 +61,13 @@ def teach_labels(
         teacher: the trained model.
         task: what it finds.
         images: what it looks at.
-        hints: image name -> what it is told beside the pixels; images that are not named get none.
+        prompt_boxes: image name -> the boxes in which it looks; images that are not named get none.
         threshold: of its certainty.
         settings: the other filters of the synthetic set.
     """
     for part in batches(images, EVALUATION_BATCH):
         pixels = [image.read() for image in part]
-        found = teacher.predict(pixels, [hints.get(image.name) for image in part])
+        found = teacher.predict(pixels, [prompt_boxes.get(image.name) for image in part])
         for image, picture, target in zip(part, pixels, found, strict=True):
             yield from _accepted(image, picture, task.trusted(target, threshold, settings))
 

@@ -21,6 +21,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 
+from datasetdm.annotations.predictor import Predictor
 from datasetdm.errors import DatasetDMError
 from datasetdm.tracking import serving
 from datasetdm.tracking.store import open_store
@@ -111,7 +112,7 @@ def promote(
         return str(champion)
 
 
-def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> serving.Predictor:
+def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> Predictor:
     """Load a model from the registry; it takes arrays.
 
     Args:
@@ -128,7 +129,7 @@ def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> ser
         if flavor.get("loader_module") != LOADER_MODULE:  # any other could run foreign code or a pickle
             raise DatasetDMError(f"The model {name}@{alias} was not registered by this project, so it is not loaded.")
         served = mlflow.pyfunc.load_model(uri, model_config={"device": device})
-        model: serving.Predictor = served.unwrap_python_model()
+        model: Predictor = served.unwrap_python_model()
         return model
 
 
@@ -140,7 +141,7 @@ class Served:
         python_model: the model itself; MLflow looks for this name.
     """
 
-    python_model: serving.Predictor
+    python_model: Predictor
 
     def predict(self, table: pd.DataFrame) -> list[dict[str, Any]]:
         """One answer per row; see `serving.answer`."""

@@ -91,7 +91,7 @@ class TrackedRun:
             name: name in the registry, e.g. `coco_decoder`.
             folder: safetensors, JSON and the like.
             loader: `module:function` or `module:Class.method` below `datasetdm.`, called with the folder's
-                path, the argument `device` and the options; returns a `serving.Predictor`.
+                path, the argument `device` and the options; returns a `Predictor`.
             options: further arguments of the loader, plain values by name. Users of MLflow can override them with
                 `model_config` or MLFLOW_PYFUNC_INFERENCE_CONFIG.
             takes_boxes: whether the model needs the persons' boxes.

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Hashable, Mapping, Sequence
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,7 @@ from PIL import Image
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.persons import KEYPOINTS, Persons
+from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.datasets.standard.masks import encode_mask
@@ -22,19 +23,6 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_image
 
 DEPTH_UNITS = 256.0  # per metre in a depth PNG, as in KITTI's: up to 255.996 m
-
-
-class Predictor(Protocol):
-    """A model of any task.
-
-    Attributes:
-        categories: in label order.
-    """
-
-    categories: tuple[Category, ...]
-
-    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
-        """The annotation of each image (uint8, H x W x 3, RGB), of the task's target type."""
 
 
 def answer(model: Predictor, requests: Sequence[Mapping[Hashable, Any]]) -> list[dict[str, Any]]:

@@ -8,30 +8,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import VitPoseForPoseEstimation
 
 from datasetdm import config
+from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Category
 from datasetdm.decoder.checkpoint import build_decoder
 from datasetdm.decoder.inference import DecoderModel
 from datasetdm.diffusion import load_backbone
-from datasetdm.downstream import Predictor, dense_models, models, pose_models
-from datasetdm.downstream.dense import DensePredictor
-from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
+from datasetdm.downstream.dense import DenseModel
+from datasetdm.downstream.dense.readouts import DepthReadout, SemanticReadout
 from datasetdm.downstream.detection import Detector
-from datasetdm.downstream.pose import PosePredictor
+from datasetdm.downstream.pose import PoseModel
+from datasetdm.downstream.registry import find_model, models_of
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.instance import InstanceTask
+from datasetdm.tasks.pose import PoseTask
 from datasetdm.tasks.semantic import SemanticTask
-from tests.downstream.test_dense_models import shallow
+from tests.downstream.dense.test_dense_networks import shallow
 
 MINIWORLD = Path(__file__).parents[2] / "data" / "backbones" / "miniworld"
 CPU = torch.device("cpu")
 CATEGORIES = (Category(id=3, name="disc"), Category(id=17, name="bar"))
 SIZES = ((64, 64), (50, 90), (1, 70), (900, 3))
-DENSE = [(name, task) for name, spec in dense_models.MODELS.items() for task in spec.tasks]
+DENSE = [(spec.name, task) for task in ("semantic", "depth") for spec in models_of(task)]
 READOUTS = {"semantic": SemanticReadout(2), "depth": DepthReadout(0.1, 10.0, 5.0)}
 
 
@@ -51,26 +52,25 @@ def assert_same(first: Any, second: Any) -> None:
         np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name), err_msg=field.name)
 
 
-def check(model: Predictor, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+def check(model: Predictor, images: Sequence[np.ndarray], prompt_boxes: Sequence[Any] | None = None) -> list[Any]:
     """The same alone and among others in another order, to the last bit."""
-    alone = [model.predict([image], hints and [hints[index]])[0] for index, image in enumerate(images)]
-    together = model.predict(images[::-1], hints and hints[::-1])[::-1]
+    alone = [model.predict([image], prompt_boxes and [prompt_boxes[index]])[0] for index, image in enumerate(images)]
+    together = model.predict(images[::-1], prompt_boxes and prompt_boxes[::-1])[::-1]
     for expected, found in zip(alone, together, strict=True):
         assert_same(expected, found)
     return alone
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if "swin" in name else ()) for name in models.MODELS]
+    "name",
+    [pytest.param(spec.name, marks=pytest.mark.slow if "swin" in spec.name else ()) for spec in models_of("instance")],
 )
 def test_detectors(name: str) -> None:
     torch.manual_seed(0)
-    detector = models.build_model(models.model_config(settings_of(name), len(CATEGORIES)))
-    detector.init_weights()
-    for parameter_name, parameter in detector.named_parameters():
+    model = Detector.build(settings_of(name), InstanceTask(CATEGORIES)).to(CPU)
+    for parameter_name, parameter in model.network.named_parameters():
         if parameter_name.endswith("conv_cls.bias"):  # such that fresh weights find something, too
             torch.nn.init.zeros_(parameter)
-    model = Detector(detector, categories=CATEGORIES, image_size=64, score_threshold=0.0, device=CPU)
     found = check(model, pictures())
     assert [instances.masks.shape[1:] for instances in found] == list(SIZES)
     assert all(len(instances) for instances in found[:2])
@@ -80,24 +80,23 @@ def test_detectors(name: str) -> None:
 def test_dense_models(name: str, task: str) -> None:
     torch.manual_seed(0)
     readout = READOUTS[task]
-    spec = dense_models.MODELS[name]
-    network = spec.network(shallow(spec.architecture(readout.channels)))
-    model = DensePredictor(network, readout, categories=CATEGORIES, image_size=64, device=CPU)
+    architecture = shallow(find_model(task, name).build(settings_of(name), readout.channels))
+    model = DenseModel(architecture, readout, name=name, categories=CATEGORIES, image_size=64).to(CPU)
     for found, size in zip(check(model, pictures()), SIZES, strict=True):
         assert (found.labels if task == "semantic" else found.depth).shape == size
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if "base" in name else ()) for name in pose_models.MODELS]
+    "name",
+    [pytest.param(spec.name, marks=pytest.mark.slow if "base" in spec.name else ()) for spec in models_of("pose")],
 )
 def test_pose_models(name: str) -> None:
     torch.manual_seed(0)
-    network = VitPoseForPoseEstimation(pose_models.model_config(settings_of(name)))
-    model = PosePredictor(network, CATEGORIES[:1], CPU)
+    model = PoseModel.build(settings_of(name), PoseTask(CATEGORIES[:1])).to(CPU)
     rng = np.random.default_rng(1)
     numbers = [1, 0, 70, 3]
-    hints = [rng.uniform(0, 90, (number, 4)).astype(np.float32) for number in numbers]
-    for found, size, number in zip(check(model, pictures(), hints), SIZES, numbers, strict=True):
+    boxes = [rng.uniform(0, 90, (number, 4)).astype(np.float32) for number in numbers]
+    for found, size, number in zip(check(model, pictures(), boxes), SIZES, numbers, strict=True):
         assert found.keypoints.shape == (number, 17, 3) and found.masks.shape == (number, *size)
     check(model, pictures())
 
@@ -114,8 +113,7 @@ def test_the_p_decoder(task: Task) -> None:
 
 
 def test_a_path_or_a_single_image_is_a_clear_error() -> None:
-    network = VitPoseForPoseEstimation(pose_models.model_config(settings_of("vitpose_tiny")))
-    model = PosePredictor(network, CATEGORIES[:1], CPU)
+    model = PoseModel.build(settings_of("vitpose_tiny"), PoseTask(CATEGORIES[:1])).to(CPU)
     image = np.zeros((8, 8, 3), np.uint8)
     for wrong in ("photo.jpg", ["photo.jpg"], image, [image.astype(np.float32)], [image[:0]], [image[..., :1]]):
         with pytest.raises(DatasetDMError, match="takes a list of images") as caught:

@@ -23,10 +23,10 @@ from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.registry import backbone_options
 from datasetdm.tasks.instance import InstanceTask
-from tests.downstream.test_dense import CATEGORIES as THINGS
-from tests.downstream.test_dense import TASKS, draw_scene
-from tests.downstream.test_pose_downstream import TASK as POSE
-from tests.downstream.test_pose_downstream import draw_person
+from tests.downstream.dense.test_dense_model import CATEGORIES as THINGS
+from tests.downstream.dense.test_dense_model import TASKS, draw_scene
+from tests.downstream.pose.test_pose_model import TASK as POSE
+from tests.downstream.pose.test_pose_model import draw_person
 
 MINIWORLD = Path(__file__).parents[2] / "data" / "backbones" / "miniworld"
 BACKBONE = config.Backbone(path=str(MINIWORLD), image_size=128, device="cpu")
@@ -69,8 +69,7 @@ def registry(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
             )
             sets: dict[str, Any] = {"task": task, "datasets": [labelled], "dev": labelled}
             DOWNSTREAM[name].train(settings, seed=0, out=folder / name, device="cpu", **sets)
-            loader = f"{DOWNSTREAM[name].module}:load"
-            register(folder / name, loader, takes_boxes=task.takes_hints)
+            register(folder / name, DOWNSTREAM[name].loader, takes_boxes=task.takes_hints)
         backbone, task = load_backbone(BACKBONE), data["instance"][0]
         decoder = build_decoder(task, backbone.feature_info, TINY, None)
         save_decoder(folder / "decoder", decoder, task, TINY, backbone, seed=0)

@@ -11,7 +11,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from datasetdm import config
-from datasetdm.downstream.trainer import LossCurve, run_training
+from datasetdm.downstream.curve import LossCurve
+from datasetdm.downstream.trainer import CurveCallback, run_trainer
 
 SETTINGS = config.Downstream(
     model="line", image_size=8, iterations=7, batch_size=2, learning_rate=0.1, checkpoint_every=2
@@ -19,7 +20,7 @@ SETTINGS = config.Downstream(
 
 
 class Line(nn.Module):
-    """Fits a line; a little noise of its own makes the random state count."""
+    """Fits a line; a little random noise makes the random state count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,21 +40,22 @@ class Points(Dataset[Any]):
 
 def fit(resume: Path | None, settings: config.Downstream = SETTINGS) -> tuple[Line, LossCurve]:
     torch.manual_seed(0)
-    model = Line()
-    return model, run_training(model, Points(), settings, seed=0, device=torch.device("cpu"), resume=resume)
+    model, curve = Line(), LossCurve(settings.iterations)
+    run_trainer(model, Points(), settings, curve, seed=0, device=torch.device("cpu"), resume=resume)
+    return model, curve
 
 
 def cut_after(monkeypatch: pytest.MonkeyPatch, iterations: int, resume: Path) -> None:
     """A training that ends with an interruption."""
-    step_end = LossCurve.on_step_end
+    step_end = CurveCallback.on_step_end
 
-    def cut(self: LossCurve, args: Any, state: Any, control: Any, **others: Any) -> Any:
+    def cut(self: CurveCallback, args: Any, state: Any, control: Any, **others: Any) -> Any:
         if state.global_step > iterations:
             raise KeyboardInterrupt
         return step_end(self, args, state, control, **others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LossCurve, "on_step_end", cut)
+        patch.setattr(CurveCallback, "on_step_end", cut)
         with pytest.raises(KeyboardInterrupt):
             fit(resume)
 

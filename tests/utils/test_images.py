@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image, PngImagePlugin
 
-from datasetdm.downstream.detection_data import train_pipeline
+from datasetdm.downstream.detection.data import train_pipeline
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import PHOTO_FORMATS, read_colours, read_image, read_map
 

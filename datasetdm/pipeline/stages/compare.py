@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datasetdm.annotations.predictor import Predictor
+from datasetdm.annotations.sample import Category
 from datasetdm.datasets.standard.annotated_set import annotated_set, count_images
 from datasetdm.decoder.inference import DecoderModel
-from datasetdm.downstream import DOWNSTREAM, Predictor, evaluate
+from datasetdm.downstream import DOWNSTREAM, evaluate
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.result import StageResult
@@ -142,18 +144,19 @@ class _Trivial:
     """A task's baseline as a model."""
 
     guess: Guess
+    categories: tuple[Category, ...]
 
-    def predict(self, images: Sequence[np.ndarray], hints: Sequence[Any] | None = None) -> list[Any]:
+    def predict(self, images: Sequence[np.ndarray], prompt_boxes: Sequence[Any] | None = None) -> list[Any]:
         """The same guess for all images of a size."""
-        told = hints or [None] * len(images)
-        return [self.guess(image.shape[:2], hint) for image, hint in zip(images, told, strict=True)]
+        boxes = prompt_boxes or [None] * len(images)
+        return [self.guess(image.shape[:2], given) for image, given in zip(images, boxes, strict=True)]
 
 
 def _baseline(context: Context) -> dict[str, float]:
     """The figures of the trivial model of the first seed's labelled images; none where it finds nothing."""
     task, real = context.task(), context.paths.real
     guess = task.baseline(sample.target for sample in task.load(real, f"few_shot_{context.seeds[0]}"))
-    return {} if guess is None else evaluate(_Trivial(guess), task, task.load(real, "test"))
+    return {} if guess is None else evaluate(_Trivial(guess, task.categories), task, task.load(real, "test"))
 
 
 def _metrics(context: Context) -> dict[str, Any]:

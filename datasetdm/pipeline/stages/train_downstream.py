@@ -134,7 +134,7 @@ def _record(context: Context, key: str) -> dict[str, float]:
             run.register_model(
                 f"{context.experiment}_downstream",
                 folder,
-                loader=f"{DOWNSTREAM[context.settings.task.name].module}:load",
+                loader=DOWNSTREAM[context.settings.task.name].loader,
                 takes_boxes=context.task().takes_hints,
             )
     return figures

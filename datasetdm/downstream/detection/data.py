@@ -1,4 +1,4 @@
-"""Annotated images on their way into a detector: files, augmentation, mixture of sources."""
+"""Training data of a detector: files, augmentation, mixture of data sets."""
 
 import contextlib
 import io
@@ -16,8 +16,8 @@ from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
 from torch.utils.data import DataLoader
 
 from datasetdm.annotations.sample import Category
-from datasetdm.downstream import Labelled
 from datasetdm.downstream.mixture import MixtureSampler
+from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_image
 
@@ -86,7 +86,7 @@ def coco_dataset(source: Labelled, categories: Sequence[Category], image_size: i
             pipeline=train_pipeline(image_size),
             serialize_data=False,  # fails on a file without images
         )
-    # mmdet numbers classes in the order of the file, whatever order it is asked for.
+    # mmdet numbers classes in the order of the file, whatever the order in `classes`.
     if dataset.cat_ids != [category.id for category in categories]:
         raise DatasetDMError(
             f"{source.annotation_file} has other categories, or has them in another order, than the real images. "

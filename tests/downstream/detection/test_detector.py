@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmcv.transforms import RandomResize
 from mmdet.datasets.transforms import Resize
+from mmdet.models.detectors import BaseDetector
 from mmengine.logging import MMLogger
 from safetensors.torch import load_file, save_file
 from transformers import SwinConfig, SwinForImageClassification
@@ -15,17 +16,27 @@ from transformers import SwinConfig, SwinForImageClassification
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.downstream import DOWNSTREAM, Labelled, detection
-from datasetdm.downstream.detection import Detector, train
-from datasetdm.downstream.detection_data import coco_dataset, train_loader
-from datasetdm.downstream.models import MODELS, build_model, load_backbone, model_config
+from datasetdm.downstream import DOWNSTREAM, Labelled
+from datasetdm.downstream.detection import Detector
+from datasetdm.downstream.detection.backbone import load_pretrained
+from datasetdm.downstream.detection.data import coco_dataset, train_loader
+from datasetdm.downstream.detection.model import build_network
+from datasetdm.downstream.detection.runner import CurveHook
+from datasetdm.downstream.registry import find_model, models_of
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.instance import InstanceTask
+
+train = DOWNSTREAM["instance"].train
 
 
 def make_settings(**changes: object) -> config.Downstream:
     values = {"model": "mask-rcnn_r18", "image_size": 64, "iterations": 2, "batch_size": 2, "learning_rate": 1e-3}
     return config.Downstream(**{**values, **changes})
+
+
+def mask_rcnn() -> BaseDetector:
+    """The default detector, with weights that are not initialised."""
+    return build_network(find_model("instance", "mask-rcnn_r18").build(make_settings(), 2))
 
 
 @pytest.fixture(scope="module")
@@ -132,15 +143,16 @@ def test_an_interrupted_training_leaves_what_was_there(
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if "swin" in name else ()) for name in MODELS]
+    "name",
+    [pytest.param(spec.name, marks=pytest.mark.slow if "swin" in spec.name else ()) for spec in models_of("instance")],
 )
 def test_every_model_builds_offline_and_takes_a_step(
     name: str, shapes: dict[str, Labelled], categories: tuple[Category, ...]
 ) -> None:
     settings = make_settings(model=name)
-    description = model_config(settings, len(categories))
-    assert json.loads(json.dumps(description)) is not None
-    model = build_model(description)
+    architecture = find_model("instance", name).build(settings, len(categories))
+    assert json.loads(json.dumps(architecture)) is not None
+    model = build_network(architecture)
     model.init_weights()
     model.train()
     loader = train_loader([shapes["train"]], categories, image_size=64, batch_size=2, num_batches=1, seed=0)
@@ -153,20 +165,14 @@ def test_every_model_builds_offline_and_takes_a_step(
     assert any("mask" in term for term in terms)
 
 
-def test_an_unknown_model_is_a_clear_error() -> None:
-    with pytest.raises(DatasetDMError, match=r"'yolo' is unknown\. There are: mask-rcnn_r18"):
-        model_config(make_settings(model="yolo"), 2)
-
-
 def test_pretrained_weights_arrive_in_the_backbone(tmp_path: Path) -> None:
-    description = model_config(make_settings(), 2)
-    model, other = build_model(description), build_model(description)
+    model, other = mask_rcnn(), mask_rcnn()
     state = {key: torch.rand_like(value, dtype=torch.float32) for key, value in other.backbone.state_dict().items()}
     assert {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.1.bn2.bias"} <= set(state)
     classifier = {"fc.weight": torch.rand(10, 512), "fc.bias": torch.rand(10)}
     weights = {key: value for key, value in state.items() if "num_batches" not in key}
     save_file({**weights, **classifier}, tmp_path / "model.safetensors")
-    load_backbone(model, tmp_path / "model.safetensors")
+    load_pretrained(model.backbone, tmp_path / "model.safetensors")
     for key, value in weights.items():
         torch.testing.assert_close(model.backbone.state_dict()[key], value)
 
@@ -179,10 +185,10 @@ def test_a_swin_transformer_of_the_hub_computes_the_same_features_under_its_othe
         if value.is_floating_point():
             value.copy_(torch.randn_like(value) * 0.05)  # norms and biases, too, so that every tensor matters
     donor.save_pretrained(tmp_path)
-    description = model_config(make_settings(model="mask2former_swin-b"), 2)
-    description["backbone"].update(depths=sizes["depths"], window_size=sizes["window_size"])
-    model = build_model(description).eval()
-    load_backbone(model, tmp_path / "model.safetensors")
+    architecture = find_model("instance", "mask2former_swin-b").build(make_settings(), 2)
+    architecture["backbone"].update(depths=sizes["depths"], window_size=sizes["window_size"])
+    model = build_network(architecture).eval()
+    load_pretrained(model.backbone, tmp_path / "model.safetensors")
     model.backbone.norm3 = donor.swin.layernorm  # a norm per level is the detector's own
     images = torch.randn(1, 3, 192, 192, dtype=torch.float64)
     with torch.no_grad():
@@ -194,7 +200,7 @@ def test_a_swin_transformer_of_the_hub_computes_the_same_features_under_its_othe
 def test_training_starts_from_the_pretrained_weights(
     shapes: dict[str, Labelled], categories: tuple[Category, ...], tmp_path: Path
 ) -> None:
-    backbone = build_model(model_config(make_settings(), 2)).backbone
+    backbone = mask_rcnn().backbone
     weights = {key: torch.full_like(value, 0.01) for key, value in backbone.named_parameters()}
     buffers = dict(backbone.named_buffers())
     save_file({**{key: value.detach() for key, value in weights.items()}, **buffers}, tmp_path / "model.safetensors")
@@ -212,11 +218,11 @@ def test_training_starts_from_the_pretrained_weights(
 
 
 def test_foreign_weights_are_clear_errors(tmp_path: Path) -> None:
-    model = build_model(model_config(make_settings(), 2))
+    model = mask_rcnn()
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "model.safetensors")
     with pytest.raises(DatasetDMError, match="does not fit the backbone"):
-        load_backbone(model, tmp_path / "model.safetensors")
-    with pytest.raises(DatasetDMError, match="run the stage train_downstream"):
+        load_pretrained(model.backbone, tmp_path / "model.safetensors")
+    with pytest.raises(DatasetDMError, match="Run the stage train_downstream"):
         Detector.load(tmp_path)
 
 
@@ -330,15 +336,15 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
         return out
 
     whole = fit("whole", None)
-    note = detection.LossCurve.after_train_iter
+    note = CurveHook.after_train_iter
 
-    def cut(self: detection.LossCurve, runner: object, batch_idx: int, *others: object, **named: object) -> None:
+    def cut(self: CurveHook, runner: object, batch_idx: int, *others: object, **named: object) -> None:
         if batch_idx == 5 * accumulate - 1:
             raise KeyboardInterrupt
         note(self, runner, batch_idx, *others, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(detection.LossCurve, "after_train_iter", cut)
+        patch.setattr(CurveHook, "after_train_iter", cut)
         with pytest.raises(KeyboardInterrupt):
             fit("cut", tmp_path / "resume")
     assert [file.name for file in (tmp_path / "resume").iterdir()] == ["checkpoint.pt"]
@@ -351,5 +357,5 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
     for key, value in load_file(resumed / "model.safetensors").items():
         torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
 
-    with pytest.raises(DatasetDMError, match="remove it to start anew"):
+    with pytest.raises(DatasetDMError, match="remove it to start from the beginning"):
         fit("other", tmp_path / "resume", settings.model_copy(update={"model": "mask-rcnn_r18"}))

@@ -1,4 +1,4 @@
-"""Annotated images on their way into a dense network: mixture of sources, augmentation, normalisation."""
+"""Training data of a dense network: mixture of data sets, augmentation, normalisation."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,9 +10,9 @@ from PIL import Image, ImageEnhance
 from torch.utils.data import Dataset
 
 from datasetdm.annotations.sample import Sample
-from datasetdm.downstream import Labelled
-from datasetdm.downstream.dense_models import Readout
+from datasetdm.downstream.dense.readouts import Readout
 from datasetdm.downstream.mixture import MixtureSampler
+from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
 from datasetdm.transforms.geometry import resize_matrix, resized
@@ -23,12 +23,12 @@ COLOUR_JITTER = 0.2  # largest relative change of brightness, contrast and satur
 
 
 class TrainingViews(Dataset[dict[str, torch.Tensor]]):
-    """The views of a whole training, in the order in which they are learnt.
+    """The views of a whole training, in the order of the training.
 
-    A view depends on the seed and its number alone, whoever prepares it.
+    A view depends only on the seed and its number, whichever process prepares it.
 
     Args:
-        sources: what the views are drawn from, by weight.
+        sources: data sets that the views are drawn from, by weight.
         task: loads and warps the annotation.
         readout: makes tensors of it.
         image_size: longer side of a whole image at zoom 1; views are squares of that size, rounded up to `STRIDE`.
@@ -74,18 +74,17 @@ class TrainingViews(Dataset[dict[str, torch.Tensor]]):
         part = int(np.searchsorted(self.starts, self.order[number], side="right")) - 1
         sample = self.parts[part][self.order[number] - int(self.starts[part])]
         rng = np.random.default_rng([self.seed, number])
-        image, annotation, zoom = random_view(self.task, sample, self.image_size, self.readout.zoom, rng)
+        image, annotation, zoom = augmented_view(self.task, sample, self.image_size, self.readout.zoom, rng)
         return {"images": normalise(image[None])[0], "targets": self.readout.target(annotation, zoom)}
 
 
-def random_view(
+def augmented_view(
     task: Task, sample: Sample, image_size: int, zooms: tuple[float, float], rng: np.random.Generator
 ) -> tuple[np.ndarray, Any, float]:
-    """A square of the sample, mirrored or not, zoomed, shifted and tinted.
+    """A square of the sample, randomly mirrored, zoomed, shifted and tinted.
 
     Returns:
-        The picture (uint8 S x S x 3; the mean colour outside the image), its annotation (nothing known there), and
-        the zoom.
+        The picture (uint8 S x S x 3; the mean colour outside the image), its annotation (unknown there), and the zoom.
     """
     zoom = float(np.exp(rng.uniform(*np.log(zooms))))
     height, width = fitting_size(sample.image.shape[:2], round(image_size * zoom))
@@ -104,7 +103,7 @@ def random_view(
 
 
 def tinted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The picture with brightness, contrast and saturation changed a little."""
+    """The picture with slightly changed brightness, contrast and saturation."""
     picture = Image.fromarray(image)
     for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         picture = change(picture).enhance(1 + rng.uniform(-COLOUR_JITTER, COLOUR_JITTER))
@@ -112,7 +111,7 @@ def tinted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def fitting_size(size: tuple[int, ...], longer_side: int) -> tuple[int, int]:
-    """(height, width) of an image resized to that longer side, its proportions kept."""
+    """(height, width) of an image resized to that longer side, with the same aspect ratio."""
     factor = longer_side / max(size)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 

@@ -7,9 +7,9 @@ from torch import nn
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category
-from datasetdm.downstream import Labelled, detection
-from datasetdm.downstream.detection import train
-from datasetdm.downstream.precision import Bfloat16OptimWrapper, pays_in_bfloat16
+from datasetdm.downstream import DOWNSTREAM, Labelled
+from datasetdm.downstream.detection import precision
+from datasetdm.downstream.detection.precision import Bfloat16OptimWrapper, optim_wrapper_type, pays_in_bfloat16
 from datasetdm.tasks.instance import InstanceTask
 
 CPU = torch.device("cpu")
@@ -44,9 +44,9 @@ def test_only_what_the_cpu_does_itself_counts(
 
 
 def test_models_with_mmcvs_own_operators_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detection, "pays_in_bfloat16", lambda device: True)
+    monkeypatch.setattr(precision, "pays_in_bfloat16", lambda device: True)
     chosen = {
-        case: detection._precision(settings, CPU)["type"]
+        case: optim_wrapper_type(settings, CPU)
         for case, settings in {
             "solov2": solov2(),
             "switched off": solov2(autocast=False),
@@ -61,8 +61,8 @@ def test_a_training_in_bfloat16_leaves_float32_weights(
 ) -> None:
     weights = {}
     for native in (True, False):
-        monkeypatch.setattr(detection, "pays_in_bfloat16", lambda device, native=native: native)
-        train(
+        monkeypatch.setattr(precision, "pays_in_bfloat16", lambda device, native=native: native)
+        DOWNSTREAM["instance"].train(
             solov2(),
             datasets=[shapes["train"]],
             task=InstanceTask(categories),

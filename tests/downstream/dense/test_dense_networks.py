@@ -1,7 +1,5 @@
-"""The dense networks: what they compute, what they start from, and how their scores are read."""
+"""The dense networks: what they compute, and what they start from."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional as F
 from transformers import (
     PreTrainedConfig,
     ResNetConfig,
@@ -22,18 +19,16 @@ from transformers import (
 )
 
 from datasetdm import config
-from datasetdm.annotations.depth_map import DepthMap
-from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
-from datasetdm.downstream.dense_models import (
-    MODELS,
-    DepthReadout,
-    SemanticReadout,
-    build_network,
-    load_backbone,
-    transformers_name,
-)
+from datasetdm.annotations.sample import Category
+from datasetdm.annotations.semantic_map import IGNORE
+from datasetdm.downstream.dense.backbone import load_pretrained, transformers_name
+from datasetdm.downstream.dense.model import DenseModel
+from datasetdm.downstream.dense.networks import SegmentationNetwork, build_network
+from datasetdm.downstream.dense.readouts import DepthReadout, SemanticReadout
+from datasetdm.downstream.registry import find_model, models_of
 from datasetdm.errors import DatasetDMError
 from datasetdm.miniworld.pretraining.resnet import ResNet18
+from datasetdm.tasks.semantic import SemanticTask
 
 READOUTS = {"semantic": SemanticReadout(5), "depth": DepthReadout(0.1, 10.0, 5.0)}
 # Millions of parameters, from the papers' tables and the released checkpoints (heads of 19 to 150 classes aside).
@@ -46,6 +41,10 @@ MILLIONS = {
     "glpn_small": 3.4,
     "glpn_nyu": 61,
 }
+
+
+#: Name -> the last task that it serves.
+LAST_TASKS = {spec.name: task for task in READOUTS for spec in models_of(task)}
 
 
 def make_settings(**changes: object) -> config.Downstream:
@@ -65,6 +64,16 @@ def shallow(architecture: PreTrainedConfig) -> PreTrainedConfig:
     return architecture
 
 
+def network_of(name: str, task: str = "semantic") -> SegmentationNetwork:
+    """A network with five channels, or one for depth, in the size that its name promises."""
+    return build_network(find_model(task, name).build(make_settings(), READOUTS[task].channels))
+
+
+def shallow_network(name: str, task: str = "semantic") -> SegmentationNetwork:
+    """The same with as few layers as it allows."""
+    return build_network(shallow(find_model(task, name).build(make_settings(), READOUTS[task].channels)))
+
+
 def random_targets(task_name: str) -> torch.Tensor:
     """Two maps of 64 x 64, with unlabelled pixels in the first and nothing labelled in the second."""
     generator = torch.Generator().manual_seed(0)
@@ -74,24 +83,23 @@ def random_targets(task_name: str) -> torch.Tensor:
     return torch.where(known, labels, IGNORE) if task_name == "semantic" else torch.where(known, labels + 0.5, 0.0)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_has_the_size_that_its_name_promises(name: str) -> None:
+@pytest.mark.parametrize(("name", "task"), LAST_TASKS.items())
+def test_every_model_has_the_size_that_its_name_promises(name: str, task: str) -> None:
     with torch.device("meta"):
-        network = MODELS[name].network(MODELS[name].architecture(5))
+        network = network_of(name, task)
     assert sum(value.numel() for value in network.parameters()) / 1e6 == pytest.approx(MILLIONS[name], rel=0.03)
-    assert list(network.model.get_submodule(MODELS[name].backbone).parameters())
+    assert list(network.backbone.parameters())
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_takes_a_step(name: str) -> None:
+@pytest.mark.parametrize(("name", "task"), LAST_TASKS.items())
+def test_every_model_takes_a_step(name: str, task: str) -> None:
     torch.manual_seed(0)
-    spec, task_name = MODELS[name], MODELS[name].tasks[-1]
-    readout = READOUTS[task_name]
-    network = spec.network(shallow(spec.architecture(readout.channels))).train()
+    readout = READOUTS[task]
+    network = shallow_network(name, task).train()
     images = torch.randn(2, 3, 64, 64)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     before = [value.detach().clone() for value in network.parameters()]
-    loss = network.loss(images, random_targets(task_name), readout.loss)
+    loss = network.loss(images, random_targets(task), readout.loss)
     loss.backward()
     optimizer.step()
     assert loss.ndim == 0 and torch.isfinite(loss) and loss > 0
@@ -105,8 +113,7 @@ def test_every_model_takes_a_step(name: str) -> None:
 
 def test_mask2formers_scores_share_each_pixel_out_among_the_classes() -> None:
     torch.manual_seed(0)
-    spec = MODELS["mask2former_r50"]
-    network = spec.network(shallow(spec.architecture(5))).eval()
+    network = shallow_network("mask2former_r50").eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         outputs = network.model(images)
@@ -136,7 +143,8 @@ def random_resnet18() -> ResNet18:
 def test_a_torchvision_resnet_computes_the_same_features_under_its_other_names(tmp_path: Path) -> None:
     resnet = random_resnet18()
     save_file(resnet.state_dict(), tmp_path / "model.safetensors")
-    network = build_network(make_settings(pretrained=str(tmp_path)), "semantic", 5).eval()
+    task = SemanticTask([Category(id=number, name=str(number)) for number in range(5)])
+    network = DenseModel.build(make_settings(pretrained=str(tmp_path)), task).network.eval()
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         x = resnet.maxpool(resnet.bn1(resnet.conv1(images)).relu())
@@ -157,9 +165,8 @@ def test_every_tensor_of_a_torchvision_resnet50_has_its_place() -> None:
         names.append(f"layer{stage}.0.downsample.0.weight")
         names += [f"layer{stage}.0.downsample.1.{norm}" for norm in norms]
     with torch.device("meta"):
-        network = MODELS["mask2former_r50"].network(MODELS["mask2former_r50"].architecture(5))
-    backbone = network.model.get_submodule(MODELS["mask2former_r50"].backbone)
-    assert {transformers_name(name) for name in names} == set(backbone.state_dict())
+        network = network_of("mask2former_r50")
+    assert {transformers_name(name) for name in names} == set(network.backbone.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -181,102 +188,23 @@ def test_a_hub_folder_fits_as_it_is(
     architecture.depths = [1, 1, 1, 1]
     pretrained = classifier(architecture)
     pretrained.save_pretrained(tmp_path)
-    spec = MODELS[name]
-    network = spec.network(shallow(spec.architecture(5)))
-    backbone = network.model.get_submodule(spec.backbone)
-    load_backbone(backbone, tmp_path / "model.safetensors")
+    backbone = shallow_network(name, LAST_TASKS[name]).backbone
+    load_pretrained(backbone, tmp_path / "model.safetensors")
     loaded = {tuple(value.flatten()[:8].tolist()) for value in backbone.state_dict().values() if value.ndim > 1}
     weights = [value for name, value in pretrained.state_dict().items() if value.ndim > 1 and "classifier" not in name]
     assert {tuple(value.flatten()[:8].tolist()) for value in weights} <= loaded
 
 
 def test_weights_that_are_damaged_or_of_another_network_are_refused(tmp_path: Path) -> None:
-    backbone = MODELS["upernet_r18"].network(MODELS["upernet_r18"].architecture(2)).model.backbone
+    backbone = network_of("upernet_r18").backbone
     file = tmp_path / "model.safetensors"
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, file)
     with pytest.raises(DatasetDMError, match="does not fit the backbone of this model"):
-        load_backbone(backbone, file)
+        load_pretrained(backbone, file)
     state = random_resnet18().state_dict()
     save_file({**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}, file)
     with pytest.raises(DatasetDMError, match=r"1 tensors are missing or have another shape, such as .*convolution"):
-        load_backbone(backbone, file)
+        load_pretrained(backbone, file)
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(DatasetDMError, match="cannot be read"):
-        load_backbone(backbone, file)
-
-
-def test_a_model_that_is_unknown_or_of_another_task_is_refused() -> None:
-    with pytest.raises(DatasetDMError, match=r"'unet' is no model for the task depth.*glpn_small"):
-        build_network(make_settings(model="unet"), "depth", 1)
-    with pytest.raises(DatasetDMError, match=r"'glpn_small' is no model for the task semantic.*upernet_r18"):
-        build_network(make_settings(model="glpn_small"), "semantic", 4)
-
-
-# --- readouts
-
-
-def test_cross_entropy_looks_at_the_hardest_of_the_labelled_pixels() -> None:
-    readout, scores = SemanticReadout(3), torch.randn(2, 3, 8, 8, requires_grad=True)
-    targets = torch.randint(0, 3, (2, 8, 8))
-    targets[:, :5] = IGNORE
-    losses = nn.functional.cross_entropy(scores[:, :, 5:], targets[:, 5:], reduction="none")
-    hardest = losses.flatten().sort(descending=True).values[:10]  # a fifth of 48, rounded up
-    torch.testing.assert_close(readout.loss(scores, targets), hardest.mean())
-    nothing = readout.loss(scores, torch.full_like(targets, IGNORE))
-    nothing.backward()
-    assert nothing == 0 and torch.equal(scores.grad, torch.zeros_like(scores))
-
-
-def test_a_perfect_depth_has_no_loss_and_reads_back() -> None:
-    readout = DepthReadout(min_depth=0.1, max_depth=10.0, typical_depth=5.0)
-    rng = np.random.default_rng(0)
-    truth = DepthMap(depth=rng.uniform(0.2, 9.5, (8, 9)).astype(np.float32), valid_mask=np.ones((8, 9), dtype=bool))
-    target = readout.target(truth, zoom=1.0)
-    scores = (target / 10).logit()[None]
-    assert readout.loss(scores[None], target[None]) < 1e-9
-    np.testing.assert_allclose(readout.annotation(scores).depth, truth.depth, rtol=1e-4)
-    # A wrong scale costs half of its square: the other half is forgiven.
-    twice = (target / 10 / 2).logit()[None, None]
-    assert readout.loss(twice, target[None]).item() == pytest.approx(0.5 * np.log(2) ** 2, rel=1e-4)
-
-
-def test_depth_out_of_range_or_unknown_is_not_learnt_and_zooming_in_brings_nearer() -> None:
-    depth = np.array([[0.05, 0.3, 9.0, 15.0, 4.0]], dtype=np.float32)
-    truth = DepthMap(depth=depth, valid_mask=np.array([[True, True, True, True, False]]))
-    readout = DepthReadout(min_depth=0.1, max_depth=10.0, typical_depth=5.0)
-    np.testing.assert_allclose(readout.target(truth, 1.0), [[0, 0.3, 9.0, 0, 0]], rtol=1e-6)
-    np.testing.assert_allclose(readout.target(truth, 2.0), [[0, 0.15, 4.5, 7.5, 0]], rtol=1e-6)
-    assert readout.target(truth, 2.0).dtype == torch.float32
-    scores = torch.tensor([[[-50.0, 0.0, 50.0]]])
-    np.testing.assert_allclose(readout.annotation(scores).depth, [[0.1, 5.0, 10.0]], rtol=1e-6)
-
-
-def test_a_semantic_map_is_the_likeliest_category_and_its_probability() -> None:
-    scores = torch.tensor([[[0.0, 1.0]], [[2.0, 1.0]], [[0.0, 3.0]]])
-    found = SemanticReadout(3).annotation(scores)
-    assert found.labels.dtype == np.uint8 and found.labels.tolist() == [[1, 2]]
-    np.testing.assert_allclose(found.certainty, scores.softmax(0).amax(0), rtol=1e-6)
-    target = SemanticReadout(3).target(SemanticMap.of(np.array([[0, 2, IGNORE]])), zoom=1.3)
-    assert target.dtype == torch.int64 and target.tolist() == [[0, 2, IGNORE]]
-
-
-@pytest.mark.parametrize("size", [(33, 47), (8, 120), (5, 4)])
-def test_an_enlarged_map_is_that_of_the_enlarged_scores(size: tuple[int, int]) -> None:
-    scores = 4 * torch.randn(7, 12, 16, generator=torch.Generator().manual_seed(0))
-    large = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
-    found = SemanticReadout(7).annotation(scores, size)
-    certainty, labels = large.softmax(dim=0).max(dim=0)
-    np.testing.assert_array_equal(found.labels, labels)
-    np.testing.assert_allclose(found.certainty, certainty, rtol=1e-5)
-
-
-def test_a_large_photograph_takes_a_few_bytes_per_pixel_however_many_categories() -> None:
-    program = (
-        "import resource, torch; from datasetdm.downstream.dense_models import SemanticReadout\n"
-        "scores = torch.randn(150, 48, 64)\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
-        "SemanticReadout(150).annotation(scores, (96, 128)); before = peak()\n"
-        "SemanticReadout(150).annotation(scores, (1500, 2000)); print((peak() - before) / 3e6)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 40  # 600 for a float per category, and again for their softmax
+        load_pretrained(backbone, file)

@@ -1,4 +1,4 @@
-"""Annotated persons on their way into a pose network: crops out of images, augmentation, mixture of sources."""
+"""Training data of a pose network: crops of persons, augmentation, mixture of data sets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.standard.coco_keypoints import CocoKeypointSplit
-from datasetdm.downstream import Labelled
 from datasetdm.downstream.mixture import MixtureSampler
+from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.pose import PoseTask, move_keypoints
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, to_cells
@@ -34,12 +34,12 @@ class _Source:
 
 
 class PersonCrops(Dataset[dict[str, torch.Tensor]]):
-    """The crops of a whole training, in the order in which they are learnt.
+    """The crops of a whole training, in the order of the training.
 
-    A crop depends on the seed and its number alone, whoever prepares it.
+    A crop depends only on the seed and its number, whichever process prepares it.
 
     Args:
-        sources: what the persons are drawn from, by weight.
+        sources: data sets that the persons are drawn from, by weight.
         categories: those of the task.
         size: (height, width) of a crop.
         cells: (height, width) of the heatmaps.
@@ -88,7 +88,7 @@ class PersonCrops(Dataset[dict[str, torch.Tensor]]):
         part = int(np.searchsorted(self.starts, self.order[number], side="right")) - 1
         source, person = self.parts[part], self.order[number] - int(self.starts[part])
         rng = np.random.default_rng([self.seed, number])
-        matrix = varied(crop_matrix(source.boxes[person], self.size), self.size, rng)
+        matrix = augmented_matrix(crop_matrix(source.boxes[person], self.size), self.size, rng)
         image = crop(source.split.image_of(int(source.images[person])), matrix, self.size)
         keypoints = move_keypoints(source.keypoints[person][None], matrix, self.size)[0]
         points = to_cells(keypoints[:, :2], self.size, self.cells)
@@ -109,8 +109,8 @@ def crop_matrix(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.column_stack([scale * np.eye(2), middle - scale * centre])
 
 
-def varied(matrix: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """The map followed by a random mirroring, zoom and shift about the crop's middle."""
+def augmented_matrix(matrix: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """The map, followed by a random flip, zoom and shift about the crop's middle."""
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
     zoom = np.exp(rng.uniform(*np.log(ZOOMS)))
     mirror = -1.0 if rng.random() < 0.5 else 1.0

@@ -13,8 +13,8 @@ from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.downstream import Labelled
-from datasetdm.downstream.dense_data import TrainingViews, fitting_size, padded, random_view
-from datasetdm.downstream.dense_models import DepthReadout, SemanticReadout
+from datasetdm.downstream.dense.data import TrainingViews, augmented_view, fitting_size, padded
+from datasetdm.downstream.dense.readouts import DepthReadout, SemanticReadout
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.semantic import SemanticTask
@@ -31,7 +31,7 @@ def test_picture_and_annotation_of_a_view_show_the_same_place(height: int, width
     depth = DepthMap(depth=waves.astype(np.float32), valid_mask=np.ones(waves.shape, dtype=bool))
     grey = np.repeat((20 * waves).round().astype(np.uint8)[..., None], 3, axis=2)
     sample = Sample(name="a.png", image=grey, caption="", target=depth)
-    image, annotation, zoom = random_view(DepthTask(CATEGORIES), sample, 64, (0.5, 2.0), np.random.default_rng(seed))
+    image, annotation, zoom = augmented_view(DepthTask(CATEGORIES), sample, 64, (0.5, 2.0), np.random.default_rng(seed))
     assert image.shape == (64, 64, 3) and annotation.depth.shape == (64, 64)
     assert 0.5 <= zoom <= 2.0
     # To first order, brightness = a + b (depth + its gradient x shift): the fit finds a, b and the shift.
@@ -51,12 +51,12 @@ def test_what_lies_outside_the_image_is_not_learnt() -> None:
         caption="",
         target=SemanticMap.of(np.ones((40, 40))),
     )
-    image, annotation, _ = random_view(task, sample, 64, (0.5, 0.5), np.random.default_rng(0))
+    image, annotation, _ = augmented_view(task, sample, 64, (0.5, 0.5), np.random.default_rng(0))
     inside = annotation.labels != IGNORE
     assert inside.sum() == 32 * 32
     assert image[inside].mean() - image[~inside].mean() > 60
     wide = Sample(name="b.png", image=sample.image[:10], caption="", target=SemanticMap.of(np.ones((10, 40))))
-    _, annotation, _ = random_view(task, wide, 64, (1.0, 1.0), np.random.default_rng(0))
+    _, annotation, _ = augmented_view(task, wide, 64, (1.0, 1.0), np.random.default_rng(0))
     assert (annotation.labels != IGNORE).sum() == 16 * 64
 
 

@@ -1,0 +1,23 @@
+"""How good a model is on annotated images."""
+
+import math
+from collections.abc import Sequence
+
+from datasetdm.annotations.predictor import Predictor
+from datasetdm.annotations.sample import Sample
+from datasetdm.tasks.base import Task
+
+EVALUATION_BATCH = 16  # images in memory at once
+
+
+def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[str, float]:
+    """The task's metrics of a model on annotated images; metrics without a value there are left out."""
+    if not len(samples):
+        return {}
+    evaluator = task.evaluator()
+    for start in range(0, len(samples), EVALUATION_BATCH):
+        batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
+        prompt_boxes = [task.hint(sample.target) for sample in batch]
+        for sample, found in zip(batch, model.predict([sample.image for sample in batch], prompt_boxes), strict=True):
+            evaluator.add(sample.target, found)
+    return {name: value for name, value in evaluator.compute().items() if math.isfinite(value)}

@@ -1,0 +1,80 @@
+"""One line per task: the class that trains and loads its models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+
+from datasetdm import config
+from datasetdm.annotations.predictor import Predictor
+from datasetdm.downstream.fit import fit
+from datasetdm.downstream.model import DownstreamModel
+from datasetdm.downstream.registry import find_model
+from datasetdm.downstream.sources import Labelled
+from datasetdm.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Family:
+    """The models of a task, which share one class.
+
+    Attributes:
+        task: name of the task.
+        model: `module:class`, imported when it is first used.
+    """
+
+    task: str
+    model: str
+
+    @property
+    def loader(self) -> str:
+        """`module:function` that loads a trained model from its folder, for MLflow's registry."""
+        return f"{self.model.partition(':')[0]}:load"
+
+    def check_model(self, settings: config.Downstream) -> None:
+        """DatasetDMError where the model does not serve the task, or cannot be trained with these settings."""
+        find_model(self.task, settings.model).check(settings)
+
+    def train(
+        self,
+        settings: config.Downstream,
+        *,
+        task: Task,
+        datasets: Sequence[Labelled],
+        dev: Labelled,
+        seed: int,
+        out: Path,
+        device: str = "auto",
+        resume: Path | None = None,
+    ) -> dict[str, float]:
+        """Train a model, write it to the folder `out` and return its metrics on `dev`; see `fit`."""
+        return fit(
+            self._model(),
+            settings,
+            task=task,
+            datasets=datasets,
+            dev=dev,
+            seed=seed,
+            out=out,
+            device=device,
+            resume=resume,
+        )
+
+    def load(self, folder: Path, device: str = "auto") -> Predictor:
+        """The model that `train` wrote to a folder; errors as in `DownstreamModel.load`."""
+        return self._model().load(folder, device)
+
+    def _model(self) -> type[DownstreamModel]:
+        found: type[DownstreamModel] = resolve_name(self.model)
+        return found
+
+
+DOWNSTREAM: dict[str, Family] = {
+    family.task: family
+    for family in (
+        Family("instance", "datasetdm.downstream.detection:Detector"),
+        Family("semantic", "datasetdm.downstream.dense:DenseModel"),
+        Family("depth", "datasetdm.downstream.dense:DenseModel"),
+        Family("pose", "datasetdm.downstream.pose:PoseModel"),
+    )
+}

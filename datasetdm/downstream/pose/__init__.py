@@ -1,0 +1,5 @@
+"""Pose estimation with ViTPose of transformers: top-down, one crop per person."""
+
+from datasetdm.downstream.pose.model import PoseModel
+
+load = PoseModel.load  # models in MLflow's registry name their loader `datasetdm.downstream.pose:load`

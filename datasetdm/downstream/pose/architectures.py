@@ -1,0 +1,65 @@
+"""The pose networks: ViTPose (Xu et al., arXiv 2204.12484) in three sizes, on crops of single persons.
+
+Each function takes the settings and the number of keypoints, and returns transformers' configuration.
+"""
+
+from transformers import VitPoseBackboneConfig, VitPoseConfig
+
+from datasetdm import config
+
+CELLS_PER_PATCH = 4  # along a side; both heads enlarge fourfold
+
+
+def vitpose_tiny(settings: config.Downstream, num_keypoints: int) -> VitPoseConfig:
+    """Six narrow layers on patches of 8 pixels; the head is one convolution on enlarged features."""
+    return _vitpose(settings, num_keypoints, patch=8, width=128, layers=6, heads=4, simple_head=True)
+
+
+def vitpose_small(settings: config.Downstream, num_keypoints: int) -> VitPoseConfig:
+    """ViTPose-S with the authors' head of two deconvolutions."""
+    return _vitpose(settings, num_keypoints, patch=16, width=384, layers=12, heads=12, simple_head=False)
+
+
+def vitpose_base(settings: config.Downstream, num_keypoints: int) -> VitPoseConfig:
+    """ViTPose-B with the authors' head of two deconvolutions."""
+    return _vitpose(settings, num_keypoints, patch=16, width=768, layers=12, heads=12, simple_head=False)
+
+
+def _vitpose(
+    settings: config.Downstream,
+    num_keypoints: int,
+    *,
+    patch: int,
+    width: int,
+    layers: int,
+    heads: int,
+    simple_head: bool,
+) -> VitPoseConfig:
+    backbone = VitPoseBackboneConfig(
+        image_size=list(crop_size(settings.image_size)),
+        patch_size=[patch, patch],
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        out_indices=[layers],
+    )
+    return VitPoseConfig(
+        backbone_config=backbone,
+        scale_factor=CELLS_PER_PATCH,
+        use_simple_decoder=simple_head,
+        num_labels=num_keypoints,
+    )
+
+
+def crop_size(image_size: int) -> tuple[int, int]:
+    """(height, width) of a person's crop, upright at 4 : 3 as usual."""
+    return image_size, image_size * 3 // 4
+
+
+def heatmap_size(architecture: VitPoseConfig) -> tuple[int, int]:
+    """(height, width) of the heatmaps of a network."""
+    backbone = architecture.backbone_config
+    height, width = (
+        CELLS_PER_PATCH * side // patch for side, patch in zip(backbone.image_size, backbone.patch_size, strict=True)
+    )
+    return height, width
