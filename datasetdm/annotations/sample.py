@@ -56,9 +56,9 @@ class Sample:
         name: file name below the images folder, with suffix.
         image: uint8, H x W x 3, RGB.
         caption: the prompt that describes the image, possibly empty.
-        target: the annotation, of the type that the task defines (`Instances`, `SemanticMap`, `DepthMap`, `Persons`).
+        target: the annotation, an `Annotation` of the task's kind (`Instances`, `SemanticMap`, `DepthMap`, `Persons`).
         image_id: id in the annotation file.
-        attribution: of the real images that it shows, one or (of a splice) several, where they have any.
+        attribution: of the real image that it shows, or of several (a splice), if they have any.
     """
 
     name: str
@@ -71,11 +71,11 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a task reads off the decoder for one image, before acceptance.
+    """What the P-Decoder finds in one image, before the filters.
 
     Attributes:
-        target: the predicted annotation, of the task's target type.
-        score: the image's own quality score in [0, 1] (mean object score for `instance` and `pose`, 0 if empty).
+        target: the predicted annotation, an `Annotation` of the task's kind.
+        score: the quality of the whole in [0, 1] (mean object score for `instance` and `pose`, 0 if empty).
     """
 
     target: Any

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.merged import MergedSplit
 from datasetdm.datasets.split import Split
-from datasetdm.datasets.standard.semantic_png import BACKGROUND
 from datasetdm.errors import DatasetDMError
 
 _SHOWN = 5

@@ -14,8 +14,10 @@ from datasetdm.decoder.open_vocabulary import ASKED_PER_IMAGE, NAMED_PER_IMAGE, 
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
+from datasetdm.evaluation.evaluators import build_evaluator
+from datasetdm.tasks import build_task
+from datasetdm.tasks.base import Task
 from datasetdm.tasks.losses.questions import pair_questions
-from datasetdm.tasks.semantic import SemanticTask
 from datasetdm.tasks.vocabulary import Vocabulary
 
 INFO = (FeatureLevel(16, 12, 2), FeatureLevel(8, 12, 1), FeatureLevel(4, 8, 0))
@@ -25,9 +27,10 @@ SIDE, TEXT_DIM = 64, 16
 SETTINGS = config.Decoder(hidden_dim=32, num_queries=6, num_layers=2, num_heads=4, feedforward_dim=64)
 
 
-def make_task(names: Sequence[str] = NAMES, unseen: Sequence[int] = UNSEEN) -> SemanticTask:
+def make_task(names: Sequence[str] = NAMES, unseen: Sequence[int] = UNSEEN) -> Task:
     categories = [Category(id=number, name=name) for number, name in enumerate(names)]
-    return SemanticTask(categories, config.SemanticAnnotation(unseen=tuple(names[label] for label in unseen)))
+    settings = config.SemanticAnnotation(unseen=tuple(names[label] for label in unseen))
+    return build_task(settings, categories)
 
 
 TASK = make_task()
@@ -104,8 +107,8 @@ def trained() -> tuple[OpenVocabularyDecoder, list[float]]:
     return decoder.eval(), losses
 
 
-def judge(decoder: PDecoder, task: SemanticTask, features: DiffusionFeatures, targets: list[SemanticMap]):
-    evaluator = task.evaluator()
+def judge(decoder: PDecoder, task: Task, features: DiffusionFeatures, targets: list[SemanticMap]):
+    evaluator = build_evaluator(task.settings, task.categories)
     with torch.no_grad():
         predictions = task.decode(decoder(features), (SIDE, SIDE))
     for target, prediction in zip(targets, predictions, strict=True):

@@ -10,15 +10,15 @@ from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE
 from datasetdm.errors import DatasetDMError
-from datasetdm.tasks.semantic import SemanticTask
+from datasetdm.tasks.open_vocabulary_semantic import OpenVocabularySemanticTask
 
 SIZE = (24, 32)
 ANSWERS = {1: (0.9, slice(0, 14)), 2: (0.8, slice(10, 20)), 3: (0.4, slice(20, 28))}  # probability, columns
 
 
-def make_task(names: tuple[str, ...] = ("background", "box", "disc", "star")) -> SemanticTask:
+def make_task(names: tuple[str, ...] = ("background", "box", "disc", "star")) -> OpenVocabularySemanticTask:
     categories = [Category(id=number, name=name) for number, name in enumerate(names)]
-    return SemanticTask(categories, config.SemanticAnnotation(unseen=(names[-1],)))
+    return OpenVocabularySemanticTask(categories, config.SemanticAnnotation(unseen=(names[-1],)))
 
 
 TASK = make_task()

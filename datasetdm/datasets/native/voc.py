@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.datasets.native.evidence import some_maps
 from datasetdm.datasets.native.listing import (
@@ -24,7 +25,6 @@ from datasetdm.datasets.native.listing import (
 from datasetdm.datasets.native.voc_names import BORDER, VOC_NAMES, Legend, read_legend, voc_colours
 from datasetdm.datasets.split import Entry, FileSplit
 from datasetdm.datasets.standard.semantic_png import (
-    BACKGROUND,
     UnknownValues,
     read_semantic_map,
     semantic_split,

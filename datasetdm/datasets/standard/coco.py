@@ -316,6 +316,21 @@ def save_coco(
             stream.write("\n]}\n")
 
 
+def check_coco(split: CocoSplit) -> dict[str, int]:
+    """Read all of a set, its masks without decoding them; the number of `images` and of `objects` (without crowds).
+
+    Raises:
+        DatasetDMError: what the loader refuses: images that are missing, damaged or of another size than their record,
+            damaged masks.
+    """
+    counts = {"images": 0, "objects": 0}
+    for index in range(len(split)):
+        target = split.compact(index).target
+        counts["images"] += 1
+        counts["objects"] += int((~target.crowd).sum())
+    return counts
+
+
 def _category_record(category: Category) -> dict[str, Any]:
     frequency = {"frequency": category.frequency} if category.frequency else {}
     return {"id": category.id, "name": category.name, "supercategory": category.supercategory, **frequency}

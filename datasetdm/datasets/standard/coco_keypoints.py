@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from datasetdm.annotations.instances import Instances
-from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons
+from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons, inside_image
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.split import Tally
 from datasetdm.datasets.standard.coco import CocoSplit, save_coco
@@ -217,11 +217,28 @@ def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Ite
                     "num_keypoints": int((points[:, 2] > 0).sum()),
                 }
             )
-        labels = np.zeros(len(persons), dtype=np.int64)
-        yield replace(
-            sample,
-            target=Instances(masks=persons.masks, labels=labels, scores=persons.scores, crowd=persons.crowd),
-        )
+        yield replace(sample, target=persons.as_instances())
+
+
+def check_coco_keypoints(split: CocoKeypointSplit) -> dict[str, int]:
+    """Read all of a set; the number of `images`, `persons` (without crowds) and labelled `keypoints`.
+
+    Raises:
+        DatasetDMError: what the loader refuses, or something that it leaves out, such as a labelled keypoint outside
+            its image.
+    """
+    counts = {"images": 0, "persons": 0, "keypoints": 0}
+    for index in range(len(split)):
+        sample = split.compact(index)
+        for rejection in split.rejections_of(index):
+            raise DatasetDMError(
+                f"{split.annotation_file}: annotation {rejection.annotation_id} of {sample.name}: "
+                f"{rejection.reason}. Make it again."
+            )
+        counts["images"] += 1
+        counts["persons"] += int((~sample.target.crowd).sum())
+        counts["keypoints"] += int((sample.target.keypoints[..., 2] > 0).sum())
+    return counts
 
 
 def _decimal(value: np.float32) -> float | int:
@@ -272,14 +289,8 @@ def _pose(file: Path, record: dict[str, Any], image: dict[str, Any]) -> np.ndarr
             f"{where} has a keypoint far outside the image ({width} x {height} pixels). Correct or remove that entry; "
             "if the images were resized, the annotations must be scaled with them."
         )
-    points[~(labelled & inside(points, (height, width)))] = 0
+    points[~(labelled & inside_image(points, (height, width)))] = 0
     return points
-
-
-def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Which points (... x 2 or more: x, y) lie on the pixels of an image of (height, width)."""
-    x, y = points[..., 0], points[..., 1]
-    return (x >= -0.5) & (y >= -0.5) & (x <= size[1] - 0.5) & (y <= size[0] - 0.5)
 
 
 def _numbers(record: dict[str, Any], key: str, count: int, where: str) -> list[float]:

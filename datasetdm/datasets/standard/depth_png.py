@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasetdm.annotations.depth_map import DepthMap
-from datasetdm.datasets.standard.maps import MapCodec
+from datasetdm.annotations.depth_map import DepthMap, counted_mask
+from datasetdm.datasets.standard.maps import MapCodec, MapSplit
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_map
 
@@ -97,3 +97,22 @@ def _codec(units_per_metre: float) -> MapCodec:
         return DepthMap(depth=values.astype(np.float32) / np.float32(units_per_metre), valid_mask=values > 0)
 
     return MapCodec(encode=encode, decode=decode, bits=16)
+
+
+def check_depth_maps(split: MapSplit, min_depth: float, max_depth: float) -> dict[str, int]:
+    """Read all of a set; the number of `images` and of `known_pixels`, whose depth is between the bounds (metres).
+
+    Raises:
+        DatasetDMError: what the loader refuses, or a map without any such pixel.
+    """
+    counts = {"images": 0, "known_pixels": 0}
+    for sample in split:
+        known = int(counted_mask(sample.target, min_depth, max_depth).sum())
+        if not known:
+            raise DatasetDMError(
+                f"{split.annotation_file}: the depth map of {sample.name} holds nothing between {min_depth:g} and "
+                f"{max_depth:g} m: check `task.min_depth` and `task.max_depth` in params.yaml."
+            )
+        counts["images"] += 1
+        counts["known_pixels"] += known
+    return counts

@@ -1,15 +1,17 @@
 """Semantic maps as index PNG: the standard ones (255 = ignore), and those of data sets with numbers of their own."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from datasetdm.annotations.sample import Category
-from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
+from datasetdm.annotations.categories import BACKGROUND
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap, check_label_count
 from datasetdm.datasets.split import Entry, FileSplit
 from datasetdm.datasets.standard.maps import MapCodec
 from datasetdm.errors import DatasetDMError
@@ -17,13 +19,38 @@ from datasetdm.utils.images import read_map, read_palette
 
 log = logging.getLogger(__name__)
 
-BACKGROUND = "background"  # the category that is learnt and counted as any other, but never asked for by name
 UNKNOWN = -1
 _SHOWN = 5
 _ENOUGH = 8  # maps that tell a habit from chance
 
-#: Labels as 8-bit pixel values. Certainty is not written: what was read from a file is an annotation.
+#: Labels as 8-bit pixel values. Certainty is not written: what is read from a file is an annotation.
 SEMANTIC_PNG = MapCodec(encode=lambda target: target.labels, decode=SemanticMap.of, bits=8)
+
+
+def semantic_codec(categories: Sequence[Category]) -> MapCodec:
+    """The standard file of a data set; pixel values that stand for no category are a ValueError.
+
+    Raises:
+        DatasetDMError: more categories than an 8-bit map can hold.
+    """
+    check_label_count(len(categories))
+
+    def decode(values: np.ndarray) -> SemanticMap:
+        unknown = values[(values >= len(categories)) & (values != IGNORE)]
+        if unknown.size:
+            raise ValueError(f"the pixel value {unknown[0]} stands for none of the {len(categories)} categories")
+        return SEMANTIC_PNG.decode(values)
+
+    return replace(SEMANTIC_PNG, decode=decode)
+
+
+def check_semantic_maps(samples: Iterable[Sample]) -> dict[str, int]:
+    """Read all of a set; the number of `images` and of the `categories` that occur in them."""
+    images, present = 0, set()
+    for sample in samples:
+        images += 1
+        present |= set(sample.target.category_labels())
+    return {"images": images, "categories": len(present)}
 
 
 class UnknownValues(DatasetDMError):
