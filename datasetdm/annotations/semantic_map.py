@@ -20,30 +20,30 @@ class SemanticMap:
 
     Attributes:
         labels: uint8, H x W, index into the data set's categories; `IGNORE` (255) where nothing is known.
-        certainty: float32, H x W in [0, 1], probability of the label given; 1 for an annotation.
+        confidence: float32, H x W in [0, 1], probability of the label given; 1 for an annotation.
     """
 
     labels: np.ndarray
-    certainty: np.ndarray
+    confidence: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 2 or self.labels.dtype != np.uint8 or self.certainty.shape != self.labels.shape:
-            raise ValueError("labels must be uint8 H x W and certainty of the same size")
+        if self.labels.ndim != 2 or self.labels.dtype != np.uint8 or self.confidence.shape != self.labels.shape:
+            raise ValueError("labels must be uint8 H x W and confidence of the same size")
 
     @classmethod
     def of(cls, labels: np.ndarray) -> Self:
         """An annotation, certain at every pixel."""
         labels = np.asarray(labels, dtype=np.uint8)
-        return cls(labels=labels, certainty=np.ones(labels.shape, np.float32))
+        return cls(labels=labels, confidence=np.ones(labels.shape, np.float32))
 
     def warp(self, matrix: np.ndarray, size: tuple[int, int]) -> Self:
         """See `Annotation.warp`; pixels that the source does not cover are `IGNORE`."""
         height, width = size
-        labels, certainty = (
+        labels, confidence = (
             cv2.warpAffine(values, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=border)
-            for values, border in ((self.labels, IGNORE), (self.certainty, 0))
+            for values, border in ((self.labels, IGNORE), (self.confidence, 0))
         )
-        return replace(self, labels=labels, certainty=certainty)
+        return replace(self, labels=labels, confidence=confidence)
 
     def zoomed(self, factor: float) -> Self:
         """The map itself: a lens does not change categories."""
@@ -52,11 +52,11 @@ class SemanticMap:
     @classmethod
     def merge(cls, parts: Sequence[Self]) -> Self:
         """Each pixel from the first part that knows it."""
-        labels, certainty = parts[0].labels.copy(), parts[0].certainty.copy()
+        labels, confidence = parts[0].labels.copy(), parts[0].confidence.copy()
         for part in parts[1:]:
             new = labels == IGNORE
-            labels[new], certainty[new] = part.labels[new], part.certainty[new]
-        return cls(labels=labels, certainty=certainty)
+            labels[new], confidence[new] = part.labels[new], part.confidence[new]
+        return cls(labels=labels, confidence=confidence)
 
     def paste(self, source: Self, labels: Collection[int], rng: np.random.Generator) -> tuple[np.ndarray, Self] | None:
         """See `Annotation.paste`; a map lists no objects, so all pixels of a category go together (ClassMix, arXiv
@@ -68,7 +68,7 @@ class SemanticMap:
         return region, replace(
             self,
             labels=np.where(region, source.labels, self.labels).astype(np.uint8),
-            certainty=np.where(region, source.certainty, self.certainty),
+            confidence=np.where(region, source.confidence, self.confidence),
         )
 
     def relabelled(self, table: np.ndarray) -> Self:

@@ -29,7 +29,7 @@ class SemanticFilter(Filter):
     ) -> Acceptance:
         """See `Filter.accept`; pixels below `min_certainty` and categories below `min_area` become `IGNORE`.
 
-        An image is rejected if no category but the background is left, or if its score (the mean certainty before
+        An image is rejected if no category but the background is left, or if its score (the mean confidence before
         anything was left out) is below `score_threshold`.
         """
         sure = _without_uncertain(prediction.target, self.settings.min_certainty)
@@ -65,7 +65,7 @@ class SemanticFilter(Filter):
 
 
 def _without_uncertain(found: SemanticMap, threshold: float) -> SemanticMap:
-    return _ignoring(found, found.certainty < threshold)
+    return _ignoring(found, found.confidence < threshold)
 
 
 def _ignoring(found: SemanticMap, where: np.ndarray) -> SemanticMap:

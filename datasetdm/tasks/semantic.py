@@ -80,9 +80,9 @@ class SemanticTask(Task):
     ) -> list[Prediction]:
         """Mask2Former's semantic inference: at each pixel, class probability x mask probability, summed over queries.
 
-        The category with the highest sum wins; its certainty is its share in the sum over all categories. Pixels where
+        The category with the highest sum wins; its confidence is its share in the sum over all categories. Pixels where
         no category has any probability are `IGNORE`. `allowed` never rules out the background. The score of an image is
-        the mean certainty outside the background.
+        the mean confidence outside the background.
         """
         logits, masks = outputs["pred_logits"].float().cpu(), outputs["pred_masks"].float()
         if allowed is not None:
@@ -100,8 +100,8 @@ class SemanticTask(Task):
         total = scores.sum(dim=0)
         best, labels = scores.max(dim=0)
         known = total > 0
-        certainty = torch.where(known, best / total, 0).cpu().numpy()
+        confidence = torch.where(known, best / total, 0).cpu().numpy()
         found = torch.where(known, labels, IGNORE).to(torch.uint8).cpu().numpy()
         covered = ~np.isin(found, [IGNORE, *self._background])
-        score = float(certainty[covered].mean()) if covered.any() else 0.0
-        return Prediction(target=SemanticMap(labels=found, certainty=certainty), score=score)
+        score = float(confidence[covered].mean()) if covered.any() else 0.0
+        return Prediction(target=SemanticMap(labels=found, confidence=confidence), score=score)

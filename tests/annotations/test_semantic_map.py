@@ -18,7 +18,7 @@ LABELS = st.sampled_from([0, 1, 2, 3, IGNORE])
 
 
 MAPS = st.builds(
-    lambda labels, certainty: SemanticMap(labels=labels, certainty=certainty),
+    lambda labels, confidence: SemanticMap(labels=labels, confidence=confidence),
     hnp.arrays(np.uint8, (6, 8), elements=LABELS),
     hnp.arrays(np.float32, (6, 8), elements=st.floats(0, 1, width=32)),
 )
@@ -33,7 +33,7 @@ def scene() -> SemanticMap:
 
 def assert_same(first: SemanticMap, second: SemanticMap) -> None:
     np.testing.assert_array_equal(first.labels, second.labels)
-    np.testing.assert_array_equal(first.certainty, second.certainty)
+    np.testing.assert_array_equal(first.confidence, second.confidence)
 
 
 @given(MAPS)
@@ -53,14 +53,14 @@ def test_two_mirrorings_undo_each_other(target: SemanticMap, upright: bool) -> N
 
 @given(MAPS, st.integers(-9, 9), st.integers(-9, 9))
 @settings(max_examples=30, deadline=None)
-def test_shifts_carry_certainty_along_and_uncover_ignored_pixels(target: SemanticMap, right: int, down: int) -> None:
+def test_shifts_carry_confidence_along_and_uncover_ignored_pixels(target: SemanticMap, right: int, down: int) -> None:
     moved = target.warp(np.array([[1.0, 0, right], [0, 1, down]]), (6, 8))
     for row in range(6):
         for column in range(8):
             y, x = row - down, column - right
             inside = 0 <= y < 6 and 0 <= x < 8
             assert moved.labels[row, column] == (target.labels[y, x] if inside else IGNORE)
-            assert moved.certainty[row, column] == (target.certainty[y, x] if inside else 0)
+            assert moved.confidence[row, column] == (target.confidence[y, x] if inside else 0)
 
 
 def test_warp_follows_the_image() -> None:
@@ -88,7 +88,7 @@ def test_merging_takes_the_first_that_knows(first: SemanticMap, second: Semantic
     known = first.labels != IGNORE
     for part, where in ((first, known), (second, ~known)):
         np.testing.assert_array_equal(merged.labels[where], part.labels[where])
-        np.testing.assert_array_equal(merged.certainty[where], part.certainty[where])
+        np.testing.assert_array_equal(merged.confidence[where], part.confidence[where])
     assert_same(SemanticMap.merge([first]), first)
 
 
@@ -105,7 +105,7 @@ def test_pasted_categories_are_whole_and_all_else_stays(below: SemanticMap, abov
     assert pasted and pasted <= foreground
     np.testing.assert_array_equal(region, np.isin(above.labels, [*pasted]))
     np.testing.assert_array_equal(joint.labels, np.where(region, above.labels, below.labels))
-    np.testing.assert_array_equal(joint.certainty, np.where(region, above.certainty, below.certainty))
+    np.testing.assert_array_equal(joint.confidence, np.where(region, above.confidence, below.confidence))
 
 
 def test_labels_leave_ignored_pixels_out() -> None:

@@ -227,7 +227,7 @@ def test_evaluation_asks_for_everything_or_for_what_the_prompt_names() -> None:
         TASK.decode(only, (SIDE, SIDE), allowed), TASK.decode(everything, (SIDE, SIDE), allowed), strict=True
     ):
         np.testing.assert_array_equal(some.target.labels, all_of_them.target.labels)
-        np.testing.assert_allclose(some.target.certainty, all_of_them.target.certainty, atol=1e-4)
+        np.testing.assert_allclose(some.target.confidence, all_of_them.target.confidence, atol=1e-4)
 
 
 def test_prompts_that_name_nothing_leave_the_background() -> None:
@@ -236,7 +236,7 @@ def test_prompts_that_name_nothing_leave_the_background() -> None:
     outputs = decoder(features.apply(torch.zeros_like))
     assert outputs["pred_masks"].shape == (0, 6, 32, 32) and outputs["batch_size"] == 2
     for prediction in TASK.decode(outputs, (SIDE, SIDE), [[], []]):
-        assert (prediction.target.labels == 0).all() and (prediction.target.certainty == 1).all()
+        assert (prediction.target.labels == 0).all() and (prediction.target.confidence == 1).all()
         assert prediction.score == 0
 
 

@@ -308,7 +308,7 @@ def test_an_open_vocabulary_decoder_is_trained_and_comes_back(backbone: Backbone
     )
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.target.labels, other.target.labels)
-        np.testing.assert_array_equal(one.target.certainty, other.target.certainty)
+        np.testing.assert_array_equal(one.target.confidence, other.target.confidence)
 
     people = OpenVocabularySemanticTask(
         [Category(id=0, name="background"), Category(id=1, name="person")],

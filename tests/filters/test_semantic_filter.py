@@ -15,11 +15,11 @@ def synthesis(**values: object) -> config.Synthesis:
     return config.Synthesis.model_validate({"num_images": 1, **values})
 
 
-def predicted(certainty: float, box: float = 1.0) -> Prediction:
-    """The scene as a prediction; the box with a certainty of its own, all else with the same."""
+def predicted(confidence: float, box: float = 1.0) -> Prediction:
+    """The scene as a prediction; the box with a confidence of its own, all else with the same."""
     target = scene()
-    values = np.where(target.labels == 1, box, certainty).astype(np.float32)
-    return Prediction(target=SemanticMap(labels=target.labels, certainty=values), score=certainty)
+    values = np.where(target.labels == 1, box, confidence).astype(np.float32)
+    return Prediction(target=SemanticMap(labels=target.labels, confidence=values), score=confidence)
 
 
 def test_filters_and_their_reasons() -> None:

@@ -125,7 +125,7 @@ def test_encoding_and_decoding_come_back() -> None:
     (prediction,) = TASK.decode(outputs_of(target, SIZE), SIZE)
     known = target.labels != IGNORE
     np.testing.assert_array_equal(prediction.target.labels[known], target.labels[known])
-    assert prediction.target.certainty[known].min() > 0.99
+    assert prediction.target.confidence[known].min() > 0.99
     assert prediction.score > 0.99
     evaluator = build_evaluator(TASK.settings, TASK.categories)
     evaluator.add(target, prediction.target)
@@ -141,7 +141,7 @@ def test_masks_at_half_resolution_stay_close() -> None:
 
 
 def test_probabilities_are_summed_over_queries() -> None:
-    """Two unsure queries of one class outweigh a surer one of another; certainty is the share of the sum."""
+    """Two unsure queries of one class outweigh a surer one of another; confidence is the share of the sum."""
     logits = torch.log(
         torch.tensor([[[0.02, 0.3, 0.08, 0.1, 0.5], [0.02, 0.3, 0.08, 0.1, 0.5], [0.1, 0.1, 0.5, 0.2, 0.1]]])
     )
@@ -168,7 +168,7 @@ def test_nothing_possible_is_ignored() -> None:
     broken = {**outputs, "pred_masks": torch.full((1, 3, 6, 8), torch.nan)}
     for (prediction,) in (task.decode(outputs, (6, 8), [[]]), task.decode(broken, (6, 8))):
         assert (prediction.target.labels == IGNORE).all()
-        assert (prediction.target.certainty == 0).all()
+        assert (prediction.target.confidence == 0).all()
         assert prediction.score == 0
 
 

@@ -93,7 +93,7 @@ class PersonFormat:
 
 
 class SemanticFormat:
-    """`SemanticMap` as 8-bit index PNG (255 = ignore); certainty is not kept."""
+    """`SemanticMap` as 8-bit index PNG (255 = ignore); confidence is not kept."""
 
     def __init__(self, settings: config.SemanticAnnotation, categories: Sequence[Category]):
         self.categories, self._codec = tuple(categories), semantic_codec(categories)

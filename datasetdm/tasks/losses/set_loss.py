@@ -114,10 +114,10 @@ class SetLoss:
         points = self._num_points(pixels)
         uncertain = round(self.importance * points)
         candidates = torch.randint(pixels, (count, round(self.oversampling * points)), device=masks.device)
-        certainty = masks.gather(1, candidates).abs()
+        confidence = masks.gather(1, candidates).abs()
         if valid is not None:
-            certainty = certainty.masked_fill(~valid.gather(1, candidates), torch.inf)
-        sharpest = certainty.topk(uncertain, dim=1, largest=False, sorted=False).indices
+            confidence = confidence.masked_fill(~valid.gather(1, candidates), torch.inf)
+        sharpest = confidence.topk(uncertain, dim=1, largest=False, sorted=False).indices
         chance = torch.randint(pixels, (count, points - uncertain), device=masks.device)
         return torch.cat([candidates.gather(1, sharpest), chance], dim=1)
 
