@@ -13,7 +13,7 @@ class DepthMap:
     """Metric depth: the annotation or a prediction of the `depth` task.
 
     Attributes:
-        depth: float32, H x W, metres along the optical axis; 0 where it is not known.
+        depth: float32, H x W, metres along the optical axis; 0 where it is unknown.
         valid_mask: bool, H x W, where it is known.
     """
 

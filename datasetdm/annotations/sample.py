@@ -13,7 +13,7 @@ class Category:
 
     `id` is the data set's own (official, possibly non-contiguous) id; the *label* of a category, as
     used in tensors, is its index in the data set's list of categories. `frequency` is LVIS's: 'r', 'c' or 'f'
-    (rare, common, frequent: in up to 10, up to 100 or more training images), empty where the file does not say.
+    (rare, common, frequent: in up to 10, up to 100 or more training images), empty if the file does not say.
     """
 
     id: int
@@ -38,8 +38,8 @@ class Attribution:
     Attributes:
         file_name: the image that this says it of.
         fields: `coco_url`, `flickr_url`, `date_captured` and the like of COCO's image record, as they stand there.
-        license: COCO's record of the licence (`id`, `name`, `url`); empty where none is given.
-        info: COCO's record of the data set (`description`, `url`, `contributor`, ...); empty where there is none.
+        license: COCO's record of the licence (`id`, `name`, `url`); empty if none is given.
+        info: COCO's record of the data set (`description`, `url`, `contributor`, ...); empty if there is none.
     """
 
     file_name: str

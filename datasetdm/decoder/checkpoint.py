@@ -104,7 +104,7 @@ def build_decoder(
     """
     if task.vocabulary is not None:
         if embeddings is None:
-            raise DatasetDMError("The decoder has no embeddings of the class names that it is asked for.")
+            raise DatasetDMError("The decoder has no embeddings of the class names of its vocabulary.")
         return OpenVocabularyDecoder(feature_info, settings, task.vocabulary, embeddings)
     return PDecoder(
         feature_info,
@@ -135,7 +135,7 @@ def learnt_labels(task: Task, samples: Iterable[Sample]) -> tuple[int, ...] | No
 
 
 def embed_vocabulary(task: Task, backbone: Backbone) -> torch.Tensor | None:
-    """Embeddings of the class names that the decoder is asked for, W x D; None if its list of classes is fixed."""
+    """Embeddings of the class names of an open vocabulary, W x D; None if its list of classes is fixed."""
     return None if task.vocabulary is None else backbone.embed_words(task.vocabulary.words)
 
 

@@ -84,7 +84,7 @@ def crop_mask(size: tuple[int, ...], crop: Crop) -> np.ndarray:
     """bool, H x W: the part of an image of (height, width) that is evaluated.
 
     The crops were published for one image size each and are applied here in the same proportions. `eigen` stands for
-    two, one per data set, told apart by the shape of the image: wider than `STREET_SHAPE` : 1 is KITTI's.
+    two, one per data set. The shape of the image decides: if it is wider than `STREET_SHAPE` : 1, it is KITTI's.
     """
     height, width = size
     mask = np.zeros((height, width), dtype=bool)

@@ -11,7 +11,7 @@ from datasetdm.annotations.sample import Category, Prediction
 
 NOT_FOUND = "not all that the prompt names was found"
 
-#: The prompt asks for nothing, or nobody checks whether the image follows it.
+#: The prompt requires nothing, or nobody checks whether the image follows it.
 NOTHING_ASKED: Mapping[int, int | None] = MappingProxyType({})
 
 
@@ -50,8 +50,8 @@ class Filter(ABC):
         Args:
             prediction: what the P-Decoder found.
             settings: the thresholds.
-            asked: label of each category that the prompt names -> how many objects the prompt asks for, None if it does
-                not say. With `require_prompted` each of these categories has to be in the annotation, and in that
+            asked: label of each category that the prompt names -> how many objects the prompt names, None if it gives
+                no number. With `require_prompted` each of these categories has to be in the annotation, and in that
                 number if the annotation lists objects.
         """
 

@@ -26,8 +26,8 @@ from datasetdm.utils.files import read_json, replacing
 class CocoKeypointSplit(Sequence[Sample]):
     """The images of a keypoint file with their persons, sorted by image id; images without persons are kept.
 
-    A labelled keypoint that lies outside its image becomes unlabelled, and is told in `rejections_of`. A pose needs no
-    mask: where a person has none, its mask is its box.
+    A labelled keypoint that lies outside its image becomes unlabelled, and `rejections_of` lists it. A pose needs no
+    mask: a person without one gets its box as mask.
 
     Attributes:
         objects: the same persons as plain objects, which reads the masks and the images.
@@ -82,7 +82,7 @@ class CocoKeypointSplit(Sequence[Sample]):
         return replace(sample, target=self._persons(index, sample.target))
 
     def name_of(self, index: int) -> str:
-        """A name that tells the native folder, too: `train2017_000000000009.jpg`."""
+        """A name that includes the native folder: `train2017_000000000009.jpg`."""
         return self.objects.name_of(index)
 
     def id_of(self, index: int) -> int:
@@ -163,12 +163,12 @@ def load_coco_keypoints(
 
     Args:
         annotation_file: JSON in COCO's format with one category, whose keypoints are COCO's 17.
-        images_dir: folder of the images; read when samples are asked for.
-        captions_file: JSON in COCO's captions format; its captions take the place of those in the records.
+        images_dir: folder of the images; read when samples are accessed.
+        captions_file: JSON in COCO's captions format; its captions replace those in the records.
 
     Raises:
         DatasetDMError: missing or broken files, inconsistent records (see `read_records`), other keypoints than
-            COCO's, coordinates that are no numbers, a keypoint or box that is not near its image.
+            COCO's, coordinates that are not numbers, a keypoint or box that is not near its image.
     """
     if not images_dir.is_dir():
         raise DatasetDMError(
@@ -187,7 +187,7 @@ def save_coco_keypoints(
 
     Raises:
         DatasetDMError: two samples of the same name or id, or a name that leads out of the folder.
-        ValueError: keypoints whose third number is no visibility (0, 1 or 2), such as a prediction's.
+        ValueError: keypoints whose third number is not a visibility (0, 1 or 2), such as a prediction's.
     """
     written: list[dict[str, Any]] = []
     with replacing(annotation_file) as temporary:
@@ -202,7 +202,7 @@ def save_coco_keypoints(
 
 
 def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Iterator[Sample]:
-    """The samples as plain objects; what those lack is noted in `written`, for each that `save_coco` will write."""
+    """The samples as plain objects; what those lack goes to `written`, for each that `save_coco` will write."""
     for sample in samples:
         persons: Persons = sample.target
         persons = persons.select(np.flatnonzero([mask.any() for mask in persons.masks]))

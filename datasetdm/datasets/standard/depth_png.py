@@ -1,4 +1,4 @@
-"""Depth in 16-bit PNG: whole numbers of a data set's unit, 0 where nothing is known."""
+"""Depth as 16-bit PNG: whole numbers of a data set's unit, 0 where nothing is known."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Sensor:
         units_per_metre: what one metre is in the file.
         farthest: metres that it can reach; what lies beyond is no measurement and becomes unknown.
         common: metres that something is away in nearly every image; see `datasetdm.datasets.native.depth_evidence`.
-        unknown: values that are no depth.
+        unknown: values that stand for no depth.
     """
 
     units_per_metre: float
@@ -37,7 +37,7 @@ def read_depth(path: Path, sensor: Sensor) -> DepthMap:
 
     Raises:
         DatasetDMError: missing, damaged, not 16-bit, without any depth, or more pixels beyond the sensor's reach than
-            within it, which tells of another unit or byte order.
+            within it, which means another unit or byte order.
     """
     units = read_map(path, bits=16)
     metres = units.astype(np.float32) / np.float32(sensor.units_per_metre)

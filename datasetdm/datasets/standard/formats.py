@@ -27,7 +27,7 @@ class StandardFormat(Protocol):
     """The files of sets of one kind of annotation."""
 
     def load(self, folder: Path, subset: str) -> Sequence[Sample]:
-        """The samples of a subset; an image is read when its sample is asked for.
+        """The samples of a subset; an image is read when its sample is accessed.
 
         Raises:
             DatasetDMError: missing or broken files, or other categories than the benchmark's.
