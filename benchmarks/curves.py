@@ -119,7 +119,7 @@ def first_drawn(context: Context, seed: int, drawn: int) -> tuple[int, tuple[Lab
     chosen = [sample for sample in _samples(context, source) if int(Path(sample.name).stem) < drawn]
     splices = context.settings.augmentation
     accepted = save_set(context, chosen, source, drawn)
-    spliced = save_set(context, augment(context.task(), chosen, splices), source, drawn, splices, linked=False)
+    spliced = save_set(context, augment(chosen, splices), source, drawn, splices, linked=False)
     return seed, (accepted, spliced)
 
 

@@ -199,7 +199,7 @@ def _train(
 ) -> None:
     say(f"training a decoder on {num_labelled} labelled images")
     few_shot = [shot.sample for shot in take_shots("few_shot", num_labelled, seed=arguments.seed)]
-    train_decoder(backbone, task, few_shot, dev, settings, seed=arguments.seed, out=out, resume=resume, progress=say)
+    train_decoder(backbone, task, few_shot, dev, settings, seed=arguments.seed, out=out, resume=resume)
     shutil.rmtree(resume, ignore_errors=True)
 
 

@@ -1,7 +1,10 @@
 """Metric depth: the annotation of depth estimation."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
+import cv2
 import numpy as np
 
 
@@ -10,7 +13,7 @@ class DepthMap:
     """Metric depth: the annotation or a prediction of the `depth` task.
 
     Attributes:
-        depth: float32, H x W, metres along the optical axis; 0 where it is not known.
+        depth: float32, H x W, metres along the optical axis; 0 where it is unknown.
         valid_mask: bool, H x W, where it is known.
     """
 
@@ -21,6 +24,42 @@ class DepthMap:
         if self.depth.ndim != 2 or self.valid_mask.shape != self.depth.shape or self.valid_mask.dtype != bool:
             raise ValueError("depth must be H x W and valid_mask bool of the same size")
 
-    def relabelled(self, table: np.ndarray) -> "DepthMap":
+    def warp(self, matrix: np.ndarray, size: tuple[int, int]) -> Self:
+        """See `Annotation.warp`; outside the source nothing is known. The depths themselves stay as they are."""
+        height, width = size
+        # Unknown pixels travel as 0, which is never a depth, so that one map moves both.
+        metres = np.where(self.valid_mask, self.depth, np.float32(0))
+        moved = cv2.warpAffine(metres, matrix, (width, height), flags=cv2.INTER_NEAREST)
+        return replace(self, depth=moved, valid_mask=moved > 0)
+
+    def zoomed(self, factor: float) -> Self:
+        """What looks larger is nearer (Eigen et al., arXiv 1406.2283, section 3.3)."""
+        return replace(self, depth=self.depth / np.float32(factor))
+
+    @classmethod
+    def merge(cls, parts: Sequence[Self]) -> Self:
+        """Each pixel from the first part that knows it."""
+        depth, known = parts[0].depth.copy(), parts[0].valid_mask.copy()
+        for part in parts[1:]:
+            new = part.valid_mask & ~known
+            depth[new] = part.depth[new]
+            known |= new
+        return cls(depth=depth, valid_mask=known)
+
+    def paste(self, source: Self, labels: Collection[int], rng: np.random.Generator) -> None:
+        """None: a depth map does not list objects."""
+
+    def relabelled(self, table: np.ndarray) -> Self:
         """The map itself: it has no categories."""
         return self
+
+    def object_labels(self) -> None:
+        """None: a depth map does not list objects."""
+
+    def category_labels(self) -> None:
+        """None: a depth map has no categories."""
+
+
+def counted_mask(target: DepthMap, min_depth: float, max_depth: float) -> np.ndarray:
+    """bool, H x W: where the depth is known and between the two bounds, in metres."""
+    return target.valid_mask & (target.depth >= min_depth) & (target.depth <= max_depth)

@@ -1,8 +1,15 @@
 """Objects with a mask and a category each: the annotation of instance segmentation."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+
+from datasetdm.annotations.annotation import choose_some
+from datasetdm.annotations.masks import warp_masks
+
+VISIBLE_SHARE = 0.1  # of an object that has to stay visible when others are pasted over it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,11 +17,11 @@ class Instances:
     """Objects of one image: the annotation (scores all 1) or a prediction of the `instance` task.
 
     Attributes:
-        masks: bool, N x H x W, visible pixels of each object. (From `Split.compact` an `EncodedMasks`, which takes the
-            place of the array for readers that go through it mask by mask.)
+        masks: bool, N x H x W, visible pixels of each object. (`Split.compact` gives an `EncodedMasks` instead, which
+            readers can iterate over mask by mask.)
         labels: int64, N, index into the data set's categories.
         scores: float32, N, in [0, 1].
-        crowd: bool, N; a crowd region is neither learnt nor counted as a miss (COCO's `iscrowd`).
+        crowd: bool, N; a crowd region is neither learnt nor evaluated (COCO's `iscrowd`).
         judged: the labels that annotators looked for in this image, those of its objects among them; a detection of
             any other is neither right nor wrong. None: all labels. (LVIS's "federated" annotation, arXiv 1908.03195)
         not_exhaustive: those of them that may have further objects, which nobody annotated; a detection of them that
@@ -39,7 +46,7 @@ class Instances:
         return len(self.masks)
 
     @classmethod
-    def of(cls, masks: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None) -> "Instances":
+    def of(cls, masks: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None) -> Self:
         """Instances without crowds; scores default to 1."""
         count = len(masks)
         return cls(
@@ -50,11 +57,11 @@ class Instances:
         )
 
     @classmethod
-    def empty(cls, height: int, width: int) -> "Instances":
+    def empty(cls, height: int, width: int) -> Self:
         """No object at all."""
         return cls.of(np.zeros((0, height, width), dtype=bool), np.zeros(0, dtype=np.int64))
 
-    def select(self, index: np.ndarray) -> "Instances":
+    def select(self, index: np.ndarray) -> Self:
         """The instances that `index` (boolean mask or integer indices) picks; what was judged stays the same."""
         return replace(
             self,
@@ -64,11 +71,44 @@ class Instances:
             crowd=self.crowd[index],
         )
 
-    def relabelled(self, table: np.ndarray) -> "Instances":
-        """The objects where `table` (int64, one per label) gives each label a new one, the same for some of them.
+    def warp(self, matrix: np.ndarray, size: tuple[int, int]) -> Self:
+        """See `Annotation.warp`; objects without a pixel left are dropped; `judged` stays, as they are absent now."""
+        masks = warp_masks(self.masks, matrix, size)
+        return replace(self, masks=masks).select(np.flatnonzero(masks.any(axis=(1, 2))))
 
-        A new label was judged throughout only if all its old ones were; where only some were, further objects of it
-        may be there.
+    def zoomed(self, factor: float) -> Self:
+        """The objects themselves: a lens does not change them."""
+        return self
+
+    @classmethod
+    def merge(cls, parts: Sequence[Self]) -> Self:
+        """All objects of the parts, in their order; judged is what was judged in every part."""
+        judged, not_exhaustive = _judged_together(parts)
+        return cls(
+            masks=np.concatenate([part.masks for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            crowd=np.concatenate([part.crowd for part in parts]),
+            judged=judged,
+            not_exhaustive=not_exhaustive,
+        )
+
+    def paste(self, source: Self, labels: Collection[int], rng: np.random.Generator) -> tuple[np.ndarray, Self] | None:
+        """See `Annotation.paste`; objects of which less than a tenth stays visible are dropped."""
+        objects = source.select(np.flatnonzero(~source.crowd & np.isin(source.labels, list(labels))))
+        if not len(objects):
+            return None
+        objects = objects.select(choose_some(len(objects), rng))
+        region = np.asarray(objects.masks.any(axis=0))
+        left = replace(self, masks=self.masks & ~region)
+        visible = left.masks.sum(axis=(1, 2)) > VISIBLE_SHARE * self.masks.sum(axis=(1, 2))
+        return region, self.merge([left.select(np.flatnonzero(visible)), objects])
+
+    def relabelled(self, table: np.ndarray) -> Self:
+        """See `Annotation.relabelled`.
+
+        A new label was judged throughout only if all its old ones were; if only some were, the image may hold further
+        objects of it.
         """
         judged, not_exhaustive = None, {int(table[label]) for label in self.not_exhaustive}
         labels = table[self.labels]
@@ -79,3 +119,24 @@ class Instances:
             not_exhaustive |= there - whole
             judged = tuple(sorted(whole | there))
         return replace(self, labels=labels, judged=judged, not_exhaustive=tuple(sorted(not_exhaustive)))
+
+    def object_labels(self) -> tuple[int, ...]:
+        """See `Annotation.object_labels`."""
+        return tuple(self.labels[~self.crowd].tolist())
+
+    def category_labels(self) -> tuple[int, ...]:
+        """The label of each object, crowds left out."""
+        return self.object_labels()
+
+
+def _judged_together(parts: Sequence[Instances]) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    """`judged` and `not_exhaustive` of the whole: a category that annotators looked for in some parts only may have
+    further objects."""
+    judged_sets = [set(part.judged) for part in parts if part.judged is not None]
+    not_exhaustive = {label for part in parts for label in part.not_exhaustive}
+    if not judged_sets:
+        return None, tuple(sorted(not_exhaustive))
+    everywhere = set.intersection(*judged_sets)
+    present = {label for part in parts for label in part.labels.tolist()}
+    not_exhaustive |= present - everywhere
+    return tuple(sorted(everywhere | not_exhaustive)), tuple(sorted(not_exhaustive))

@@ -1,8 +1,13 @@
 """People with their keypoints: the annotation of pose estimation."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.masks import boxes_of_masks, warp_masks
 
 #: COCO's order.
 KEYPOINTS = (
@@ -11,13 +16,11 @@ KEYPOINTS = (
     "right_ankle",
 )  # fmt: skip
 
-
 #: COCO's limbs, pairs of one-based positions in `KEYPOINTS`.
 SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
-
 
 #: Pairs (left, right) of positions in `KEYPOINTS`.
 FLIP_PAIRS = tuple(
@@ -25,6 +28,9 @@ FLIP_PAIRS = tuple(
     for position, name in enumerate(KEYPOINTS)
     if name.startswith("left")
 )
+
+#: Predicted keypoints with a lower score are not kept in an annotation.
+KEYPOINT_SCORE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +42,10 @@ class Persons:
             1 labelled but hidden, 2 visible); K = 17 in COCO's order. Of a prediction the third number is the
             keypoint's score in [0, 1].
         boxes: float32, N x 4: x, y, width, height in pixels.
-        masks: bool, N x H x W, visible pixels of each person, or those of its box where nobody drew a mask; see
+        masks: bool, N x H x W, visible pixels of each person, or those of its box if nobody drew a mask; see
             `Instances.masks`.
         scores: float32, N, in [0, 1]; 1 for an annotation.
-        crowd: bool, N; neither learnt nor counted as a miss (COCO's `iscrowd`).
+        crowd: bool, N; neither learnt nor evaluated (COCO's `iscrowd`).
     """
 
     keypoints: np.ndarray
@@ -56,9 +62,10 @@ class Persons:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def select(self, index: np.ndarray) -> "Persons":
+    def select(self, index: np.ndarray) -> Self:
         """The persons that `index` (boolean mask or integer indices) picks."""
-        return Persons(
+        return replace(
+            self,
             keypoints=self.keypoints[index],
             boxes=self.boxes[index],
             masks=self.masks[index],
@@ -66,6 +73,82 @@ class Persons:
             crowd=self.crowd[index],
         )
 
-    def relabelled(self, table: np.ndarray) -> "Persons":
-        """The persons themselves: they are of one category."""
+    @property
+    def with_keypoints(self) -> np.ndarray:
+        """bool, N: which persons have a labelled keypoint, crowds left out."""
+        return ~self.crowd & (self.keypoints[..., 2] > 0).any(axis=1)
+
+    def as_instances(self, labels: np.ndarray | None = None) -> Instances:
+        """The persons as objects without keypoints, with these labels (int64, N); by default all are 0."""
+        if labels is None:
+            labels = np.zeros(len(self), dtype=np.int64)
+        return Instances(masks=self.masks, labels=labels, scores=self.scores, crowd=self.crowd)
+
+    def warp(self, matrix: np.ndarray, size: tuple[int, int]) -> Self:
+        """See `Annotation.warp`; persons without a pixel left are dropped, keypoints that leave become unlabelled.
+
+        Where the matrix mirrors, left and right change places. A box that the border cuts shrinks to what is left of
+        the mask.
+        """
+        masks = warp_masks(self.masks, matrix, size)
+        persons = replace(self, masks=masks).select(np.flatnonzero(masks.any(axis=(1, 2))))
+        return replace(
+            persons,
+            keypoints=move_keypoints(persons.keypoints, matrix, size),
+            boxes=_move_boxes(persons.boxes, persons.masks, matrix, size),
+        )
+
+    def zoomed(self, factor: float) -> Self:
+        """The persons themselves: a lens does not change them."""
         return self
+
+    @classmethod
+    def merge(cls, parts: Sequence[Self]) -> Self:
+        """All persons of the parts, in their order."""
+        names = ("keypoints", "boxes", "masks", "scores", "crowd")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def paste(self, source: Self, labels: Collection[int], rng: np.random.Generator) -> None:
+        """None: a pasted person would hide keypoints of the others, and their visibility would be wrong."""
+
+    def relabelled(self, table: np.ndarray) -> Self:
+        """The persons themselves: all are of one category."""
+        return self
+
+    def object_labels(self) -> None:
+        """None: all persons are of one category."""
+
+    def category_labels(self) -> None:
+        """None: all persons are of one category."""
+
+
+def move_keypoints(keypoints: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Keypoints (N x 17 x 3) under a 2 x 3 map into an image of (height, width).
+
+    Where the map mirrors (its determinant is negative), left and right change places. Keypoints that are
+    unlabelled or leave the image become (0, 0, 0).
+    """
+    moved = keypoints.copy()
+    moved[..., :2] = keypoints[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+    moved[(keypoints[..., 2] == 0) | ~inside_image(moved, size)] = 0
+    if np.linalg.det(matrix[:, :2]) < 0:
+        left, right = map(list, zip(*FLIP_PAIRS, strict=True))
+        moved[:, left + right] = moved[:, right + left]
+    return moved
+
+
+def inside_image(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Which points (... x 2 or more: x, y) lie on the pixels of an image of (height, width)."""
+    x, y = points[..., 0], points[..., 1]
+    return (x >= -0.5) & (y >= -0.5) & (x <= size[1] - 0.5) & (y <= size[0] - 0.5)
+
+
+def _move_boxes(boxes: np.ndarray, masks: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes under a map; if it turns a box or moves it out of the image, the new box is that of the moved mask."""
+    first, second = boxes[:, :2] - 0.5, boxes[:, :2] + boxes[:, 2:] - 0.5  # edges, in coordinates of pixel centres
+    corners = np.stack([first, second]) @ matrix[:, :2].T + matrix[:, 2] + 0.5
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    whole = ((low > -0.01) & (high < np.array(size[::-1]) + 0.01)).all(axis=1)
+    whole &= not matrix[0, 1] and not matrix[1, 0]
+    moved = np.concatenate([low, high - low], axis=1)
+    return np.where(whole[:, None], moved, boxes_of_masks(masks)).astype(np.float32)

@@ -13,7 +13,7 @@ class Category:
 
     `id` is the data set's own (official, possibly non-contiguous) id; the *label* of a category, as
     used in tensors, is its index in the data set's list of categories. `frequency` is LVIS's: 'r', 'c' or 'f'
-    (rare, common, frequent: in up to 10, up to 100 or more training images), empty where the file does not say.
+    (rare, common, frequent: in up to 10, up to 100 or more training images), empty if the file does not say.
     """
 
     id: int
@@ -38,8 +38,8 @@ class Attribution:
     Attributes:
         file_name: the image that this says it of.
         fields: `coco_url`, `flickr_url`, `date_captured` and the like of COCO's image record, as they stand there.
-        license: COCO's record of the licence (`id`, `name`, `url`); empty where none is given.
-        info: COCO's record of the data set (`description`, `url`, `contributor`, ...); empty where there is none.
+        license: COCO's record of the licence (`id`, `name`, `url`); empty if none is given.
+        info: COCO's record of the data set (`description`, `url`, `contributor`, ...); empty if there is none.
     """
 
     file_name: str
@@ -56,9 +56,9 @@ class Sample:
         name: file name below the images folder, with suffix.
         image: uint8, H x W x 3, RGB.
         caption: the prompt that describes the image, possibly empty.
-        target: the annotation, of the type that the task defines (`Instances`, `SemanticMap`, `DepthMap`, `Persons`).
+        target: the annotation, an `Annotation` of the task's kind (`Instances`, `SemanticMap`, `DepthMap`, `Persons`).
         image_id: id in the annotation file.
-        attribution: of the real images that it shows, one or (of a splice) several, where they have any.
+        attribution: of the real image that it shows, or of several (a splice), if they have any.
     """
 
     name: str
@@ -71,11 +71,11 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a task reads off the decoder for one image, before acceptance.
+    """What the P-Decoder finds in one image, before the filters.
 
     Attributes:
-        target: the predicted annotation, of the task's target type.
-        score: the image's own quality score in [0, 1] (mean object score for `instance` and `pose`, 0 if empty).
+        target: the predicted annotation, an `Annotation` of the task's kind.
+        score: the quality of the whole in [0, 1] (mean object score for `instance` and `pose`, 0 if empty).
     """
 
     target: Any

@@ -49,7 +49,7 @@ def check_complete(annotation_file: Path, folder: Path, names: Sequence[str], do
         annotation_file: what lists the images, for messages.
         folder: of the images.
         names: of the images, below the folder.
-        download: where to get the data set that the layout was made for; told where the names are its own.
+        download: where to get the data set that the layout was made for; the message says it if the names are its own.
 
     Raises:
         DatasetDMError: no images at all, or some are missing: how many, their names, and what lies there instead.

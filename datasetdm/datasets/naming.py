@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.merged import MergedSplit
 from datasetdm.datasets.split import Split
-from datasetdm.datasets.standard.semantic_png import BACKGROUND
 from datasetdm.errors import DatasetDMError
 
 _SHOWN = 5
@@ -36,8 +36,8 @@ def rename(split: Split, names: Mapping[str, str]) -> tuple[Category, ...]:
 def tell_apart(split: Split, *, merge: bool) -> Split:
     """The split, in which every category reads differently in a prompt.
 
-    `traffic_light` and `traffic light`, or `Dog` and `dog`, make the same prompts: nothing could tell what was asked
-    for. Merged, they are one category with the id and the name of the first.
+    `traffic_light` and `traffic light`, or `Dog` and `dog`, make the same prompts, so that nobody could say which one
+    a prompt means. Merged, they are one category with the id and the name of the first.
 
     Raises:
         DatasetDMError: there are such categories, and `merge` is False. It names them all.
@@ -89,7 +89,7 @@ def _changed(names: Mapping[int, str], others: Mapping[int, str]) -> Iterable[in
 
 
 def _as_read(category: Category) -> str:
-    """What is left of a name in a prompt: text encoders do not tell capital letters apart."""
+    """What is left of a name in a prompt: text encoders ignore capital letters."""
     return unicodedata.normalize("NFKC", category.noun).casefold()
 
 

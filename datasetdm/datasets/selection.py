@@ -1,7 +1,7 @@
 """Which training images a set takes: dev apart from all others, few-shot sets that are balanced or keep a long tail.
 
-Images of one drive, room or outfit look alike (`Split.group_of`). Dev has groups of its own, or it would be blind to a
-decoder that knows the training images by heart.
+Images of one drive, room or outfit look alike (`Split.group_of`). Dev shares no group with the other sets, or it would
+not notice a decoder that knows the training images by heart.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ DEV_GROUPS = 5  # one in so many is held out for dev
 def split_off_dev(train: Split, settings: config.Ingest, root: Path) -> tuple[list[int], list[int]]:
     """Dev images out of a fifth of the groups (of more where these have too few), and those of all other groups.
 
-    Both in random order. Where every image is a group of its own, dev is a random draw and nothing else is left out.
+    Both in random order. If every image is its own group, dev is a random draw and nothing else is left out.
 
     Raises:
         DatasetDMError: too few images are left for the few-shot and oracle sets.
@@ -62,7 +62,7 @@ def select(split: Split, count: int, *, seed: int, exclude: Collection[int] = ()
         `count` indices into `split`, sorted.
 
     Raises:
-        DatasetDMError: there are fewer images than asked for.
+        DatasetDMError: there are fewer images than `count`.
     """
     rng = np.random.default_rng(seed)
     excluded = set(exclude)

@@ -19,9 +19,9 @@ class Tally:
 
     Attributes:
         objects: those that are used.
-        crowds: crowd regions (COCO's `iscrowd`), neither learnt nor counted as a miss.
-        boxes_only: objects with a box where masks are needed: passed over as crowds are.
-        rejected: reason -> number of objects that are left out for it.
+        crowds: crowd regions (COCO's `iscrowd`), neither learnt nor evaluated.
+        boxes_only: objects with a box where masks are needed; treated as crowds.
+        rejected: reason -> number of objects left out for it.
     """
 
     objects: int = 0
@@ -35,8 +35,8 @@ class Split(Protocol):
 
     Attributes:
         categories: a label is an index into them.
-        crowds: what crowd regions are where the data set has them: neither learnt nor counted as a miss ("ignore", as
-            COCO does), or objects ("as_objects", as some programs write painted masks).
+        crowds: what crowd regions are: neither learnt nor evaluated ("ignore", as COCO does), or objects
+            ("as_objects", for programs that write painted masks so).
     """
 
     categories: tuple[Category, ...]
@@ -66,7 +66,7 @@ class Split(Protocol):
         """What the image shares with others that look like it: its drive, room or outfit; its own name if nothing."""
 
     def labels_of(self, index: int) -> tuple[int, ...]:
-        """Labels of the categories in the image, one per object where the data set tells objects apart."""
+        """Labels of the categories in the image, one per object if the data set lists objects."""
 
     def tally_of(self, index: int) -> Tally:
         """What becomes of the objects that are annotated in the image; no file is read for it."""
@@ -104,7 +104,7 @@ class FileSplit(Sequence[Sample]):
         annotation_file: the file or folder that lists the images, for messages.
         categories: in label order.
         entries: the images; two of the same name are a DatasetDMError.
-        read_target: the annotation (`SemanticMap`, `DepthMap`) of an entry; DatasetDMError where it cannot be read.
+        read_target: the annotation (`SemanticMap`, `DepthMap`) of an entry; DatasetDMError if it cannot be read.
         labels_of: the labels of the categories in an entry.
     """
 
@@ -187,7 +187,7 @@ class FileSplit(Sequence[Sample]):
         return self.entries[index].captions
 
     def tally_of(self, index: int) -> Tally:
-        """Nothing: a map does not tell objects apart."""
+        """Nothing: a map does not list objects."""
         return Tally()
 
     def rejections_of(self, index: int) -> tuple[Rejection, ...]:

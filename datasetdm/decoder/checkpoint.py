@@ -1,4 +1,4 @@
-"""A P-Decoder on disk: built, saved, loaded and identified."""
+"""Build, save, load and identify a P-Decoder."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -21,8 +21,6 @@ from datasetdm.tasks.base import Task
 from datasetdm.utils.files import read_json, replacing, write_json
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-
-
 RETRAIN = "Train the decoder again with the stage train_decoder (python -m datasetdm train_decoder ...)."
 
 
@@ -58,10 +56,10 @@ def load_decoder(
     """A trained decoder in evaluation mode, on the backbone's device, with its task and settings.
 
     Args:
-        folder: as `train_decoder` left it.
-        backbone: where given, it has to be the one that the decoder was trained on.
-        prompted: whether it will be given prompts that say what is in an image. If not, no class is ruled out by them,
-            whatever `category_from_prompt` says.
+        folder: as `train_decoder` wrote it.
+        backbone: has to be the one that the decoder was trained on; None skips that check.
+        prompted: whether the prompts say what is in an image. If not, they do not rule out any class, whatever
+            `category_from_prompt` says.
 
     Raises:
         DatasetDMError: missing or damaged files, or another backbone.
@@ -86,7 +84,7 @@ def load_decoder(
         decoder.learnt = None if "learnt" not in description else tuple(description["learnt"])
     except FileNotFoundError:
         raise DatasetDMError(f"{folder / WEIGHTS_FILE} is missing. {RETRAIN}") from None
-    except Exception as error:  # safetensors has no common base for what a damaged file can bring about
+    except Exception as error:  # safetensors has no common base class for the errors of damaged files
         raise DatasetDMError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE} ({error}). {RETRAIN}") from None
     device = torch.device("cpu") if backbone is None else backbone.device
     return decoder.to(device).eval(), task, settings
@@ -95,17 +93,18 @@ def load_decoder(
 def build_decoder(
     task: Task, feature_info: Sequence[FeatureLevel], settings: config.Decoder, embeddings: torch.Tensor | None
 ) -> PDecoder:
-    """A fresh decoder with the heads that the task asks for.
+    """A new decoder with the heads that the task needs.
 
     Args:
-        task: what is read.
-        feature_info: the levels that the backbone yields.
+        task: what is predicted.
+        feature_info: the levels of the backbone's features.
         settings: widths and depths.
-        embeddings: of the words of the task's vocabulary (`embed_vocabulary`), where it has an open one.
+        embeddings: of the words of an open vocabulary (`embed_vocabulary`); None if the task has a fixed list of
+            classes.
     """
     if task.vocabulary is not None:
         if embeddings is None:
-            raise DatasetDMError("The decoder has no embeddings of the class names that it is asked for.")
+            raise DatasetDMError("The decoder has no embeddings of the class names of its vocabulary.")
         return OpenVocabularyDecoder(feature_info, settings, task.vocabulary, embeddings)
     return PDecoder(
         feature_info,
@@ -118,14 +117,14 @@ def build_decoder(
 
 
 def learnt_labels(task: Task, samples: Iterable[Sample]) -> tuple[int, ...] | None:
-    """The classes that a decoder trained on these images may find; None where that rules none out.
+    """The classes that a decoder trained on these images may find; None if it may find all.
 
-    They are those that the annotations show, and the unseen ones of an open vocabulary. Of any other it has seen no
-    example: what it would find of them has no meaning.
+    They are those that the annotations show, and the unseen ones of an open vocabulary. The decoder has seen no example
+    of any other class, so that its predictions of it would be meaningless.
     """
     shown: set[int] = set()
     for sample in samples:
-        labels = task.categories_in(sample.target)
+        labels = task.shown(sample.target).category_labels()
         if labels is None:
             return None
         shown.update(labels)
@@ -136,7 +135,7 @@ def learnt_labels(task: Task, samples: Iterable[Sample]) -> tuple[int, ...] | No
 
 
 def embed_vocabulary(task: Task, backbone: Backbone) -> torch.Tensor | None:
-    """Embeddings of the class names that the decoder is asked for, W x D; None where it knows a fixed list."""
+    """Embeddings of the class names of an open vocabulary, W x D; None if its list of classes is fixed."""
     return None if task.vocabulary is None else backbone.embed_words(task.vocabulary.words)
 
 

@@ -1,10 +1,11 @@
-"""A trained P-Decoder at work: one path for real and for generated images.
+"""Inference with a trained P-Decoder, on real and generated images alike.
 
-Latents are noised to `decoder.timestep`, passed through the U-Net once, and read by the decoder.
+Latents are noised to `decoder.timestep` and pass through the U-Net once; the decoder predicts from the features.
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +26,7 @@ from datasetdm.utils.batches import batches
 from datasetdm.utils.images import checked_images
 from datasetdm.utils.seeding import derived_seed
 
-READING_BATCH = 8
+BATCH = 8
 
 
 @torch.no_grad()
@@ -42,11 +43,11 @@ def read_features(
 
     Args:
         backbone: the frozen diffusion model.
-        latents: B x C x h x w, of real images (`Backbone.encode`) or of generated ones.
+        latents: B x C x h x w, of real (`Backbone.encode`) or generated images.
         prompts: B texts.
         words: the words whose attention is read (`Task.words`).
         settings: the settings that the decoder was trained with.
-        generators: one per image; its noise comes from there alone.
+        generators: one per image, of its noise.
     """
     draws = [
         backbone.extract(latents, prompts, timestep=settings.timestep, words=words, generators=generators)
@@ -64,10 +65,10 @@ def read(
     images: Sequence[np.ndarray],
     settings: config.Decoder,
 ) -> list[Prediction]:
-    """What the decoder sees in the features of uint8 images of the backbone's size.
+    """What the decoder finds in the features of uint8 images of the backbone's size.
 
     Classes that the decoder was never shown are ruled out (`PDecoder.learnt`). With `settings.category_from_prompt`
-    an image has no categories but those that its prompt names (`DiffusionFeatures.mentioned`).
+    an image can only have the categories that its prompt names (`DiffusionFeatures.mentioned`).
     """
     allowed = named_words(features) if settings.category_from_prompt else None
     if decoder.learnt is not None:
@@ -91,16 +92,20 @@ def predict_images(
     """Annotations of images of any size, at that size.
 
     An image is squeezed into the backbone's square as a whole, and the annotation is stretched back. The noise of an
-    image depends on its pixels and the seed: what is found in it does not depend on the images before and beside it,
-    on the CPU to the last bit (see `Backbone.portion`).
+    image depends on its pixels and the seed, so that its annotation does not depend on the other images; on the CPU
+    that holds to the last bit (see `Backbone.portion`).
 
     Args:
+        backbone: the frozen diffusion model.
+        decoder: trained on it.
+        task: what is predicted.
         images: uint8 H x W x 3 each.
         prompts: one each, possibly empty.
-        seed: another one gives other noise.
+        settings: the settings that the decoder was trained with.
+        seed: of the noise.
     """
     predictions: list[Prediction] = []
-    for batch in batches(zip(images, prompts, strict=True), backbone.portion(READING_BATCH)):
+    for batch in batches(zip(images, prompts, strict=True), backbone.portion(BATCH)):
         squares = [squeeze(image, backbone.image_size) for image, _ in batch]
         features = read_features(
             backbone,
@@ -112,12 +117,12 @@ def predict_images(
         )
         found = read(decoder, task, features, squares, settings)
         for prediction, (image, _) in zip(found, batch, strict=True):
-            predictions.append(_stretched(task, prediction, backbone.image_size, image.shape[:2]))
+            predictions.append(_stretched(prediction, backbone.image_size, image.shape[:2]))
     return predictions
 
 
 def content_seed(image: np.ndarray, seed: int) -> int:
-    """The seed of an image's noise, out of its pixels and size: the same wherever the image is read."""
+    """The seed of an image's noise, made from its pixels and size: the same in every call."""
     content = hashlib.sha256(f"{image.shape} ".encode() + image.tobytes()).digest()
     return derived_seed(seed, 2, int.from_bytes(content, "big"))
 
@@ -132,13 +137,13 @@ def named_words(features: DiffusionFeatures) -> list[list[int]]:
 
 
 class DecoderModel:
-    """Backbone and decoder as one model that annotates pictures, without any prompt.
+    """Backbone and decoder as one model that annotates pictures without prompts.
 
     Args:
         backbone: the frozen diffusion model.
         decoder: trained on it.
-        task: what it reads.
-        settings: how it reads.
+        task: what it predicts.
+        settings: the settings that it was trained with.
     """
 
     def __init__(self, backbone: Backbone, decoder: PDecoder, task: Task, settings: config.Decoder):
@@ -168,9 +173,10 @@ def _mean(draws: Sequence[dict[int, torch.Tensor]]) -> dict[int, torch.Tensor]:
     return {stride: reduce(torch.add, [draw[stride] for draw in draws]) / len(draws) for stride in draws[0]}
 
 
-def _stretched(task: Task, prediction: Prediction, side: int, size: tuple[int, ...]) -> Prediction:
+def _stretched(prediction: Prediction, side: int, size: tuple[int, ...]) -> Prediction:
+    """The prediction for a square of `side` pixels at the (height, width) of the image."""
     height, width = size
     if (height, width) == (side, side):
         return prediction
     matrix = resize_matrix((side, side), (height, width))
-    return Prediction(target=task.warp(prediction.target, matrix, (height, width)), score=prediction.score)
+    return replace(prediction, target=prediction.target.warp(matrix, (height, width)))

@@ -1,8 +1,8 @@
-"""Open vocabulary: the P-Decoder is told one class name at a time and finds that class or nothing.
+"""Open vocabulary: the P-Decoder is given one class name at a time and finds that class or nothing.
 
-As in the paper (section 3.2), the name's embedding is joined to the queries and there is one pass per class. Beside it
-the queried word's own cross-attention is an input, and that of no other word: it means the same whatever the name is,
-which a text encoder's vector of a name never heard does not.
+As in the paper (section 3.2), the embedding of the name is joined to the queries, and there is one pass per class. The
+cross-attention of that word is a further input, and that of no other word: attention means the same for every name,
+while the embedding of a name that training never saw is unknown to the decoder.
 """
 
 import copy
@@ -19,22 +19,22 @@ from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.vocabulary import Vocabulary
 
-NAMED_PER_IMAGE = 3  # classes of its prompt that an image is asked for in one training step, at the most,
-ASKED_PER_IMAGE = 4  # and all classes that it is asked for: the others are drawn from those that the prompt lacks
+NAMED_PER_IMAGE = 3  # at most so many questions per image and training step are about classes that its prompt names
+ASKED_PER_IMAGE = 4  # questions per image and training step; the others are about classes that the prompt does not name
 ROWS_AT_ONCE = 32  # questions in one pass of evaluation, which bounds the memory
 
 
 class OpenVocabularyDecoder(PDecoder):
-    """A P-Decoder with the attention of one word as input and two classes: the thing asked for, and no object.
+    """A P-Decoder with the attention of one word as input and two classes: the class in question, and no object.
 
     Args:
         feature_info: the levels that the backbone yields.
-        settings: widths and depths; with `category_from_prompt` only what a prompt names is asked for after training.
-        vocabulary: what is asked for.
+        settings: widths and depths; with `category_from_prompt` evaluation asks only for classes that a prompt names.
+        vocabulary: the classes.
         embeddings: of its words, W x D (`Backbone.embed_words`); saved with the weights.
 
     Raises:
-        DatasetDMError: as `PDecoder`, or another number of embeddings than of words.
+        DatasetDMError: as `PDecoder`, or the number of embeddings is not that of the words.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class OpenVocabularyDecoder(PDecoder):
         self._learn(vocabulary, embeddings)
 
     def with_words(self, vocabulary: Vocabulary, embeddings: torch.Tensor) -> Self:
-        """The same weights asked for other classes, in evaluation mode.
+        """The same weights with another vocabulary, in evaluation mode.
 
         Args:
-            vocabulary: the new classes; their labels point into the words of the features that will be read.
+            vocabulary: the new classes; their labels are positions among the words of the features.
             embeddings: of its words, by the backbone that the decoder was trained on.
         """
         other = copy.deepcopy(self)
@@ -97,8 +97,8 @@ class OpenVocabularyDecoder(PDecoder):
     def _heed_attention(self) -> None:
         """Let the one channel of attention start with the weight of all others together.
 
-        Drawn like any of the hundreds beside it, it is hardly noticed for a long time, and beside the name it is all
-        that tells one question from the next.
+        Next to hundreds of other channels, one with an ordinary initial weight would hardly count for a long time. But
+        apart from the name, nothing else differs between the questions about an image.
         """
         for source, fusion in zip(self.pixel_decoder.inputs, self.pixel_decoder.fusions, strict=True):
             assert isinstance(source, FeatureInput) and isinstance(fusion, Fusion)
@@ -123,7 +123,7 @@ class OpenVocabularyDecoder(PDecoder):
         return torch.zeros(images, int(self._labels.max()) + 1, dtype=torch.bool)
 
     def _some(self, named: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image and entry of the vocabulary of each question of a training step: named classes first, then others."""
+        """Image and entry of the vocabulary of each question of a training step: first named classes, then others."""
         seen = self._seen.nonzero()[:, 0]
         if not len(seen):
             raise DatasetDMError("task.unseen in params.yaml names every class: nothing is left to train on.")
@@ -143,7 +143,7 @@ class OpenVocabularyDecoder(PDecoder):
         return images, entries
 
     def _ask(self, features: DiffusionFeatures, images: torch.Tensor, entries: torch.Tensor) -> dict[str, Any]:
-        """One pass for R questions: the images' maps, and of their attention that of the one word."""
+        """One pass for R questions: the maps of the image, and the attention of the one word."""
         device = self.embeddings.device
         labels = self._labels[entries].to(device)
         images, entries = images.to(device), entries.to(device)

@@ -1,4 +1,4 @@
-"""The P-Decoder: one network for all tasks, its heads switched on as a task needs them (paper section 3.2)."""
+"""The P-Decoder: one network for all tasks, its heads switched on as the task needs them (paper section 3.2)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ NUM_MEMORY_LEVELS = 3  # the query transformer attends to three resolutions in t
 
 
 def mask_size(features: DiffusionFeatures) -> tuple[int, int]:
-    """(height, width) of the masks and dense maps that the decoder makes of these features."""
+    """(height, width) of the masks and dense maps that the decoder predicts from these features."""
     height, width = features.maps[min(features.maps)].shape[-2:]
     return 2 * height, 2 * width
 
@@ -32,11 +32,11 @@ class PDecoder(nn.Module):
         num_classes: classes that a query can be of.
         uses_queries: switches on the query transformer.
         dense_channels: channels of the dense head; 0 switches it off.
-        text_dim: width of a class name's embedding, joined to the queries; 0: the queries are told no name.
+        text_dim: width of a class name's embedding, joined to the queries; 0 for queries without a name.
 
     Attributes:
-        learnt: labels of the classes that it may find: those of which it was shown an example, and those that it is
-            asked for by name. None: all of them.
+        learnt: labels of the classes that it may find: those of its training examples, and those of an open vocabulary.
+            None: all of them.
 
     Raises:
         DatasetDMError: `hidden_dim` does not fit the heads.
@@ -72,7 +72,7 @@ class PDecoder(nn.Module):
         self.pixel_decoder.calibrate(features)
 
     def forward(self, features: DiffusionFeatures) -> dict[str, Any]:
-        """Read a batch of features of any precision.
+        """Predict from a batch of features of any precision.
 
         Returns:
             With queries: `pred_logits` (B x Q x classes + 1, the last for "no object"), `pred_masks` (logits,
@@ -94,7 +94,7 @@ class PDecoder(nn.Module):
 class QueryDecoder(nn.Module):
     """Mask2Former's query transformer with masked attention (Cheng et al., arXiv 2112.01527).
 
-    With a `text_dim` the queries are told a class name: its embedding is concatenated to the query features and to
+    With a `text_dim` each query is given a class name: its embedding is concatenated to the query features and to
     the query positions, and a linear layer takes each back to the width of the transformer (paper section 3.2,
     open-vocabulary segmentation).
     """
@@ -129,7 +129,7 @@ class QueryDecoder(nn.Module):
         Args:
             levels: the fused levels, coarse to fine, B x hidden_dim x h x w each.
             mask_features: B x mask_channels x h x w.
-            text: B x text_dim, the name that is asked for in each element of the batch.
+            text: B x text_dim, the class name for each element of the batch.
         """
         # The finest level serves the mask features alone, as in the paper, unless there is no other.
         memory = list(levels[:-1] or levels)[-NUM_MEMORY_LEVELS:]
@@ -142,7 +142,7 @@ class QueryDecoder(nn.Module):
         return {**layers[-1], "aux_outputs": layers[:-1]}
 
     def _ask(self, memory: Sequence[torch.Tensor], mask_features: torch.Tensor, text: torch.Tensor) -> Any:
-        """What the transformer's own `forward` does, but for the queries, of which each image has its own."""
+        """As the transformer's own `forward`, but each image has its own queries."""
         transformer = self.transformer
         positions = [transformer.position_embedder(level.shape, level.device, level.dtype) for level in memory]
         values = [

@@ -10,15 +10,15 @@ from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 
 
 class FeatureInput(nn.Module):
-    """One level of the hypercolumn as one tensor: standardised maps beside compact attention.
+    """One level of the hypercolumn as one tensor: standardised maps and compact attention.
 
-    The maps of a U-Net differ in scale by orders of magnitude from channel to channel; `calibrate` measures
-    that once, and from then on it is undone. Attention has a scale of its own (uniform is 1) and keeps it, as
-    a word that is hardly ever seen must not be blown up. Its layers are averaged, so that the input grows
-    with the number of words alone: 80 words in 16 layers are 80 channels and not 1280.
+    The channels of a U-Net differ in scale by orders of magnitude. `calibrate` measures their scales once, and the maps
+    are standardised by them. Attention keeps its scale (uniform is 1), so that a word that is hardly ever present is
+    not amplified. Its layers are averaged, so that the input grows only with the number of words: 80 words in 16 layers
+    are 80 channels and not 1280.
 
-    In training whole channels are left out with the chance `dropout`: a few dozen labelled images hold too few objects
-    for thousands of channels, and some of them tell the training objects apart by accident.
+    In training whole channels are dropped with probability `dropout`. A few dozen labelled images hold too few objects
+    for thousands of channels, and by accident some channels separate the training objects.
     """
 
     def __init__(self, level: FeatureLevel, num_words: int, dropout: float = 0.0):
@@ -53,8 +53,8 @@ class FeatureInput(nn.Module):
 class Bottleneck(nn.Module):
     """A residual block (He et al., arXiv 1512.03385): the 3 x 3 convolution works on half the channels.
 
-    Group instead of batch normalisation: what is read off an image must depend on that image alone, and the
-    batches are small and mix noise levels and mirrored, cropped views.
+    Group instead of batch normalisation: predictions for an image must depend on that image alone, and the batches are
+    small and mix noise levels and mirrored, cropped views.
     """
 
     def __init__(self, channels: int):
@@ -77,7 +77,7 @@ class Bottleneck(nn.Module):
 
 
 class Fusion(nn.Module):
-    """One step up: what came from below, upsampled, joined with this level's input."""
+    """One step up: the coarser level, upsampled, joined with the input of this level."""
 
     def __init__(self, input_channels: int, channels: int, *, from_below: bool):
         super().__init__()
@@ -101,7 +101,7 @@ class PixelDecoder(nn.Module):
         num_words: words whose attention is read.
         channels: width of every fused level.
         mask_channels: width of the mask features.
-        dropout: share of the input's channels that are left out in training.
+        dropout: probability that a channel of the input is dropped in training.
     """
 
     def __init__(
@@ -136,6 +136,6 @@ class PixelDecoder(nn.Module):
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation with at most 16 groups, of a multiple of four channels where the width allows it."""
+    """Group normalisation with at most 16 groups, each a multiple of four channels if the width allows it."""
     groups = next(count for count in (16, 8, 4, 2, 1) if channels % (4 * count) == 0 or count == 1)
     return nn.GroupNorm(groups, channels)

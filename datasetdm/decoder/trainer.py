@@ -1,13 +1,12 @@
 """The one loop that trains a P-Decoder, for every task."""
 
-import csv
-import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from datasetdm import config
@@ -19,6 +18,7 @@ from datasetdm.decoder.view_features import Views, open_views
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
+from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.tasks.base import Task
 from datasetdm.transforms.prompt_noise import GENERIC_PROMPT
 from datasetdm.utils.checkpoints import read_checkpoint, write_checkpoint
@@ -35,7 +35,7 @@ Row = dict[str, float]
 
 @dataclass
 class _State:
-    """What a training goes on from."""
+    """How far a training is, and its best weights so far."""
 
     iteration: int = 0
     rows: list[Row] = field(default_factory=list)
@@ -53,23 +53,21 @@ def train_decoder(
     seed: int,
     out: Path,
     resume: Path | None = None,
-    progress: Callable[[str], None] = say,
 ) -> dict[str, float]:
     """Train a P-Decoder on a few labelled images and keep the weights that do best on `dev`.
 
-    Every iteration has a seed of its own, so that a training that was cut off and resumed ends with the same
-    weights as one that was not.
+    Every iteration has its own seed, so that a training that was interrupted and resumed ends with the same weights as
+    one that was not.
 
     Args:
         backbone: the frozen diffusion model.
         task: what is learnt.
         few_shot: the labelled images.
-        dev: further labelled images that decide which weights are kept; may be empty, then the last are.
+        dev: further labelled images that decide which weights are kept; if there are none, the last weights are.
         settings: the decoder and its training.
         seed: of initialisation, views and batches.
         out: folder for `model.safetensors`, `config.json`, `metrics.json` and `curves.csv`.
-        resume: folder for checkpoints, written at every evaluation; a checkpoint found there is gone on from.
-        progress: told a line of text now and then.
+        resume: folder for a checkpoint, written at every evaluation; training continues from one that is found there.
 
     Returns:
         The finite dev metrics with each image's caption as prompt, `<primary>_generic_prompt` ("a photo") and
@@ -88,22 +86,22 @@ def train_decoder(
             decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         checkpoint = None if resume is None else resume / "checkpoint.pt"
-        state = _resumed(checkpoint, identity, decoder, optimizer, progress) or _State()
+        state = _resumed(checkpoint, identity, decoder, optimizer) or _State()
         if state.iteration < settings.iterations:
-            views = open_views(backbone, task, few_shot, settings, seed=seed, progress=progress)
+            views = open_views(backbone, task, few_shot, settings, seed=seed)
             if state.iteration == 0:
                 decoder.calibrate(views.examples())
         while state.iteration < settings.iterations:
             stop = min(state.iteration + settings.evaluate_every, settings.iterations)
-            _run(decoder, optimizer, task, views, settings, seed, state, stop, backbone.device, progress)
-            _judge(backbone, decoder, task, dev, settings, state, progress)
+            _run(decoder, optimizer, task, views, settings, seed, state, stop, backbone.device)
+            _evaluate_on_dev(backbone, decoder, task, dev, settings, state)
             if checkpoint is not None:
                 _save_checkpoint(checkpoint, identity, decoder, optimizer, state)
     decoder.load_state_dict(state.best_weights)
     metrics = _final_metrics(backbone, decoder.eval(), task, dev, settings, embeddings)
     metrics["loss"] = next(row["loss"] for row in reversed(state.rows) if "loss" in row)
     save_decoder(out, decoder, task, settings, backbone, seed)
-    write_text(out / "curves.csv", _to_csv(state.rows))
+    write_text(out / "curves.csv", pd.DataFrame(state.rows).to_csv(index=False, lineterminator="\n"))
     write_json(out / "metrics.json", metrics)
     return metrics
 
@@ -120,9 +118,14 @@ def evaluate(
     """The task's metrics on labelled images, at their own size.
 
     Args:
+        backbone: the frozen diffusion model.
+        decoder: trained on it.
+        task: what it predicts.
+        samples: the labelled images.
+        settings: the settings that the decoder was trained with.
         prompt: the prompt for all images; None: each image's caption.
     """
-    evaluator = task.evaluator()
+    evaluator = build_evaluator(task.settings, task.categories)
     chunk = 64  # images held in memory at a time
     for start in range(0, len(samples), chunk):
         part = [samples[position] for position in range(start, min(start + chunk, len(samples)))]
@@ -143,11 +146,10 @@ def _run(
     state: _State,
     stop: int,
     device: torch.device,
-    progress: Callable[[str], None],
 ) -> None:
-    """Iterations up to `stop`, with a row of the loss curve every so often."""
+    """Iterations up to `stop`, with a row of the loss curve every `LOG_EVERY`."""
     decoder.train()
-    pace = Progress(settings.iterations, "iterations", done=state.iteration, log=progress)
+    pace = Progress(settings.iterations, "iterations", done=state.iteration)
     sums: Row = {}
     count = 0
     for iteration in range(state.iteration, stop):
@@ -155,7 +157,7 @@ def _run(
         rate = _learning_rate(iteration, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        features, targets = views.draw(settings.batch_size, device)
+        features, targets = views.sample(settings.batch_size, device)
         losses = _step(decoder, optimizer, task, features, targets, iteration)
         sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
         count += 1
@@ -190,7 +192,10 @@ def _step(
 
 
 def _learning_rate(iteration: int, settings: config.Decoder) -> float:
-    """Linear rise, then half a cosine down to nothing."""
+    """Linear warm-up, then half a cosine down to zero.
+
+    transformers' `get_cosine_schedule_with_warmup` wastes the first step: its warm-up starts at zero.
+    """
     warm_up = max(1, round(WARM_UP * settings.iterations))
     if iteration < warm_up:
         return settings.learning_rate * (iteration + 1) / warm_up
@@ -198,16 +203,15 @@ def _learning_rate(iteration: int, settings: config.Decoder) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _judge(
+def _evaluate_on_dev(
     backbone: Backbone,
     decoder: PDecoder,
     task: Task,
     dev: Sequence[Sample],
     settings: config.Decoder,
     state: _State,
-    progress: Callable[[str], None],
 ) -> None:
-    """Evaluate on dev, note it in the curve, and keep the weights where they are the best so far."""
+    """Evaluate on dev, add the score to the curve, and keep the weights if they are the best so far."""
     text = f"iteration {state.iteration} of {settings.iterations}: loss {state.rows[-1]['loss']:.3f}"
     score = math.nan
     if len(dev):
@@ -216,10 +220,10 @@ def _judge(
         if math.isfinite(score):
             state.rows[-1][f"dev_{task.primary_metric}"] = score
     merit = score if task.higher_is_better else -score
-    if not merit <= state.best_score:  # NaN, where dev says nothing, keeps the latest
+    if not merit <= state.best_score:  # a score of NaN keeps the latest weights
         state.best_weights = {name: value.detach().cpu().clone() for name, value in decoder.state_dict().items()}
         state.best_score = merit if math.isfinite(merit) else state.best_score
-    progress(text)
+    say(text)
 
 
 def _final_metrics(
@@ -230,9 +234,9 @@ def _final_metrics(
     settings: config.Decoder,
     embeddings: torch.Tensor | None,
 ) -> dict[str, float]:
-    """Dev metrics with three kinds of prompt; how far the last two fall behind shows what is read off the text.
+    """Dev metrics with three kinds of prompt; the gap to the last two is what the decoder takes from the text.
 
-    Those two name no category, so they rule none out, whatever `category_from_prompt` says.
+    Those two name no category, so they do not rule out any, whatever `category_from_prompt` says.
     """
     if not len(dev):
         return {}
@@ -267,25 +271,15 @@ def _resumed(
     identity: str,
     decoder: PDecoder,
     optimizer: torch.optim.Optimizer,
-    progress: Callable[[str], None],
 ) -> _State | None:
-    """Load a checkpoint of the very same training; None where there is none, or a damaged one."""
+    """Load a checkpoint of the same training; None if there is none, or a damaged one."""
     content = None if path is None else read_checkpoint(path)
     if content is None:
         return None
     if content.get("identity") != identity:
-        progress(f"{path} is of other settings and is not used")
+        say(f"{path} is of other settings and is not used")
         return None
     decoder.load_state_dict(content["decoder"])
     optimizer.load_state_dict(content["optimizer"])
-    progress(f"continues at iteration {content['iteration']}")
+    say(f"continues at iteration {content['iteration']}")
     return _State(content["iteration"], content["rows"], content["best_score"], content["best_weights"])
-
-
-def _to_csv(rows: Sequence[Row]) -> str:
-    stream = io.StringIO()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

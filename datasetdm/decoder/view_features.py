@@ -1,11 +1,11 @@
 """The frozen backbone's features of views of the labelled images, with the targets that a decoder learns from.
 
-Cached, a view costs one pass of the backbone and not one at every training step, but the features of all views have to
-fit into memory. Drawn anew at every step (the paper's way), they need no memory, and no two steps see the same view.
+A cached view costs one pass of the backbone instead of one in every training step, but the features of all views have
+to fit into memory. Fresh views in every step (as in the paper) take no memory, and no two steps see the same one.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,28 +20,28 @@ from datasetdm.diffusion.backbone import Backbone, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
-from datasetdm.transforms.views import View, draw_view, draw_views, to_square
+from datasetdm.transforms.views import View, augmented_view, augmented_views, to_square
 from datasetdm.utils.batches import batches
-from datasetdm.utils.progress import Progress, say
+from datasetdm.utils.progress import Progress
 from datasetdm.utils.seeding import derived_seed
 
 EXTRACTION_BATCH = 8
 NUM_EXAMPLES = 256  # at the most
-PLAIN_SHARE = 1 / 16  # of the views that are drawn anew show a whole image as it is
-MEMORY_SHARE = 0.7  # of the machine's memory that the cache may take
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # "max" where there is none
+PLAIN_SHARE = 1 / 16  # of fresh views show a whole image as it is
+MEMORY_SHARE = 0.7  # of the machine's memory, which the cache may take
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # holds "max" if there is no limit
 
 Batch = tuple[DiffusionFeatures, list[Mapping[str, torch.Tensor]]]
 
 
 class Views(Protocol):
-    """Where a training gets its views from; what is random follows torch's generator."""
+    """Where a training gets its views from; random choices follow torch's generator."""
 
-    def draw(self, count: int, device: torch.device) -> Batch:
+    def sample(self, count: int, device: torch.device) -> Batch:
         """Features (float32) and targets of `count` views, on `device`."""
 
     def examples(self) -> DiffusionFeatures:
-        """Features (float32) of some views on the CPU, to measure the scale of the backbone's channels by."""
+        """Features (float32) of some views on the CPU, for `PDecoder.calibrate`."""
 
 
 def open_views(
@@ -51,9 +51,8 @@ def open_views(
     settings: config.Decoder,
     *,
     seed: int,
-    progress: Callable[[str], None] = say,
 ) -> Views:
-    """Views as the settings ask for them: `views_per_image` of every sample, or ever new ones.
+    """Views as the settings ask for them: `views_per_image` of every sample, or fresh ones in every step.
 
     Raises:
         DatasetDMError: no samples, or features that would not fit into memory.
@@ -64,12 +63,12 @@ def open_views(
         )
     if settings.views_per_image is None:
         return FreshViews(backbone, task, samples, settings)
-    return cache_views(backbone, task, samples, settings, seed=seed, progress=progress)
+    return cache_views(backbone, task, samples, settings, seed=seed)
 
 
 @dataclass(frozen=True)
 class FreshViews:
-    """Views that are drawn when they are asked for.
+    """Views that are made when they are needed.
 
     Attributes:
         backbone: the frozen diffusion model.
@@ -83,8 +82,8 @@ class FreshViews:
     samples: Sequence[Sample]
     settings: config.Decoder
 
-    def draw(self, count: int, device: torch.device) -> Batch:
-        """See `Views.draw`."""
+    def sample(self, count: int, device: torch.device) -> Batch:
+        """See `Views.sample`."""
         seeds = torch.randint(2**62, (count,)).tolist()
         views = [self._view(np.random.default_rng(seed)) for seed in seeds]
         features = extract(self.backbone, self.task, views, self.settings.train_timesteps, seeds)
@@ -98,13 +97,14 @@ class FreshViews:
     def examples(self) -> DiffusionFeatures:
         """See `Views.examples`."""
         cpu = torch.device("cpu")
-        return DiffusionFeatures.cat([self.draw(EXTRACTION_BATCH, cpu)[0] for _ in range(4)])
+        return DiffusionFeatures.cat([self.sample(EXTRACTION_BATCH, cpu)[0] for _ in range(4)])
 
     def _view(self, rng: np.random.Generator) -> View:
         position = int(rng.integers(len(self.samples)))
-        sample = to_square(self.task, self.samples[position], self.backbone.image_size)
+        sample = to_square(self.samples[position], self.backbone.image_size)
         plain = rng.random() < PLAIN_SHARE
-        return draw_view(self.task, sample, self.samples, position, self.settings.prompt_noise, rng, plain=plain)
+        noise, words = self.settings.prompt_noise, self.task.prompt_words
+        return augmented_view(sample, self.samples, position, noise, rng, words, plain=plain)
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ class ViewCache:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def draw(self, count: int, device: torch.device) -> Batch:
-        """See `Views.draw`; no view comes twice, so that there are no more than there are views."""
+    def sample(self, count: int, device: torch.device) -> Batch:
+        """See `Views.sample`; a batch has no view twice, and fewer than `count` if there are not that many."""
         return self.batch(torch.randperm(len(self))[:count], device)
 
     def examples(self) -> DiffusionFeatures:
         """See `Views.examples`."""
-        return self.draw(NUM_EXAMPLES, torch.device("cpu"))[0]
+        return self.sample(NUM_EXAMPLES, torch.device("cpu"))[0]
 
     def batch(self, index: torch.Tensor, device: torch.device) -> Batch:
         """Features (float32) and targets of the views `index` on `device`."""
@@ -144,9 +144,8 @@ def cache_views(
     settings: config.Decoder,
     *,
     seed: int,
-    progress: Callable[[str], None] = say,
 ) -> ViewCache:
-    """Draw `views_per_image` views of every sample and read their features.
+    """Make `views_per_image` views of every sample and extract their features.
 
     Raises:
         DatasetDMError: features that would not fit into memory.
@@ -155,8 +154,9 @@ def cache_views(
     total = len(samples) * settings.views_per_image
     storage: DiffusionFeatures | None = None
     targets: list[dict[str, torch.Tensor]] = []
-    pace = Progress(total, "augmented views", log=progress)
-    for views in batches(draw_views(task, samples, settings, backbone.image_size, seed), EXTRACTION_BATCH):
+    pace = Progress(total, "augmented views")
+    every_view = augmented_views(samples, settings, backbone.image_size, seed, task.prompt_words)
+    for views in batches(every_view, EXTRACTION_BATCH):
         start, stop = len(targets), len(targets) + len(views)
         seeds = [derived_seed(seed, 1, number) for number in range(start, stop)]
         features = extract(backbone, task, views, settings.train_timesteps, seeds)
@@ -175,6 +175,10 @@ def extract(
     """Features of a few views, each at its own random noise level within `timesteps`; attention averaged over layers.
 
     Args:
+        backbone: the frozen diffusion model.
+        task: names the words whose attention is read.
+        views: a few.
+        timesteps: lowest and highest noise level.
         seeds: of noise and noise level, one for each view.
     """
     low, high = timesteps
@@ -194,7 +198,7 @@ def extract(
 
 
 def memory_limit() -> int:
-    """Bytes of memory that this process may have: the machine's, or a container's (cgroup v2) where that is less."""
+    """Bytes of memory that this process may use: the machine's, or the container's (cgroup v2) if that is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = CONTAINER_LIMIT.read_text().strip()
@@ -212,7 +216,7 @@ def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:
         raise DatasetDMError(
             f"The features of {total} views take {size / 2**30:.1f} GiB, more than this machine's "
             f"{memory / 2**30:.1f} GiB of memory allow: lower decoder.views_per_image in params.yaml, or set it to "
-            "null to have views drawn anew at every step."
+            "null to have fresh views made in every step."
         )
     return storage.apply(lambda values: values.new_empty(total, *values.shape[1:]))
 

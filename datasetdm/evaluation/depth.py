@@ -1,13 +1,11 @@
-"""The field's measures of depth (Eigen et al., arXiv 1406.2283), and the simplest guess to compare with."""
+"""The standard metrics of depth estimation (Eigen et al., arXiv 1406.2283)."""
 
 import math
-from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
-from datasetdm.annotations.depth_map import DepthMap
-from datasetdm.errors import DatasetDMError
+from datasetdm.annotations.depth_map import DepthMap, counted_mask
 
 Crop = Literal["none", "garg", "eigen"]
 METRICS = ("abs_rel", "rmse", "delta1", "delta2", "delta3", "log10", "si_log")
@@ -18,8 +16,6 @@ GARG = (0.40810811, 0.99189189, 0.03594771, 0.96405229)  # arXiv 1603.04992, on 
 EIGEN_KITTI = (0.3324324, 0.91351351, 0.0359477, 0.96405229)
 EIGEN_NYU = (45 / 480, 471 / 480, 41 / 640, 601 / 640)
 STREET_SHAPE = 2.0  # KITTI's images are 3.3 times as wide as high, NYU's 1.3 times
-
-_PROFILE = 128  # rows of the row prior, between which it is interpolated
 
 
 class DepthEvaluator:
@@ -84,16 +80,11 @@ def depth_metrics(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
     }
 
 
-def counted_mask(target: DepthMap, min_depth: float, max_depth: float) -> np.ndarray:
-    """bool, H x W: known depths between the two bounds, in metres."""
-    return target.valid_mask & (target.depth >= min_depth) & (target.depth <= max_depth)
-
-
 def crop_mask(size: tuple[int, ...], crop: Crop) -> np.ndarray:
     """bool, H x W: the part of an image of (height, width) that is evaluated.
 
     The crops were published for one image size each and are applied here in the same proportions. `eigen` stands for
-    two, one per data set, told apart by the shape of the image: wider than `STREET_SHAPE` : 1 is KITTI's.
+    two, one per data set. The shape of the image decides: if it is wider than `STREET_SHAPE` : 1, it is KITTI's.
     """
     height, width = size
     mask = np.zeros((height, width), dtype=bool)
@@ -108,50 +99,3 @@ def crop_mask(size: tuple[int, ...], crop: Crop) -> np.ndarray:
     )
     mask[top:bottom, left:right] = True
     return mask
-
-
-class RowPrior:
-    """The guess of one who has never seen the image: the mean depth of each row in the training maps.
-
-    Floors are near and at the bottom, so that this is no bad guess; a model that is worse has learnt nothing.
-
-    Args:
-        min_depth: metres; nearer pixels are not counted.
-        max_depth: metres; farther pixels are not counted.
-    """
-
-    def __init__(self, *, min_depth: float, max_depth: float):
-        self.min_depth, self.max_depth = min_depth, max_depth
-        self._positions = self._means = np.zeros(0)
-
-    def fit(self, targets: Iterable[DepthMap]) -> Self:
-        """Take the mean over training maps of any size; rows correspond by their share of the height.
-
-        Raises:
-            DatasetDMError: there is no known depth at all.
-        """
-        counts, positions, sums = np.zeros((3, _PROFILE))
-        for target in targets:
-            counted = counted_mask(target, self.min_depth, self.max_depth)
-            position = (np.arange(len(counted)) + 0.5) / len(counted)
-            row = (position * _PROFILE).astype(int)
-            count = counted.sum(axis=1)
-            np.add.at(counts, row, count)
-            np.add.at(positions, row, count * position)
-            np.add.at(sums, row, np.where(counted, target.depth, 0).sum(axis=1, dtype=np.float64))
-        seen = counts > 0
-        if not seen.any():
-            raise DatasetDMError(
-                f"The training maps hold no depth between {self.min_depth:g} and {self.max_depth:g} m, so that there "
-                "is no mean of it: check `task.min_depth` and `task.max_depth` in params.yaml against the data."
-            )
-        self._positions, self._means = positions[seen] / counts[seen], sums[seen] / counts[seen]
-        return self
-
-    def predict(self, size: tuple[int, int]) -> DepthMap:
-        """The same depth map for every image of (height, width); rows never seen take that of the nearest seen one."""
-        height, width = size
-        column = np.interp((np.arange(height) + 0.5) / height, self._positions, self._means).astype(np.float32)
-        return DepthMap(
-            depth=np.repeat(column[:, None], width, axis=1), valid_mask=np.ones((height, width), dtype=bool)
-        )

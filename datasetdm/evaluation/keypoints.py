@@ -3,8 +3,6 @@
 import contextlib
 import io
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from datasetdm.annotations.persons import Persons
-from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.coco import REFERENCE_SIDE
 
 SUMMARY = (  # metric -> (OKS threshold or None for the mean of .50:.05:.95, area range)
@@ -96,48 +93,3 @@ def _records(
         }
         for index, keypoints in enumerate(persons.keypoints)
     ]
-
-
-@dataclass(frozen=True)
-class MeanPose:
-    """The trivial baseline: every person stands as the mean of all does, stretched into the box.
-
-    Attributes:
-        points: float, K x 2: x and y as shares of the box's width and height.
-    """
-
-    points: np.ndarray
-
-    @classmethod
-    def fit(cls, targets: Iterable[Persons]) -> "MeanPose":
-        """The mean over the labelled keypoints; a kind of keypoint that nobody has is put at the box's centre.
-
-        Raises:
-            DatasetDMError: no person has a labelled keypoint.
-        """
-        sums, counts = np.zeros((0, 2)), np.zeros(0)
-        for persons in targets:
-            used = persons.select(np.flatnonzero(~persons.crowd & (persons.boxes[:, 2:] > 0).all(axis=1)))
-            labelled = used.keypoints[..., 2] > 0
-            shares = (used.keypoints[..., :2] + 0.5 - used.boxes[:, None, :2]) / used.boxes[:, None, 2:]
-            part = (shares * labelled[..., None]).sum(axis=0)
-            sums, counts = (sums + part, counts + labelled.sum(axis=0)) if len(sums) else (part, labelled.sum(axis=0))
-        if not counts.any():
-            raise DatasetDMError(
-                "There is no mean pose, as no person of the training images has a labelled keypoint: raise "
-                "ingest.num_real in params.yaml."
-            )
-        return cls(np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], 0.5))
-
-    def predict(self, boxes: np.ndarray) -> Persons:
-        """One person per box (N x 4: x, y, width, height), with scores of 1 and without masks (N x 0 x 0)."""
-        count = len(boxes)
-        keypoints = np.ones((count, len(self.points), 3), dtype=np.float32)
-        keypoints[..., :2] = boxes[:, None, :2] + self.points * boxes[:, None, 2:] - 0.5
-        return Persons(
-            keypoints=keypoints,
-            boxes=np.asarray(boxes, dtype=np.float32),
-            masks=np.zeros((count, 0, 0), dtype=bool),
-            scores=np.ones(count, dtype=np.float32),
-            crowd=np.zeros(count, dtype=bool),
-        )

@@ -1,15 +1,11 @@
-"""Mean intersection over union of semantic maps, from one confusion matrix; and the baseline that anyone can beat."""
+"""Mean intersection over union of semantic maps, from one confusion matrix."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
-import cv2
 import numpy as np
 
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
-
-BASELINE_SIDE = 64
 
 
 class SemanticEvaluator:
@@ -67,43 +63,6 @@ class SemanticEvaluator:
             metrics["miou_head"], metrics["miou_tail"] = _split(iou, self.tail)
         metrics["pixel_accuracy"] = float(correct.sum() / true.sum()) if true.any() else math.nan
         return metrics | {f"iou/{name}": float(value) for name, value in zip(self.category_names, iou, strict=True)}
-
-
-@dataclass(frozen=True)
-class MajorityMap:
-    """The trivial baseline: at each place of every image, the category that the training maps have there most often.
-
-    Attributes:
-        labels: uint8, `BASELINE_SIDE` squared, over the image squeezed into a square.
-    """
-
-    labels: np.ndarray
-
-    @classmethod
-    def fit(cls, targets: Iterable[SemanticMap]) -> "MajorityMap":
-        """Count the training maps, of any sizes; where they know nothing, the category most frequent overall.
-
-        Raises:
-            ValueError: there is no labelled pixel at all.
-        """
-        votes = np.zeros((IGNORE, BASELINE_SIDE, BASELINE_SIDE), dtype=np.int64)
-        rows, columns = np.indices((BASELINE_SIDE, BASELINE_SIDE))
-        for target in targets:
-            labels = _resized(target.labels, (BASELINE_SIDE, BASELINE_SIDE))
-            known = labels != IGNORE
-            votes[labels[known], rows[known], columns[known]] += 1
-        if not votes.any():
-            raise ValueError("a majority needs at least one labelled pixel")
-        overall = votes.sum(axis=(1, 2)).argmax()
-        return cls(np.where(votes.any(axis=0), votes.argmax(axis=0), overall).astype(np.uint8))
-
-    def predict(self, size: tuple[int, int]) -> SemanticMap:
-        """The same map for every image, at (height, width)."""
-        return SemanticMap.of(_resized(self.labels, size))
-
-
-def _resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _split(iou: np.ndarray, chosen: Collection[int]) -> tuple[float, float]:

@@ -42,7 +42,7 @@ def make_labels(context: Context, seed: str, teacher: Path) -> None:
         samples = teach_labels(model, task, images, prompt_boxes, threshold, settings.synthesis)
         save_labelled(task, folder, TAUGHT, samples, context.paths.real / "images")
         taught = task.load(folder, TAUGHT)
-        spliced = augment(task, taught, settings.augmentation, prefix=SPLICED) if len(taught) else ()
+        spliced = augment(taught, settings.augmentation, prefix=SPLICED) if len(taught) else ()
         task.save(folder, SPLICED, spliced)
 
     make_unit(labels_unit(context, seed, teacher), work)

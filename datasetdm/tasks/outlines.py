@@ -1,9 +1,9 @@
 """Outlines that follow the picture: a rough mask becomes the start of GrabCut.
 
 The P-Decoder's masks have a fraction of the picture's resolution, and a decoder trained on a few images knows better
-where a thing is than where it ends: its masks leak into neighbours and fall into pieces. Where they end, the colours of
-the picture say more. GrabCut (Rother et al. 2004, in OpenCV) models the colours inside and outside and cuts along
-edges; deep inside and far outside of the rough mask nothing is left to it.
+where an object is than where it ends: masks leak into neighbours and fall into pieces. The colours of the picture show
+the outline better. GrabCut (Rother et al. 2004, in OpenCV) models the colours inside and outside and cuts along edges;
+pixels deep inside and far outside of the rough mask are fixed.
 """
 
 import cv2
@@ -23,7 +23,7 @@ def snap_to_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
         image: uint8, H x W x 3.
 
     Returns:
-        bool, H x W, one connected piece, not empty; the piece as it was where GrabCut loses the object.
+        bool, H x W, one connected piece, not empty; the piece as it was if GrabCut loses the object.
     """
     piece = largest_piece(mask)
     cut = _grab_cut(image, _start(piece))
@@ -40,7 +40,7 @@ def largest_piece(mask: np.ndarray) -> np.ndarray:
 
 
 def _start(mask: np.ndarray) -> np.ndarray:
-    """What GrabCut is told of each pixel: object, background, or probably either."""
+    """The input of GrabCut for each pixel: object, background, probably object or probably background."""
     side = np.sqrt(mask.sum())
     inside = mask.astype(np.uint8)
     depth, distance = (cv2.distanceTransform(area, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for area in (inside, 1 - inside))
@@ -52,10 +52,10 @@ def _start(mask: np.ndarray) -> np.ndarray:
 
 
 def _grab_cut(image: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """bool, H x W; empty where there is no outside to tell the object from."""
+    """bool, H x W; empty if no pixel is certainly background."""
     if (start != cv2.GC_BGD).all():
         return np.zeros(start.shape, dtype=bool)
-    cv2.setRNGSeed(0)  # of the first guess at the colours, so that the same picture gives the same outline
+    cv2.setRNGSeed(0)  # GrabCut initialises its colour models at random; the same picture must give the same outline
     outside, inside = np.zeros((1, 65)), np.zeros((1, 65))  # models of the colours, which OpenCV fills
     labels, _, _ = cv2.grabCut(image, start, (0, 0, 0, 0), outside, inside, 1, cv2.GC_INIT_WITH_MASK)
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The classes that can be asked for by name.
+    """The classes that the decoder can be asked for, each by its name.
 
     Attributes:
         words: their names.

@@ -12,7 +12,7 @@ def squeeze(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image at (height, width), without aliasing where it shrinks."""
+    """The image at (height, width), without aliasing if it shrinks."""
     if image.shape[:2] == size:
         return image
     shrinking = size[0] * size[1] < image.shape[0] * image.shape[1]

@@ -1,4 +1,4 @@
-"""Prompts that do not match their image, so that the decoder does not read its labels off the text."""
+"""Prompts that do not match their image, so that the decoder does not copy its labels from the text."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,9 +11,9 @@ GENERIC_PROMPT = "a photo"
 
 
 def vary_prompt(prompt: str, words: Sequence[str], noise: config.PromptNoise, rng: np.random.Generator) -> str:
-    """The prompt as it is, or none, or a generic one, or with words left out or one word wrong.
+    """The prompt as it is, an empty one, a generic one, or one with words left out or a wrong word.
 
-    Else the decoder would read the labels off the text, and fail on images that do not follow their prompt.
+    Without this the decoder would copy the labels from the text, and fail on images that do not follow their prompt.
     """
     kinds = np.cumsum([noise.empty, noise.generic, noise.drop_word, noise.wrong_word])
     kind = int(np.searchsorted(kinds, rng.random(), side="right"))

@@ -1,7 +1,7 @@
 """Image splicing: several annotated images side by side as one (paper section 3.4).
 
-Generated images show few objects in the middle; a splice shows many, at the borders and in small, and
-its annotation stays exact, since a tile is only moved (and shrunk where the splice would get too large).
+A generated image shows a few objects in its middle. A splice shows many, also small ones and some at the border. Its
+annotation stays exact, because a tile is only moved (and shrunk if the splice would get too large).
 """
 
 import re
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from datasetdm import config
+from datasetdm.annotations.annotation import Annotation, merge
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.attribution import joined
 from datasetdm.errors import DatasetDMError
-from datasetdm.tasks.base import Task
 from datasetdm.transforms.geometry import resize_matrix, resized
 
 Grid = tuple[int, int]
@@ -41,15 +41,14 @@ def plan_splices(
 ) -> list[SplicePlan]:
     """Decide which samples go into which splice.
 
-    The grids get their shares by the largest remainder, so that the paper's proportions hold as exactly as
-    whole images allow. No sample comes twice in a splice, unless there are fewer samples than tiles; then all
-    come about equally often.
+    The grids get their shares by the largest remainder, so that the paper's proportions hold as exactly as whole images
+    allow. A splice has no sample twice, unless there are fewer samples than tiles; then all come about equally often.
 
     Args:
-        num_images: splices wanted in all.
+        num_images: number of splices.
         proportions: grid "rows x columns" -> weight, such as {"1x2": 15, "2x2": 20}.
-        num_samples: samples to draw from.
-        seed: decides the draws; equal arguments give equal plans.
+        num_samples: number of samples to choose from.
+        seed: of the choice; equal arguments give equal plans.
         prefix: how the file names start.
 
     Raises:
@@ -66,21 +65,20 @@ def plan_splices(
     plans = []
     for grid, count in zip(grids, counts, strict=True):
         for number in range(count):
-            indices = _draw(rng, num_samples, grid[0] * grid[1])
+            indices = _choose(rng, num_samples, grid[0] * grid[1])
             plans.append(SplicePlan(grid, indices, f"{prefix}_{grid[0]}x{grid[1]}_{number:06d}.png"))
     return plans
 
 
-def splice(samples: Sequence[Sample], grid: Grid, task: Task, *, max_size: int, name: str = "splice.png") -> Sample:
+def splice(samples: Sequence[Sample], grid: Grid, *, max_size: int, name: str = "splice.png") -> Sample:
     """Put annotated images side by side.
 
-    The size of the first sample is that of every tile. Tiles keep it, which makes their annotation a pure
-    translation, unless the splice would exceed `max_size`: then all shrink by one common factor.
+    Every tile has the size of the first sample, so that its annotation is only translated. If the splice would exceed
+    `max_size`, all tiles shrink by one common factor.
 
     Args:
         samples: rows x columns samples, row by row.
         grid: (rows, columns).
-        task: knows how an annotation moves and how annotations join.
         max_size: longest side of the splice, in pixels.
         name: file name of the splice.
 
@@ -91,10 +89,10 @@ def splice(samples: Sequence[Sample], grid: Grid, task: Task, *, max_size: int, 
     if len(samples) != rows * columns:
         raise ValueError(f"a {rows} x {columns} splice takes {rows * columns} samples, not {len(samples)}")
     height, width = _tile_size(samples[0].image.shape[:2], grid, max_size)
-    stripes = [_stripe(samples[columns * row : columns * (row + 1)], (height, width), task) for row in range(rows)]
+    stripes = [_stripe(samples[columns * row : columns * (row + 1)], (height, width)) for row in range(rows)]
     image = np.concatenate([picture for picture, _ in stripes])
     targets = [
-        task.warp(target, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, height * row]]), image.shape[:2])
+        target.warp(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, height * row]]), image.shape[:2])
         for row, (_, target) in enumerate(stripes)
     ]
     captions = dict.fromkeys(sample.caption for sample in samples if sample.caption)
@@ -102,36 +100,34 @@ def splice(samples: Sequence[Sample], grid: Grid, task: Task, *, max_size: int, 
         name=name,
         image=image,
         caption="; ".join(captions),
-        target=task.merge(targets),
+        target=merge(targets),
         attribution=joined(sample.attribution for sample in samples),
     )
 
 
 def augment(
-    task: Task,
     samples: Sequence[Sample],
     settings: config.Augmentation,
     *,
     prefix: str = "splice",
     part: slice = slice(None),
 ) -> Iterator[Sample]:
-    """The spliced images that the settings ask for, one at a time, all or a part; see `plan_splices` and `splice`."""
-    return (spliced for spliced, _ in augment_with_rows(task, samples, settings, prefix=prefix, part=part))
+    """The spliced images that the settings ask for, all or a part, one at a time; see `plan_splices` and `splice`."""
+    return (spliced for spliced, _ in augment_with_rows(samples, settings, prefix=prefix, part=part))
 
 
 def augment_with_rows(
-    task: Task,
     samples: Sequence[Sample],
     settings: config.Augmentation,
     *,
     prefix: str = "splice",
     part: slice = slice(None),
 ) -> Iterator[tuple[Sample, dict[str, Any]]]:
-    """As `augment`, each with its provenance: the names of its tiles (row by row), their boxes, the settings."""
+    """As `augment`, each image with its provenance: names of its tiles (row by row), their boxes, the settings."""
     plans = plan_splices(settings.num_images, settings.proportions, len(samples), settings.seed, prefix=prefix)
     for number, plan in list(enumerate(plans, start=1))[part]:
         tiles = [samples[index] for index in plan.indices]
-        spliced = splice(tiles, plan.grid, task, max_size=settings.max_size, name=plan.name)
+        spliced = splice(tiles, plan.grid, max_size=settings.max_size, name=plan.name)
         yield (
             replace(spliced, image_id=number),
             {
@@ -151,11 +147,11 @@ def tile_boxes(size: tuple[int, ...], grid: Grid, max_size: int) -> list[list[in
     return [[width * column, height * row, width, height] for row in range(grid[0]) for column in range(grid[1])]
 
 
-def _stripe(samples: Sequence[Sample], size: tuple[int, int], task: Task) -> tuple[np.ndarray, Any]:
-    """Tiles of (height, width) side by side: their image and their joint annotation.
+def _stripe(samples: Sequence[Sample], size: tuple[int, int]) -> tuple[np.ndarray, Annotation]:
+    """Tiles of (height, width) side by side: their image and their merged annotation.
 
-    Row by row, because a map is laid out once per part that is joined: in a grid of 8 x 8 sixteen times, not 64 times,
-    the size of the splice.
+    Splices are merged row by row, because merging takes a map of the whole for each part. For 8 x 8 tiles that is
+    sixteen times the size of the splice, not 64 times.
     """
     height, width = size
     image = np.concatenate([resized(sample.image, size) for sample in samples], axis=1)
@@ -163,8 +159,8 @@ def _stripe(samples: Sequence[Sample], size: tuple[int, int], task: Task) -> tup
     for column, sample in enumerate(samples):
         matrix = resize_matrix(sample.image.shape[:2], size)
         matrix[0, 2] += width * column
-        targets.append(task.warp(sample.target, matrix, (height, width * len(samples))))
-    return image, task.merge(targets)
+        targets.append(sample.target.warp(matrix, (height, width * len(samples))))
+    return image, merge(targets)
 
 
 def _parse_grid(key: str) -> Grid:
@@ -191,10 +187,10 @@ def _largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
     return counts.tolist()
 
 
-def _draw(rng: np.random.Generator, num_samples: int, count: int) -> tuple[int, ...]:
+def _choose(rng: np.random.Generator, num_samples: int, count: int) -> tuple[int, ...]:
     rounds, rest = divmod(count, num_samples)
-    draws = [rng.permutation(num_samples) for _ in range(rounds)]
-    return tuple(np.concatenate([*draws, rng.choice(num_samples, rest, replace=False)]).tolist())
+    chosen = [rng.permutation(num_samples) for _ in range(rounds)]
+    return tuple(np.concatenate([*chosen, rng.choice(num_samples, rest, replace=False)]).tolist())
 
 
 def _tile_size(size: tuple[int, ...], grid: Grid, max_size: int) -> tuple[int, int]:

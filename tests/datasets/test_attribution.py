@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from datasetdm.annotations.sample import Attribution
-from datasetdm.config import InstanceAnnotation
 from datasetdm.datasets.standard.attribution import AttributionReader, AttributionWriter, joined
 from datasetdm.datasets.standard.coco import load_coco, save_coco
 from datasetdm.datasets.standard.unlabelled import load_unlabelled
-from datasetdm.tasks import build_task
 from datasetdm.transforms.splice import splice
 
 INFO = {"description": "COCO 2017 Dataset", "url": "http://cocodataset.org", "year": 2017}
@@ -51,8 +49,7 @@ def test_an_image_keeps_its_licence_through_any_number_of_sets(licensed: Any, bu
 
 def test_a_splice_names_all_its_images(licensed: Any, build: Callable, tmp_path: Path) -> None:
     split = load_coco(*build(licensed))
-    task = build_task(InstanceAnnotation(), split.categories)
-    made = splice([split[0], split[1], split[2], split[0]], (2, 2), task, max_size=100)
+    made = splice([split[0], split[1], split[2], split[0]], (2, 2), max_size=100)
     save_coco(tmp_path / "x.json", tmp_path, [made], split.categories)
     written = json.loads((tmp_path / "x.json").read_text())
     assert written["images"][0]["sources"] == [

@@ -9,9 +9,9 @@ from PIL import Image
 
 from datasetdm import config
 from datasetdm.datasets.standard.coco import load_coco
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.ingestion import ingest
-from datasetdm.tasks import build_task
 
 
 def _ingest(root: Path, out: Path) -> dict[str, int | float]:
@@ -61,10 +61,10 @@ def test_memory_holds_one_mask_at_a_time(native: Callable, edit_annotations: Cal
     tracemalloc.start()
     try:
         _ingest(root, out)
-        task = build_task(
+        files = standard_format(
             config.InstanceAnnotation(), load_coco(out / "annotations/test.json", out / "images").categories
         )
-        assert task.check(out, "test")["objects"] == count + 14
+        assert files.check(out, "test")["objects"] == count + 14
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

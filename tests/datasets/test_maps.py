@@ -49,7 +49,7 @@ def test_labels_read_back_equal(parts: list[tuple[np.ndarray, str]]) -> None:
         for before, after in zip(samples, split, strict=True):
             np.testing.assert_array_equal(before.image, after.image)
             np.testing.assert_array_equal(before.target.labels, after.target.labels)
-            assert (after.target.certainty == 1).all()
+            assert (after.target.confidence == 1).all()
             assert (before.name, before.caption, before.image_id) == (after.name, after.caption, after.image_id)
 
 

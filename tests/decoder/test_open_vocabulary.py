@@ -14,8 +14,10 @@ from datasetdm.decoder.open_vocabulary import ASKED_PER_IMAGE, NAMED_PER_IMAGE, 
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
+from datasetdm.evaluation.evaluators import build_evaluator
+from datasetdm.tasks import build_task
+from datasetdm.tasks.base import Task
 from datasetdm.tasks.losses.questions import pair_questions
-from datasetdm.tasks.semantic import SemanticTask
 from datasetdm.tasks.vocabulary import Vocabulary
 
 INFO = (FeatureLevel(16, 12, 2), FeatureLevel(8, 12, 1), FeatureLevel(4, 8, 0))
@@ -25,9 +27,10 @@ SIDE, TEXT_DIM = 64, 16
 SETTINGS = config.Decoder(hidden_dim=32, num_queries=6, num_layers=2, num_heads=4, feedforward_dim=64)
 
 
-def make_task(names: Sequence[str] = NAMES, unseen: Sequence[int] = UNSEEN) -> SemanticTask:
+def make_task(names: Sequence[str] = NAMES, unseen: Sequence[int] = UNSEEN) -> Task:
     categories = [Category(id=number, name=name) for number, name in enumerate(names)]
-    return SemanticTask(categories, config.SemanticAnnotation(unseen=tuple(names[label] for label in unseen)))
+    settings = config.SemanticAnnotation(unseen=tuple(names[label] for label in unseen))
+    return build_task(settings, categories)
 
 
 TASK = make_task()
@@ -104,8 +107,8 @@ def trained() -> tuple[OpenVocabularyDecoder, list[float]]:
     return decoder.eval(), losses
 
 
-def judge(decoder: PDecoder, task: SemanticTask, features: DiffusionFeatures, targets: list[SemanticMap]):
-    evaluator = task.evaluator()
+def judge(decoder: PDecoder, task: Task, features: DiffusionFeatures, targets: list[SemanticMap]):
+    evaluator = build_evaluator(task.settings, task.categories)
     with torch.no_grad():
         predictions = task.decode(decoder(features), (SIDE, SIDE))
     for target, prediction in zip(targets, predictions, strict=True):
@@ -224,7 +227,7 @@ def test_evaluation_asks_for_everything_or_for_what_the_prompt_names() -> None:
         TASK.decode(only, (SIDE, SIDE), allowed), TASK.decode(everything, (SIDE, SIDE), allowed), strict=True
     ):
         np.testing.assert_array_equal(some.target.labels, all_of_them.target.labels)
-        np.testing.assert_allclose(some.target.certainty, all_of_them.target.certainty, atol=1e-4)
+        np.testing.assert_allclose(some.target.confidence, all_of_them.target.confidence, atol=1e-4)
 
 
 def test_prompts_that_name_nothing_leave_the_background() -> None:
@@ -233,7 +236,7 @@ def test_prompts_that_name_nothing_leave_the_background() -> None:
     outputs = decoder(features.apply(torch.zeros_like))
     assert outputs["pred_masks"].shape == (0, 6, 32, 32) and outputs["batch_size"] == 2
     for prediction in TASK.decode(outputs, (SIDE, SIDE), [[], []]):
-        assert (prediction.target.labels == 0).all() and (prediction.target.certainty == 1).all()
+        assert (prediction.target.labels == 0).all() and (prediction.target.confidence == 1).all()
         assert prediction.score == 0
 
 

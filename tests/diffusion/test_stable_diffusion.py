@@ -21,7 +21,7 @@ from datasetdm.decoder.trainer import train_decoder
 from datasetdm.diffusion import Backbone, load_backbone
 from datasetdm.diffusion.stable_diffusion import make_scheduler
 from datasetdm.errors import DatasetDMError
-from datasetdm.tasks.semantic import SemanticTask
+from datasetdm.tasks.open_vocabulary_semantic import OpenVocabularySemanticTask
 from datasetdm.utils.devices import choose_device
 
 PROMPTS = ["two dogs on the grass", "a traffic light", "a red car"]
@@ -277,7 +277,7 @@ def test_a_backbone_without_a_text_encoder_says_so(backbone: Backbone) -> None:
 def test_an_open_vocabulary_decoder_is_trained_and_comes_back(backbone: Backbone, tmp_path: Path) -> None:
     """Its file holds the names, so that reading it takes no backbone; and it can be asked for other names."""
     names = ("background", "dog", "car", "traffic light")
-    task = SemanticTask(
+    task = OpenVocabularySemanticTask(
         [Category(id=number, name=name) for number, name in enumerate(names)],
         config.SemanticAnnotation(unseen=("traffic light",)),
     )
@@ -295,7 +295,7 @@ def test_an_open_vocabulary_decoder_is_trained_and_comes_back(backbone: Backbone
         hidden_dim=16, num_queries=3, num_layers=1, num_heads=2, feedforward_dim=16, views_per_image=2, iterations=2,
         batch_size=2, evaluate_every=1,
     )  # fmt: skip
-    metrics = train_decoder(backbone, task, samples, samples, settings, seed=0, out=tmp_path, progress=lambda _: None)
+    metrics = train_decoder(backbone, task, samples, samples, settings, seed=0, out=tmp_path)
     assert math.isfinite(metrics["loss"]) and 0 <= metrics["miou"] <= 1
     decoder, loaded_task, _ = load_decoder(tmp_path)
     assert isinstance(decoder, OpenVocabularyDecoder) and loaded_task.vocabulary == task.vocabulary
@@ -308,9 +308,9 @@ def test_an_open_vocabulary_decoder_is_trained_and_comes_back(backbone: Backbone
     )
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.target.labels, other.target.labels)
-        np.testing.assert_array_equal(one.target.certainty, other.target.certainty)
+        np.testing.assert_array_equal(one.target.confidence, other.target.confidence)
 
-    people = SemanticTask(
+    people = OpenVocabularySemanticTask(
         [Category(id=0, name="background"), Category(id=1, name="person")],
         config.SemanticAnnotation(unseen=("person",)),
     )

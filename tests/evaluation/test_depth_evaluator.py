@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.errors import DatasetDMError
-from datasetdm.evaluation.depth import METRICS, DepthEvaluator, RowPrior, crop_mask, depth_metrics
+from datasetdm.evaluation.baselines import RowPrior
+from datasetdm.evaluation.depth import METRICS, DepthEvaluator, crop_mask, depth_metrics
 
 
 def depth_map(depth: object) -> DepthMap:

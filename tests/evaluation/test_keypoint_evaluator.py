@@ -6,7 +6,8 @@ import pytest
 
 from datasetdm.annotations.persons import Persons
 from datasetdm.errors import DatasetDMError
-from datasetdm.evaluation.keypoints import CocoKeypointEvaluator, MeanPose
+from datasetdm.evaluation.baselines import MeanPose
+from datasetdm.evaluation.keypoints import CocoKeypointEvaluator
 
 SIZE = (64, 64)
 

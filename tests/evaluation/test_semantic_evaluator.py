@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
-from datasetdm.evaluation.semantic import MajorityMap, SemanticEvaluator
+from datasetdm.evaluation.baselines import MajorityMap
+from datasetdm.evaluation.semantic import SemanticEvaluator
 
 NAMES = ("background", "box", "disc", "star")
 LABELS = st.sampled_from([0, 1, 2, 3, IGNORE])

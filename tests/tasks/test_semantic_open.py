@@ -10,15 +10,15 @@ from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE
 from datasetdm.errors import DatasetDMError
-from datasetdm.tasks.semantic import SemanticTask
+from datasetdm.tasks.open_vocabulary_semantic import OpenVocabularySemanticTask
 
 SIZE = (24, 32)
 ANSWERS = {1: (0.9, slice(0, 14)), 2: (0.8, slice(10, 20)), 3: (0.4, slice(20, 28))}  # probability, columns
 
 
-def make_task(names: tuple[str, ...] = ("background", "box", "disc", "star")) -> SemanticTask:
+def make_task(names: tuple[str, ...] = ("background", "box", "disc", "star")) -> OpenVocabularySemanticTask:
     categories = [Category(id=number, name=name) for number, name in enumerate(names)]
-    return SemanticTask(categories, config.SemanticAnnotation(unseen=(names[-1],)))
+    return OpenVocabularySemanticTask(categories, config.SemanticAnnotation(unseen=(names[-1],)))
 
 
 TASK = make_task()
@@ -48,11 +48,11 @@ def test_answers_become_one_map_with_background_where_nothing_is_certain() -> No
     np.testing.assert_array_equal(row, [1] * 14 + [2] * 6 + [0] * 12)
     assert (first.target.labels == row).all()
     np.testing.assert_array_equal(second.target.labels, first.target.labels)
-    certainty = first.target.certainty[0]
-    np.testing.assert_allclose(certainty[:10], 0.9, atol=1e-4)
-    np.testing.assert_allclose(certainty[10:14], 0.9 / (0.9 + 0.8 + 0.1), atol=1e-4)
-    np.testing.assert_allclose(certainty[20:28], 0.6, atol=1e-4)  # a star is possible, no star is likelier
-    np.testing.assert_allclose(certainty[28:], 1, atol=1e-4)
+    confidence = first.target.confidence[0]
+    np.testing.assert_allclose(confidence[:10], 0.9, atol=1e-4)
+    np.testing.assert_allclose(confidence[10:14], 0.9 / (0.9 + 0.8 + 0.1), atol=1e-4)
+    np.testing.assert_allclose(confidence[20:28], 0.6, atol=1e-4)  # a star is possible, no star is likelier
+    np.testing.assert_allclose(confidence[28:], 1, atol=1e-4)
     assert first.score == pytest.approx((10 * 0.9 + 4 * 0.5 + 6 * 0.8) / 20, abs=1e-4)
 
 
@@ -78,13 +78,13 @@ def test_without_a_background_the_likeliest_class_has_every_pixel() -> None:
     (prediction,) = task.decode(outputs_of(answers, queries=4), SIZE)
     np.testing.assert_array_equal(prediction.target.labels[0], [1] * 14 + [2] * 6 + [3] * 8 + [0] * 4)
     (nothing,) = task.decode(outputs_of(answers, queries=4), SIZE, [[]])
-    assert (nothing.target.labels == IGNORE).all() and (nothing.target.certainty == 0).all()
+    assert (nothing.target.labels == IGNORE).all() and (nothing.target.confidence == 0).all()
 
 
 def test_answers_are_resized_to_the_image() -> None:
     large = (4 * SIZE[0], 4 * SIZE[1])
     (prediction,) = TASK.decode(outputs_of(ANSWERS), large)
-    assert prediction.target.labels.shape == prediction.target.certainty.shape == large
+    assert prediction.target.labels.shape == prediction.target.confidence.shape == large
     expected = TASK.decode(outputs_of(ANSWERS), SIZE)[0].target.labels.repeat(4, axis=0).repeat(4, axis=1)
     assert (prediction.target.labels != expected).mean() < 0.05  # the edges alone
 

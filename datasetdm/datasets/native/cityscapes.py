@@ -8,9 +8,9 @@ from typing import Literal
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE
 from datasetdm.datasets.native.evidence import some_maps
+from datasetdm.datasets.native.index_png import label_table, read_semantic_map, semantic_split, values_in
 from datasetdm.datasets.native.listing import captions_of, read_captions, require, require_files, visible
 from datasetdm.datasets.split import Entry, FileSplit
-from datasetdm.datasets.standard.semantic_png import label_table, read_semantic_map, semantic_split, values_in
 from datasetdm.errors import DatasetDMError
 
 CITYSCAPES_DOWNLOAD = (

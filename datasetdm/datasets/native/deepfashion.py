@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.sample import Category
+from datasetdm.datasets.native.index_png import label_table, read_semantic_map, semantic_split
 from datasetdm.datasets.native.listing import (
     Finder,
     captions_of,
@@ -18,7 +20,6 @@ from datasetdm.datasets.native.listing import (
     without_suffix,
 )
 from datasetdm.datasets.split import Entry, FileSplit
-from datasetdm.datasets.standard.semantic_png import BACKGROUND, label_table, read_semantic_map, semantic_split
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.paths import check_name
 

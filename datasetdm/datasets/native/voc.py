@@ -10,8 +10,15 @@ from typing import Literal
 
 import numpy as np
 
+from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.datasets.native.evidence import some_maps
+from datasetdm.datasets.native.index_png import (
+    UnknownValues,
+    read_semantic_map,
+    semantic_split,
+    values_in,
+)
 from datasetdm.datasets.native.listing import (
     Finder,
     captions_of,
@@ -23,13 +30,6 @@ from datasetdm.datasets.native.listing import (
 )
 from datasetdm.datasets.native.voc_names import BORDER, VOC_NAMES, Legend, read_legend, voc_colours
 from datasetdm.datasets.split import Entry, FileSplit
-from datasetdm.datasets.standard.semantic_png import (
-    BACKGROUND,
-    UnknownValues,
-    read_semantic_map,
-    semantic_split,
-    values_in,
-)
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import is_colour_png, read_colours, read_map, read_palette
 from datasetdm.utils.paths import check_name

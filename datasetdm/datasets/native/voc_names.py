@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE
+from datasetdm.datasets.native.index_png import label_table
 from datasetdm.datasets.native.listing import read_names
-from datasetdm.datasets.standard.semantic_png import BACKGROUND, label_table
 from datasetdm.errors import DatasetDMError
 
 #: The official order; names that the devkit joins ("pottedplant") are written as in a prompt.

@@ -19,7 +19,7 @@ class AttributionReader:
     """Attributions of the image records of one file.
 
     Args:
-        content: the file, as JSON has it; what is not of the expected type is passed over.
+        content: the file, as JSON has it; values of another type than expected are skipped.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ class AttributionReader:
         }
 
     def of(self, record: Mapping[str, Any]) -> tuple[Attribution, ...]:
-        """What a checked image record says; empty where it says nothing."""
+        """The attributions in a checked image record, possibly none."""
         found = [self._attribution(part) for part in _records(record, SOURCES) or (record,)]
         return tuple(item for item in found if item.fields or item.license)
 
@@ -51,7 +51,7 @@ class AttributionReader:
 
 
 class AttributionWriter:
-    """The keys that a file of several images needs; `info` and `licenses` are known once all records were asked for."""
+    """The keys that a file of several images needs; `info` and `licenses` are complete once all records were made."""
 
     def __init__(self) -> None:
         self._infos: list[Mapping[str, Any]] = []
@@ -69,7 +69,7 @@ class AttributionWriter:
         return {SOURCES: [dict(info) for info in self._infos]} if any(self._infos) else {}
 
     def record(self, attribution: Iterable[Attribution]) -> dict[str, Any]:
-        """Keys for the record of an image: its own, or `sources` where it shows several images."""
+        """Keys for the record of an image: its own, or `sources` if it shows several images."""
         items = list(attribution)
         if len(items) == 1:
             return self._keys(items[0])
@@ -114,6 +114,6 @@ def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _records(content: Any, key: str) -> list[dict[str, Any]]:
-    """The records of a list in the content, none where there is no such list."""
+    """The records of a list in the content; none if there is no such list."""
     values = content.get(key) if isinstance(content, dict) else None
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []

@@ -37,13 +37,13 @@ from datasetdm.utils.paths import safe_join
 class CocoSplit(Sequence[Sample]):
     """The images of an annotation file with their objects, sorted by image id.
 
-    Masks and images are read when a sample is asked for; everything else is known from the start. A box without a mask
-    is a crowd region over the box's pixels: it is not learnt as an object, and a detection there is no mistake.
+    Masks and images are read when a sample is accessed; everything else is read at once. A box without a mask is a
+    crowd region over the pixels of the box: it is not learnt as an object, and a detection there is not a mistake.
 
     Args:
         records: of the annotation file.
         captions: by image id.
-        boxes_as_masks: an object without a mask is an object all the same, and its box is its mask.
+        boxes_as_masks: use the box of an object without a mask as its mask.
 
     Attributes:
         annotation_file: where the records came from.
@@ -147,7 +147,7 @@ class CocoSplit(Sequence[Sample]):
         return self._captions.get(self.image_ids[index], (own,) if own else ())
 
     def name_of(self, index: int) -> str:
-        """A name that tells the native folder, too: `train2017_000000000009.jpg`."""
+        """A name that includes the native folder: `train2017_000000000009.jpg`."""
         return f"{self.images_dir.name}/{self.names[index]}".replace("/", "_")
 
     def id_of(self, index: int) -> int:
@@ -155,7 +155,7 @@ class CocoSplit(Sequence[Sample]):
         return self.image_ids[index] + (0 if self.image_ids[0] else 1)
 
     def path_of(self, index: int) -> Path:
-        """The image file; DatasetDMError where its name leads out of `images_dir`."""
+        """The image file; DatasetDMError if its name leads out of `images_dir`."""
         if index not in self._paths:
             self._paths[index] = find_image(self.images_dir, self.names[index])
         return self._paths[index]
@@ -169,7 +169,7 @@ class CocoSplit(Sequence[Sample]):
         return missing_images(self.images_dir, self.names)
 
     def check_complete(self, remedy: str) -> None:
-        """Raise a DatasetDMError where there are no images at all, or some are missing.
+        """Raise a DatasetDMError if there are no images at all, or some are missing.
 
         `remedy` says where to get the data set that the layout was made for.
         """
@@ -246,8 +246,8 @@ def load_coco(annotation_file: Path, images_dir: Path, captions_file: Path | Non
 
     Args:
         annotation_file: JSON in COCO's format.
-        images_dir: folder of the images; read when samples are asked for.
-        captions_file: JSON in COCO's captions format; its captions take the place of those in the records.
+        images_dir: folder of the images; read when samples are accessed.
+        captions_file: JSON in COCO's captions format; its captions replace those in the records.
 
     Raises:
         DatasetDMError: missing or broken files, inconsistent records; see `read_records`.
@@ -314,6 +314,21 @@ def save_coco(
             stream.write('\n],\n"categories": [')
             _write_items(stream, [_category_record(category) for category in categories])
             stream.write("\n]}\n")
+
+
+def check_coco(split: CocoSplit) -> dict[str, int]:
+    """Read all of a set, its masks without decoding them; the number of `images` and of `objects` (without crowds).
+
+    Raises:
+        DatasetDMError: what the loader refuses: images that are missing, damaged or of another size than their record,
+            damaged masks.
+    """
+    counts = {"images": 0, "objects": 0}
+    for index in range(len(split)):
+        target = split.compact(index).target
+        counts["images"] += 1
+        counts["objects"] += int((~target.crowd).sum())
+    return counts
 
 
 def _category_record(category: Category) -> dict[str, Any]:

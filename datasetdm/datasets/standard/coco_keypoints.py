@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from datasetdm.annotations.instances import Instances
-from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons
+from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons, inside_image
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.split import Tally
 from datasetdm.datasets.standard.coco import CocoSplit, save_coco
@@ -26,8 +26,8 @@ from datasetdm.utils.files import read_json, replacing
 class CocoKeypointSplit(Sequence[Sample]):
     """The images of a keypoint file with their persons, sorted by image id; images without persons are kept.
 
-    A labelled keypoint that lies outside its image becomes unlabelled, and is told in `rejections_of`. A pose needs no
-    mask: where a person has none, its mask is its box.
+    A labelled keypoint that lies outside its image becomes unlabelled, and `rejections_of` lists it. A pose needs no
+    mask: a person without one gets its box as mask.
 
     Attributes:
         objects: the same persons as plain objects, which reads the masks and the images.
@@ -82,7 +82,7 @@ class CocoKeypointSplit(Sequence[Sample]):
         return replace(sample, target=self._persons(index, sample.target))
 
     def name_of(self, index: int) -> str:
-        """A name that tells the native folder, too: `train2017_000000000009.jpg`."""
+        """A name that includes the native folder: `train2017_000000000009.jpg`."""
         return self.objects.name_of(index)
 
     def id_of(self, index: int) -> int:
@@ -163,12 +163,12 @@ def load_coco_keypoints(
 
     Args:
         annotation_file: JSON in COCO's format with one category, whose keypoints are COCO's 17.
-        images_dir: folder of the images; read when samples are asked for.
-        captions_file: JSON in COCO's captions format; its captions take the place of those in the records.
+        images_dir: folder of the images; read when samples are accessed.
+        captions_file: JSON in COCO's captions format; its captions replace those in the records.
 
     Raises:
         DatasetDMError: missing or broken files, inconsistent records (see `read_records`), other keypoints than
-            COCO's, coordinates that are no numbers, a keypoint or box that is not near its image.
+            COCO's, coordinates that are not numbers, a keypoint or box that is not near its image.
     """
     if not images_dir.is_dir():
         raise DatasetDMError(
@@ -187,7 +187,7 @@ def save_coco_keypoints(
 
     Raises:
         DatasetDMError: two samples of the same name or id, or a name that leads out of the folder.
-        ValueError: keypoints whose third number is no visibility (0, 1 or 2), such as a prediction's.
+        ValueError: keypoints whose third number is not a visibility (0, 1 or 2), such as a prediction's.
     """
     written: list[dict[str, Any]] = []
     with replacing(annotation_file) as temporary:
@@ -202,7 +202,7 @@ def save_coco_keypoints(
 
 
 def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Iterator[Sample]:
-    """The samples as plain objects; what those lack is noted in `written`, for each that `save_coco` will write."""
+    """The samples as plain objects; what those lack goes to `written`, for each that `save_coco` will write."""
     for sample in samples:
         persons: Persons = sample.target
         persons = persons.select(np.flatnonzero([mask.any() for mask in persons.masks]))
@@ -217,11 +217,28 @@ def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Ite
                     "num_keypoints": int((points[:, 2] > 0).sum()),
                 }
             )
-        labels = np.zeros(len(persons), dtype=np.int64)
-        yield replace(
-            sample,
-            target=Instances(masks=persons.masks, labels=labels, scores=persons.scores, crowd=persons.crowd),
-        )
+        yield replace(sample, target=persons.as_instances())
+
+
+def check_coco_keypoints(split: CocoKeypointSplit) -> dict[str, int]:
+    """Read all of a set; the number of `images`, `persons` (without crowds) and labelled `keypoints`.
+
+    Raises:
+        DatasetDMError: what the loader refuses, or something that it leaves out, such as a labelled keypoint outside
+            its image.
+    """
+    counts = {"images": 0, "persons": 0, "keypoints": 0}
+    for index in range(len(split)):
+        sample = split.compact(index)
+        for rejection in split.rejections_of(index):
+            raise DatasetDMError(
+                f"{split.annotation_file}: annotation {rejection.annotation_id} of {sample.name}: "
+                f"{rejection.reason}. Make it again."
+            )
+        counts["images"] += 1
+        counts["persons"] += int((~sample.target.crowd).sum())
+        counts["keypoints"] += int((sample.target.keypoints[..., 2] > 0).sum())
+    return counts
 
 
 def _decimal(value: np.float32) -> float | int:
@@ -272,14 +289,8 @@ def _pose(file: Path, record: dict[str, Any], image: dict[str, Any]) -> np.ndarr
             f"{where} has a keypoint far outside the image ({width} x {height} pixels). Correct or remove that entry; "
             "if the images were resized, the annotations must be scaled with them."
         )
-    points[~(labelled & inside(points, (height, width)))] = 0
+    points[~(labelled & inside_image(points, (height, width)))] = 0
     return points
-
-
-def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Which points (... x 2 or more: x, y) lie on the pixels of an image of (height, width)."""
-    x, y = points[..., 0], points[..., 1]
-    return (x >= -0.5) & (y >= -0.5) & (x <= size[1] - 0.5) & (y <= size[0] - 0.5)
 
 
 def _numbers(record: dict[str, Any], key: str, count: int, where: str) -> list[float]:

@@ -230,7 +230,7 @@ def _has_area(box: Any) -> bool:
 
 
 def _value(file: Path, where: str, record: Any, key: str, kind: type) -> Any:
-    """`record[key]`, which must be of exactly this type (a boolean is no number)."""
+    """`record[key]`, which must be of exactly this type (a boolean is not a number)."""
     if not isinstance(record, dict):
         raise _bad(file, where, "is not a record")
     if key not in record:
@@ -245,8 +245,8 @@ def _unique(file: Path, what: str, values: Iterable[Any]) -> None:
     for value in values:
         if value in seen:
             raise DatasetDMError(
-                f"{file}: the {what} {value!r} is used twice. Where several files were merged, number the entries "
-                "anew; otherwise remove one of the two."
+                f"{file}: the {what} {value!r} is used twice. If several files were merged, renumber the "
+                "entries; otherwise remove one of the two."
             )
         seen.add(value)
 

@@ -1,12 +1,12 @@
-"""Depth in 16-bit PNG: whole numbers of a data set's unit, 0 where nothing is known."""
+"""Depth as 16-bit PNG: whole numbers of a data set's unit, 0 where nothing is known."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from datasetdm.annotations.depth_map import DepthMap
-from datasetdm.datasets.standard.maps import MapCodec
+from datasetdm.annotations.depth_map import DepthMap, counted_mask
+from datasetdm.datasets.standard.maps import MapCodec, MapSplit
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_map
 
@@ -23,7 +23,7 @@ class Sensor:
         units_per_metre: what one metre is in the file.
         farthest: metres that it can reach; what lies beyond is no measurement and becomes unknown.
         common: metres that something is away in nearly every image; see `datasetdm.datasets.native.depth_evidence`.
-        unknown: values that are no depth.
+        unknown: values that stand for no depth.
     """
 
     units_per_metre: float
@@ -37,7 +37,7 @@ def read_depth(path: Path, sensor: Sensor) -> DepthMap:
 
     Raises:
         DatasetDMError: missing, damaged, not 16-bit, without any depth, or more pixels beyond the sensor's reach than
-            within it, which tells of another unit or byte order.
+            within it, which means another unit or byte order.
     """
     units = read_map(path, bits=16)
     metres = units.astype(np.float32) / np.float32(sensor.units_per_metre)
@@ -97,3 +97,22 @@ def _codec(units_per_metre: float) -> MapCodec:
         return DepthMap(depth=values.astype(np.float32) / np.float32(units_per_metre), valid_mask=values > 0)
 
     return MapCodec(encode=encode, decode=decode, bits=16)
+
+
+def check_depth_maps(split: MapSplit, min_depth: float, max_depth: float) -> dict[str, int]:
+    """Read all of a set; the number of `images` and of `known_pixels`, whose depth is between the bounds (metres).
+
+    Raises:
+        DatasetDMError: what the loader refuses, or a map without any such pixel.
+    """
+    counts = {"images": 0, "known_pixels": 0}
+    for sample in split:
+        known = int(counted_mask(sample.target, min_depth, max_depth).sum())
+        if not known:
+            raise DatasetDMError(
+                f"{split.annotation_file}: the depth map of {sample.name} holds nothing between {min_depth:g} and "
+                f"{max_depth:g} m: check `task.min_depth` and `task.max_depth` in params.yaml."
+            )
+        counts["images"] += 1
+        counts["known_pixels"] += known
+    return counts

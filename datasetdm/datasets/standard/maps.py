@@ -1,4 +1,4 @@
-"""The standard layout of dense annotations: a list of images in JSON, and a PNG of the map beside each.
+"""The standard layout of dense annotations: a list of images in JSON, and a PNG with the map of each.
 
 `<root>/annotations/<subset>.json` lists the images with captions, the categories and, per image, the map's file
 below `<root>/maps/<subset>/` with its sha256, so that the list stands for the content of the maps.
@@ -25,7 +25,7 @@ class MapCodec:
 
     Attributes:
         encode: the annotation as uint8 or uint16 H x W.
-        decode: the annotation, of uint8 or uint16 H x W; ValueError where that cannot be one.
+        decode: the annotation, from uint8 or uint16 H x W; ValueError if that is not possible.
         bits: 8 or 16, of the PNG.
     """
 
@@ -35,7 +35,7 @@ class MapCodec:
 
 
 class MapSplit(Sequence[Sample]):
-    """The samples of a subset; images and maps are read when a sample is asked for.
+    """The samples of a subset; images and maps are read when a sample is accessed.
 
     Attributes:
         annotation_file: the list.

@@ -1,4 +1,4 @@
-"""Images of a set without their labels, out of a list in any of the standard formats."""
+"""The images of a set without their labels, from a list in any of the standard formats."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from datasetdm.utils.paths import safe_join
 
 @dataclass(frozen=True, kw_only=True)
 class Unlabelled:
-    """An image of which nothing is known but its caption.
+    """An image without labels.
 
     Attributes:
         name: file name below the images folder.
@@ -37,12 +37,12 @@ class Unlabelled:
 
     @property
     def identity(self) -> tuple[str, str, int, int]:
-        """What tells the image apart without reading it: name, caption, id and size of the file in bytes."""
+        """What identifies the image without reading it: name, caption, id and size of the file in bytes."""
         return self.name, self.caption, self.image_id, self.path.stat().st_size
 
 
 def load_unlabelled(root: Path, subset: str) -> list[Unlabelled]:
-    """The images that `<root>/annotations/<subset>.json` lists; labels, which may stand there too, are passed over.
+    """The images that `<root>/annotations/<subset>.json` lists; it ignores labels in the file.
 
     COCO's format and that of dense maps have the list of images in common.
 

@@ -100,7 +100,7 @@ class SemanticReadout:
         total = torch.zeros_like(best)
         for plane in scores:
             total += (_enlarged(plane, size) - best).exp_()
-        return SemanticMap(labels=labels.cpu().numpy(), certainty=total.reciprocal_().cpu().numpy())
+        return SemanticMap(labels=labels.cpu().numpy(), confidence=total.reciprocal_().cpu().numpy())
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from datasetdm.annotations.persons import move_keypoints
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.standard.coco_keypoints import CocoKeypointSplit
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
-from datasetdm.tasks.pose import PoseTask, move_keypoints
+from datasetdm.tasks.pose import PoseTask
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, to_cells
 from datasetdm.utils.normalisation import MEAN, normalise
 

@@ -60,7 +60,7 @@ def run_unit(context: Context, key: str) -> None:
         rows: list[dict[str, Any]] = []
 
         def samples() -> Iterator[Sample]:
-            for sample, row in augment_with_rows(task, task.load(folder, source), settings, prefix=subset, part=part):
+            for sample, row in augment_with_rows(task.load(folder, source), settings, prefix=subset, part=part):
                 rows.append({"set": subset, **row, "source_folder": str(folder), "source_set": source})
                 yield sample
 

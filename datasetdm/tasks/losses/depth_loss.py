@@ -1,4 +1,4 @@
-"""Depth out of a decoder's dense map, and how far it is off."""
+"""Depth from the dense map of a decoder, and its loss."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,9 @@ VARIANCE_FOCUS = 0.5  # lambda of Eigen et al.: 0 punishes a wrong scale in full
 def log_depth(dense: torch.Tensor, max_depth: float) -> torch.Tensor:
     """The logarithm of sigmoid(dense) x max_depth in metres, without ever taking the logarithm of 0.
 
-    The paper's form. A scale that is logarithmic between a smallest and the largest depth was left aside: this one is
-    as good as logarithmic for all that is much nearer than `max_depth`, where most pixels are, needs no smallest depth
-    (which is a bound of the evaluation and far below any depth in the data), and its gradient fades only at
-    `max_depth` itself.
+    This is the paper's form. It is nearly logarithmic for all that is much nearer than `max_depth`, which most pixels
+    are. Unlike a scale that is logarithmic between a smallest and a largest depth, it needs no smallest depth (that is
+    only a bound of the evaluation, far below any depth in the data), and its gradient fades only at `max_depth`.
     """
     return F.logsigmoid(dense) + math.log(max_depth)
 

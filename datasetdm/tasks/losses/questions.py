@@ -14,7 +14,7 @@ def pair_questions(
     Args:
         outputs: of `OpenVocabularyDecoder` in training.
         targets: per image `labels` (int64, N), `masks` (N x h x w), `valid` (bool, h x w) and `doubtful` (bool, one
-            per category): what may be in the image where it is not labelled.
+            per category): classes that may be in an unlabelled part of the image.
 
     Returns:
         The answers to questions with a true answer: the class is there, and its mask is the one object, or it is

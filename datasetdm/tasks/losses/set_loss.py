@@ -3,8 +3,8 @@
 Queries are matched one to one with the objects of their image; matched masks are compared at sampled points,
 most of them where the prediction is least sure. Points are pixels of the mask logits, so that they are
 gathered and not interpolated: several times faster on a processor than one call per layer and image. Pixels that
-a target marks as not valid are neither compared nor matched by. A query that finds something where a target is to be
-ignored (a crowd region, an object of which nobody drew the mask) is not taught that nothing is there.
+a target marks as not valid count neither in the loss nor in the matching. If a query finds something in a region to
+be ignored (a crowd, an object whose mask nobody drew), it is not trained to predict "no object".
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,8 +50,8 @@ class SetLoss:
         Args:
             outputs: `pred_logits`, `pred_masks` and `aux_outputs` of the P-Decoder.
             targets: per image `labels` (int64, N), `masks` (N x h x w in [0, 1], at the size of the logits) and,
-                where not all of the image is labelled, `valid` (bool, h x w); where objects may be that are not among
-                the N, `ignored` (bool, h x w).
+                if parts of the image are not labelled, `valid` (bool, h x w), and if it has regions to be ignored,
+                `ignored` (bool, h x w).
 
         Returns:
             `loss_ce`, `loss_mask` and `loss_dice`.
@@ -114,10 +114,10 @@ class SetLoss:
         points = self._num_points(pixels)
         uncertain = round(self.importance * points)
         candidates = torch.randint(pixels, (count, round(self.oversampling * points)), device=masks.device)
-        certainty = masks.gather(1, candidates).abs()
+        confidence = masks.gather(1, candidates).abs()
         if valid is not None:
-            certainty = certainty.masked_fill(~valid.gather(1, candidates), torch.inf)
-        sharpest = certainty.topk(uncertain, dim=1, largest=False, sorted=False).indices
+            confidence = confidence.masked_fill(~valid.gather(1, candidates), torch.inf)
+        sharpest = confidence.topk(uncertain, dim=1, largest=False, sorted=False).indices
         chance = torch.randint(pixels, (count, points - uncertain), device=masks.device)
         return torch.cat([candidates.gather(1, sharpest), chance], dim=1)
 
@@ -160,7 +160,7 @@ class SetLoss:
 
 
 def _stack_valid(targets: Sequence[Mapping[str, torch.Tensor]], truth: torch.Tensor) -> torch.Tensor | None:
-    """Where each image is labelled, bool B x pixels; None where every image is all over."""
+    """Where each image is labelled, bool B x pixels; None if all images are labelled everywhere."""
     if not any("valid" in target for target in targets):
         return None
     everywhere = torch.ones(truth.shape[-1], dtype=torch.bool, device=truth.device)
@@ -172,9 +172,9 @@ def _stack_valid(targets: Sequence[Mapping[str, torch.Tensor]], truth: torch.Ten
 def _counted(
     targets: Sequence[Mapping[str, torch.Tensor]], masks: Sequence[torch.Tensor], matched: torch.Tensor
 ) -> torch.Tensor | None:
-    """Which queries' classes are learnt, bool L x B x Q: the matched ones, and those that lie outside what is ignored.
+    """Which queries' classes are learnt, bool L x B x Q: the matched ones, and those outside the ignored regions.
 
-    None where nothing is ignored.
+    None if nothing is ignored.
     """
     if not any("ignored" in target for target in targets):
         return None

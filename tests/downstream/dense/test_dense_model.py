@@ -151,7 +151,7 @@ def test_images_of_any_size_are_annotated_at_their_size(trained: tuple[str, Path
     for annotation in found:
         if isinstance(annotation, SemanticMap):
             assert annotation.labels.dtype == np.uint8 and annotation.labels.max() < 3
-            assert np.all((annotation.certainty >= 1 / 3 - 1e-6) & (annotation.certainty <= 1))
+            assert np.all((annotation.confidence >= 1 / 3 - 1e-6) & (annotation.confidence <= 1))
         else:
             assert annotation.depth.dtype == np.float32 and annotation.valid_mask.all()
             assert np.all((annotation.depth >= 0.1) & (annotation.depth <= 8.0))

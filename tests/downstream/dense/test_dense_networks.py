@@ -124,7 +124,7 @@ def test_mask2formers_scores_share_each_pixel_out_among_the_classes() -> None:
         )
         annotation = SemanticReadout(5).annotation(network(images)[0])
     np.testing.assert_array_equal(annotation.labels, expected.argmax(dim=0))
-    np.testing.assert_allclose(annotation.certainty, (expected / expected.sum(0)).amax(dim=0), rtol=1e-4)
+    np.testing.assert_allclose(annotation.confidence, (expected / expected.sum(0)).amax(dim=0), rtol=1e-4)
 
 
 # --- pretrained backbones

@@ -54,7 +54,7 @@ def test_a_semantic_map_is_the_likeliest_category_and_its_probability() -> None:
     scores = torch.tensor([[[0.0, 1.0]], [[2.0, 1.0]], [[0.0, 3.0]]])
     found = SemanticReadout(3).annotation(scores)
     assert found.labels.dtype == np.uint8 and found.labels.tolist() == [[1, 2]]
-    np.testing.assert_allclose(found.certainty, scores.softmax(0).amax(0), rtol=1e-6)
+    np.testing.assert_allclose(found.confidence, scores.softmax(0).amax(0), rtol=1e-6)
     target = SemanticReadout(3).target(SemanticMap.of(np.array([[0, 2, IGNORE]])), zoom=1.3)
     assert target.dtype == torch.int64 and target.tolist() == [[0, 2, IGNORE]]
 
@@ -64,9 +64,9 @@ def test_an_enlarged_map_is_that_of_the_enlarged_scores(size: tuple[int, int]) -
     scores = 4 * torch.randn(7, 12, 16, generator=torch.Generator().manual_seed(0))
     large = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
     found = SemanticReadout(7).annotation(scores, size)
-    certainty, labels = large.softmax(dim=0).max(dim=0)
+    confidence, labels = large.softmax(dim=0).max(dim=0)
     np.testing.assert_array_equal(found.labels, labels)
-    np.testing.assert_allclose(found.certainty, certainty, rtol=1e-5)
+    np.testing.assert_allclose(found.confidence, confidence, rtol=1e-5)
 
 
 def test_a_large_photograph_takes_a_few_bytes_per_pixel_however_many_categories() -> None:

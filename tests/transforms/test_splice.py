@@ -7,12 +7,10 @@ from hypothesis import strategies as st
 
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
-from datasetdm.annotations.sample import Category, Sample
+from datasetdm.annotations.sample import Sample
 from datasetdm.errors import DatasetDMError
-from datasetdm.tasks.instance import InstanceTask
 from datasetdm.transforms.splice import augment, plan_splices, splice
 
-TASK = InstanceTask([Category(id=1, name="cat"), Category(id=2, name="dog")])
 PAPER = {"1x2": 15, "2x2": 20, "3x3": 20, "5x5": 20, "6x6": 10, "7x7": 5, "8x8": 3}
 
 
@@ -31,7 +29,7 @@ def make_sample(seed: int, height: int = 24, width: int = 32, caption: str = "")
 
 def test_tiles_keep_their_size_and_are_only_moved() -> None:
     samples = [make_sample(seed) for seed in range(6)]
-    spliced = splice(samples, (2, 3), TASK, max_size=1000)
+    spliced = splice(samples, (2, 3), max_size=1000)
     assert spliced.image.shape == (48, 96, 3)
     assert len(spliced.target) == 12
     for position, sample in enumerate(samples):
@@ -51,7 +49,7 @@ def test_a_large_grid_shrinks_and_masks_stay_on_their_objects(max_size: int) -> 
     masks[0, 20:70, 10:60] = masks[1, 40:90, 70:120] = True
     image[masks.any(axis=0)] = 200
     sample = Sample(name="s.png", image=image, caption="", target=Instances.of(masks, np.array([0, 1])))
-    spliced = splice([sample] * 9, (3, 3), TASK, max_size=max_size)
+    spliced = splice([sample] * 9, (3, 3), max_size=max_size)
     height, width = spliced.image.shape[:2]
     assert max_size - 3 < width <= max_size
     assert height / width == pytest.approx(96 / 128, abs=0.03)
@@ -61,7 +59,7 @@ def test_a_large_grid_shrinks_and_masks_stay_on_their_objects(max_size: int) -> 
 
 
 def test_tiles_of_other_sizes_take_the_size_of_the_first() -> None:
-    spliced = splice([make_sample(0, 24, 32), make_sample(1, 48, 64)], (1, 2), TASK, max_size=1000)
+    spliced = splice([make_sample(0, 24, 32), make_sample(1, 48, 64)], (1, 2), max_size=1000)
     assert spliced.image.shape == (24, 64, 3)
     right = spliced.target.masks[2:, :, 32:]
     expected = make_sample(1, 48, 64).target.masks[:, ::2, ::2]
@@ -74,19 +72,19 @@ def test_tiles_of_other_sizes_take_the_size_of_the_first() -> None:
 def test_captions_are_joined_once_each() -> None:
     captions = ["a cat", "", "a dog", "a cat"]
     samples = [make_sample(seed, caption=caption) for seed, caption in enumerate(captions)]
-    assert splice(samples, (2, 2), TASK, max_size=1000).caption == "a cat; a dog"
-    assert splice([make_sample(0), make_sample(1)], (1, 2), TASK, max_size=1000).caption == ""
+    assert splice(samples, (2, 2), max_size=1000).caption == "a cat; a dog"
+    assert splice([make_sample(0), make_sample(1)], (1, 2), max_size=1000).caption == ""
 
 
 def test_tiles_without_objects_are_fine() -> None:
     bare = Sample(name="b.png", image=np.zeros((24, 32, 3), np.uint8), caption="", target=Instances.empty(24, 32))
-    assert len(splice([bare, make_sample(0)], (1, 2), TASK, max_size=1000).target) == 2
-    assert len(splice([bare, bare], (1, 2), TASK, max_size=1000).target) == 0
+    assert len(splice([bare, make_sample(0)], (1, 2), max_size=1000).target) == 2
+    assert len(splice([bare, bare], (1, 2), max_size=1000).target) == 0
 
 
 def test_a_wrong_number_of_tiles_is_an_error() -> None:
     with pytest.raises(ValueError, match="takes 4 samples, not 3"):
-        splice([make_sample(0)] * 3, (2, 2), TASK, max_size=1000)
+        splice([make_sample(0)] * 3, (2, 2), max_size=1000)
 
 
 def test_the_papers_proportions_hold_exactly() -> None:
@@ -141,7 +139,7 @@ def test_nothing_to_splice_is_a_clear_error_unless_nothing_is_asked_for() -> Non
 def test_augment_makes_what_the_settings_ask_for() -> None:
     samples = [make_sample(seed) for seed in range(3)]
     settings = config.Augmentation(num_images=4, proportions={"1x2": 1, "2x2": 1}, max_size=64)
-    spliced = list(augment(TASK, samples, settings, prefix="seed_0"))
+    spliced = list(augment(samples, settings, prefix="seed_0"))
     assert [sample.name for sample in spliced] == [
         "seed_0_1x2_000000.png",
         "seed_0_1x2_000001.png",
@@ -150,9 +148,9 @@ def test_augment_makes_what_the_settings_ask_for() -> None:
     ]
     assert {sample.image.shape[:2] for sample in spliced} == {(24, 64), (48, 64)}
     assert [sample.image_id for sample in spliced] == [1, 2, 3, 4]
-    part = list(augment(TASK, samples, settings, prefix="seed_0", part=slice(2, 9)))
+    part = list(augment(samples, settings, prefix="seed_0", part=slice(2, 9)))
     assert [(sample.name, sample.image_id) for sample in part] == [
         (sample.name, sample.image_id) for sample in spliced[2:]
     ]
-    again = list(augment(TASK, samples, settings, prefix="seed_0"))
+    again = list(augment(samples, settings, prefix="seed_0"))
     assert all(np.array_equal(one.image, other.image) for one, other in zip(spliced, again, strict=True))

@@ -1,15 +1,15 @@
-"""Persons drawn over an image: their masks, and a skeleton each."""
+"""Persons painted over an image: a mask and a skeleton each."""
 
 import cv2
 import numpy as np
 
 from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons
-from datasetdm.tasks.drawing import draw_masks
+from datasetdm.reports.paint import paint_masks
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (60, 210, 60), (60, 160, 255)  # orange, green, blue as in COCO's own demos
 
 
-def draw_persons(image: np.ndarray, persons: Persons, least: float) -> np.ndarray:
+def paint_persons(image: np.ndarray, persons: Persons, least: float) -> np.ndarray:
     """Masks as light areas, skeletons over them: the person's left in orange, the right in green.
 
     Args:
@@ -24,7 +24,7 @@ def draw_persons(image: np.ndarray, persons: Persons, least: float) -> np.ndarra
         "crowd" if crowd else f"{score:.2f}" if score < 1 else ""
         for score, crowd in zip(persons.scores, persons.crowd, strict=True)
     ]
-    picture = draw_masks(image, persons.masks, texts, opacity=0.25)
+    picture = paint_masks(image, persons.masks, texts, opacity=0.25)
     factor = picture.shape[0] / image.shape[0]
     for points in persons.keypoints:
         places = np.rint((points[:, :2] + 0.5) * factor - 0.5).astype(int).tolist()

@@ -1,4 +1,4 @@
-"""Annotations drawn over images, for people to look at."""
+"""Coloured areas with lettering over a picture."""
 
 import colorsys
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def enlarge(array: np.ndarray) -> np.ndarray:
     return array.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def draw_masks(image: np.ndarray, masks: np.ndarray, texts: list[str], opacity: float = 0.45) -> np.ndarray:
+def paint_masks(image: np.ndarray, masks: np.ndarray, texts: list[str], opacity: float = 0.45) -> np.ndarray:
     """Masks as coloured areas with an outline and a text each.
 
     Args:
@@ -53,11 +53,11 @@ def _write(picture: np.ndarray, mask: np.ndarray, text: str) -> None:
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
     left = int(np.clip(columns.min(), 0, max(0, picture.shape[1] - width)))
     bottom = int(np.clip(rows.min() - 2, height + 1, picture.shape[0] - 2))
-    for colour, thickness in ((0, 3), (255, 1)):  # white on a black rim shows on any ground
+    for colour, thickness in ((0, 3), (255, 1)):  # white on a black rim is readable on any ground
         cv2.putText(picture, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.4, [colour] * 3, thickness, cv2.LINE_AA)
 
 
-def draw_labels(
+def paint_labels(
     image: np.ndarray, labels: np.ndarray, texts: Mapping[int, str], ignore: int, opacity: float = 0.5
 ) -> np.ndarray:
     """A map of labels as coloured areas; a label has the same colour on every picture.
@@ -65,8 +65,8 @@ def draw_labels(
     Args:
         image: uint8 H x W x 3.
         labels: integers, H x W.
-        texts: the text of each label that is shown; where a label has none, the image is left as it is.
-        ignore: label of the pixels that are not known, which are shown darker.
+        texts: the text of each label that is shown; pixels of other labels are left as they are.
+        ignore: label of the pixels that are not known, which become darker.
         opacity: of the coloured areas.
 
     Returns:

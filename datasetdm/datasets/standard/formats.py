@@ -1,0 +1,156 @@
+"""The standard format of each kind of annotation: how a set is read, written and checked.
+
+A set lies in `<folder>/images/` and `<folder>/annotations/<subset>.json`, which lists the images. Annotations that are
+pictures themselves lie in `<folder>/maps/<subset>/`, and the list has a digest of each.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from datasetdm import config
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.datasets.standard.coco import CocoSplit, check_coco, load_coco, save_coco
+from datasetdm.datasets.standard.coco_keypoints import (
+    CocoKeypointSplit,
+    check_coco_keypoints,
+    load_coco_keypoints,
+    save_coco_keypoints,
+)
+from datasetdm.datasets.standard.depth_png import check_depth_maps, depth_codec
+from datasetdm.datasets.standard.maps import MapSplit, load_maps, save_maps
+from datasetdm.datasets.standard.semantic_png import check_semantic_maps, semantic_codec
+from datasetdm.errors import DatasetDMError
+
+
+class StandardFormat(Protocol):
+    """The files of sets of one kind of annotation."""
+
+    def load(self, folder: Path, subset: str) -> Sequence[Sample]:
+        """The samples of a subset; an image is read when its sample is accessed.
+
+        Raises:
+            DatasetDMError: missing or broken files, or other categories than the benchmark's.
+        """
+
+    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
+        """Write annotations, and the images that are not there yet; the same bytes for the same samples."""
+
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """Read all of a written subset; counts, `images` among them.
+
+        Raises:
+            DatasetDMError: something does not load, or is not as it was written.
+        """
+
+
+def standard_format(settings: config.TaskSettings, categories: Sequence[Category]) -> StandardFormat:
+    """The standard format of a task's annotations.
+
+    Args:
+        settings: of the task.
+        categories: in label order; those of a set that is loaded have to be the same.
+    """
+    return _FORMATS[settings.name](settings, categories)
+
+
+class InstanceFormat:
+    """`Instances` as COCO JSON with run-length encoded masks."""
+
+    def __init__(self, settings: config.InstanceAnnotation, categories: Sequence[Category]):
+        self.categories = tuple(categories)
+
+    def load(self, folder: Path, subset: str) -> CocoSplit:
+        """See `StandardFormat.load`."""
+        return _with_categories(load_coco(*_coco_paths(folder, subset)), self.categories)
+
+    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
+        """See `StandardFormat.save`."""
+        save_coco(*_coco_paths(folder, subset), samples, self.categories)
+
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """See `check_coco`."""
+        return check_coco(self.load(folder, subset))
+
+
+class PersonFormat:
+    """`Persons` as COCO JSON with keypoints and run-length encoded masks."""
+
+    def __init__(self, settings: config.PoseAnnotation, categories: Sequence[Category]):
+        self.categories = tuple(categories)
+
+    def load(self, folder: Path, subset: str) -> CocoKeypointSplit:
+        """See `StandardFormat.load`."""
+        return _with_categories(load_coco_keypoints(*_coco_paths(folder, subset)), self.categories)
+
+    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
+        """See `StandardFormat.save`."""
+        save_coco_keypoints(*_coco_paths(folder, subset), samples, self.categories)
+
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """See `check_coco_keypoints`."""
+        return check_coco_keypoints(self.load(folder, subset))
+
+
+class SemanticFormat:
+    """`SemanticMap` as 8-bit index PNG (255 = ignore); confidence is not kept."""
+
+    def __init__(self, settings: config.SemanticAnnotation, categories: Sequence[Category]):
+        self.categories, self._codec = tuple(categories), semantic_codec(categories)
+
+    def load(self, folder: Path, subset: str) -> MapSplit:
+        """See `StandardFormat.load`."""
+        return _with_categories(load_maps(folder, subset, self._codec), self.categories)
+
+    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
+        """See `StandardFormat.save`."""
+        save_maps(folder, subset, samples, self.categories, self._codec)
+
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """See `check_semantic_maps`."""
+        return check_semantic_maps(self.load(folder, subset))
+
+
+class DepthFormat:
+    """`DepthMap` as 16-bit PNG, in the finest unit that holds `max_depth`; see `depth_codec`."""
+
+    def __init__(self, settings: config.DepthAnnotation, categories: Sequence[Category]):
+        self.categories, self._codec = tuple(categories), depth_codec(settings.max_depth)
+        self._min_depth, self._max_depth = settings.min_depth, settings.max_depth
+
+    def load(self, folder: Path, subset: str) -> MapSplit:
+        """See `StandardFormat.load`."""
+        return _with_categories(load_maps(folder, subset, self._codec), self.categories)
+
+    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
+        """See `StandardFormat.save`."""
+        save_maps(folder, subset, samples, self.categories, self._codec)
+
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """See `check_depth_maps`."""
+        return check_depth_maps(self.load(folder, subset), self._min_depth, self._max_depth)
+
+
+_FORMATS: dict[str, Callable[[Any, Sequence[Category]], StandardFormat]] = {
+    "instance": InstanceFormat,
+    "semantic": SemanticFormat,
+    "depth": DepthFormat,
+    "pose": PersonFormat,
+}
+
+
+def _coco_paths(folder: Path, subset: str) -> tuple[Path, Path]:
+    return folder / "annotations" / f"{subset}.json", folder / "images"
+
+
+Split = TypeVar("Split", CocoSplit, CocoKeypointSplit, MapSplit)
+
+
+def _with_categories(split: Split, categories: tuple[Category, ...]) -> Split:
+    """The split itself, whose categories have to be those of the benchmark."""
+    if split.categories != categories:
+        raise DatasetDMError(
+            f"{split.annotation_file} has other categories than this benchmark ({len(split.categories)} against "
+            f"{len(categories)}, or other names or ids): make it again from the same data set."
+        )
+    return split
