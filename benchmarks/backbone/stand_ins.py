@@ -9,7 +9,8 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from datasetdm import config
 from datasetdm.diffusion import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
-from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, digest_of, find_weights
+from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone
+from datasetdm.diffusion.weights import find_weights, fingerprint_of
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.devices import choose_device
 
@@ -77,5 +78,5 @@ def random_unet(settings: config.Backbone, seed: int) -> Backbone:
         pipeline,
         image_size=settings.image_size,
         device=choose_device(settings.device),
-        fingerprint=digest_of(folder, f"random U-Net {seed}"),
+        fingerprint=fingerprint_of(folder, f"random U-Net {seed}"),
     )

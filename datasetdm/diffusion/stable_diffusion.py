@@ -1,9 +1,7 @@
 """Stable Diffusion 1.x and every model in its folder format, the embedded one among them."""
 
-import hashlib
 import inspect
 import logging
-import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +17,7 @@ from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.diffusion.hypercolumn import capture, measure_levels
+from datasetdm.diffusion.weights import fingerprint_of, how_to_get
 from datasetdm.diffusion.words import unknown_words, word_token_weights
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.devices import choose_device
@@ -88,12 +87,11 @@ class StableDiffusionBackbone(Backbone):
             raise DatasetDMError(
                 f"The diffusion model in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
             ) from None
-        digest = digest_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}")
         return cls(
             pipeline,
             image_size=settings.image_size,
             device=choose_device(settings.device),
-            fingerprint=digest,
+            fingerprint=fingerprint_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}"),
             source=(settings.path, settings.revision),
         )
 
@@ -258,56 +256,3 @@ def make_scheduler(name: str, own: Any) -> Any:
             )
         return PNDMScheduler.from_config(own.config, skip_prk_steps=True)
     raise DatasetDMError(f"synthesis.scheduler '{name}' is unknown; it is one of dpmsolver++, ddim, pndm, model.")
-
-
-def find_weights(settings: config.Backbone) -> Path:
-    """The folder with the model: `settings.path` itself, or the copy of a hub model, fetched at the pinned revision.
-
-    Raises:
-        DatasetDMError: there is no such folder, and it is no hub name or the hub cannot be reached.
-    """
-    folder = Path(settings.path)
-    if (folder / "model_index.json").is_file():
-        return folder
-    if folder.exists():
-        raise DatasetDMError(
-            f"{folder} has no model_index.json, so it is no diffusers pipeline. {how_to_get(settings.path)}"
-        )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", settings.path) or Path(folder.parts[0]).is_dir():
-        raise DatasetDMError(f"The backbone's folder {folder} is missing. {how_to_get(settings.path)}")
-    try:
-        return Path(
-            StableDiffusionPipeline.download(
-                settings.path,
-                revision=settings.revision,
-                use_safetensors=True,
-                safety_checker=None,
-                feature_extractor=None,
-            )
-        )
-    except Exception as error:  # the hub's client raises errors of a dozen unrelated types
-        raise DatasetDMError(
-            f"{settings.path} cannot be fetched ({type(error).__name__}). {how_to_get(settings.path)}"
-        ) from error
-
-
-def digest_of(folder: Path, settings: str) -> str:
-    """SHA-256, shortened, of all configuration and weight files below `folder` and of a text."""
-    digest = hashlib.sha256(settings.encode())
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".json", ".safetensors", ".txt") and path.is_file():
-            digest.update(str(path.relative_to(folder)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def how_to_get(path: str) -> str:
-    """What to do where the model that `backbone.path` names is missing or damaged."""
-    return (
-        "Get a model in the diffusers format with safetensors, for example with "
-        "`hf download CompVis/stable-diffusion-v1-4 --include '*.json' '*.txt' '*/model.safetensors' "
-        "'*/diffusion_pytorch_model.safetensors' --local-dir data/backbones/stable-diffusion-v1-4`, "
-        f"and name its folder as backbone.path in params.yaml (now: {path}). "
-        "The embedded default, data/backbones/miniworld, is part of the repository."
-    )

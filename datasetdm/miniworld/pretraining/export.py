@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
 from transformers import PreTrainedTokenizerFast
 
-from datasetdm.diffusion import WORLD_KEY
+from datasetdm.diffusion.inspection import WORLD_KEY
 from datasetdm.miniworld.pretraining.denoiser import Denoiser, Progress, build_scheduler
 from datasetdm.miniworld.pretraining.recipe import Recipe
 from datasetdm.utils.files import replacing, write_json
