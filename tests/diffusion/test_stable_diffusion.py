@@ -19,7 +19,7 @@ from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
 from datasetdm.decoder.trainer import train_decoder
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.diffusion.stable_diffusion import make_scheduler
+from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, make_scheduler
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.semantic import SemanticTask
 from datasetdm.utils.devices import choose_device
@@ -75,12 +75,15 @@ def test_rescaled_guidance_has_the_spread_of_the_unguided_prediction(backbone: B
         return draw(backbone, ["a red car"], (0,), guidance_rescale=rescale).latents
 
     assert torch.equal(drawn(0.0), draw(backbone, ["a red car"], (0,)).latents)
-    latents = backbone._noise(generators(0))  # one step of the sampler, by hand
+    latents = torch.randn(1, *backbone.latent_shape, generator=generators(0)[0])  # one step of the sampler, by hand
     sampler = make_scheduler("ddim", backbone.scheduler)
     sampler.set_timesteps(1)
-    told, untold = (backbone._predict(latents, sampler.timesteps[0], backbone._embed([text])) for text in ("a car", ""))
-    guided = untold + 2 * (told - untold)
-    rescaled = guided * told.std() / guided.std()
+    with torch.no_grad():
+        conditional, unconditional = (
+            backbone.unet(latents, sampler.timesteps[0], backbone._embed([text])).sample for text in ("a car", "")
+        )
+    guided = unconditional + 2 * (conditional - unconditional)
+    rescaled = guided * conditional.std() / guided.std()
     expected = sampler.step(rescaled, sampler.timesteps[0], latents).prev_sample
     once = backbone.generate(
         ["a car"],
@@ -148,7 +151,42 @@ def test_the_last_step_is_captured_when_words_are_given(backbone: Backbone) -> N
 def test_capturing_leaves_no_trace_in_the_unet(backbone: Backbone) -> None:
     draw(backbone, PROMPTS, (0, 1, 2), words=["dog"])
     assert all("Capturing" not in type(processor).__name__ for processor in backbone.unet.attn_processors.values())
-    assert not any(module._forward_hooks for module in backbone.unet.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in backbone.unet.modules())
+
+
+def test_the_last_step_of_one_is_read_too(backbone: Backbone) -> None:
+    """With a single step the U-Net sees pure noise, which is then what the features are of."""
+    (generator,) = generators(3)
+    drawn = backbone.generate(
+        ["a dog"],
+        generators=[generator],
+        num_inference_steps=1,
+        guidance_scale=2,
+        scheduler="ddim",
+        words=["dog"],
+    )
+    sampler = make_scheduler("ddim", backbone.scheduler)
+    sampler.set_timesteps(1)
+    noise = torch.randn(1, *backbone.latent_shape, generator=generators(3)[0])
+    expected = backbone._read(noise, sampler.timesteps[0], ["a dog"], ["dog"])
+    for stride, maps in expected.maps.items():
+        torch.testing.assert_close(drawn.features.maps[stride], maps)
+
+
+def test_the_layers_that_are_read_are_chosen_by_name(pipeline_folder: Path) -> None:
+    whole = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32, device="cpu"))
+    assert whole.layers[0] == "mid_block.resnets.1" and whole.layers[-1] == "up_blocks.1.resnets.1"
+
+    def reading(*layers: str) -> StableDiffusionBackbone:
+        device = torch.device("cpu")
+        return StableDiffusionBackbone(
+            whole.pipeline, image_size=32, device=device, fingerprint="x", source=("sd", None), layers=layers
+        )
+
+    one = reading("up_blocks.0.attentions.0")
+    assert [(level.stride, level.channels) for level in one.feature_info] == [(8, 16)]
+    with pytest.raises(DatasetDMError, match=r"sd has no modules up_blocks\.7.*up_blocks\.1\.resnets\.1"):
+        reading("up_blocks.7")
 
 
 def test_weights_and_settings_change_the_fingerprint(pipeline_folder: Path, backbone: Backbone, tmp_path: Path) -> None:
