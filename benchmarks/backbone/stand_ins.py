@@ -62,7 +62,7 @@ class Pixels(Backbone):
         words: Sequence[str],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:
-        """Mean colours, B x 3 x S/stride x S/stride; there is no noise, no attention, and no prompt is read."""
+        """Mean colours, B x 3 x S/stride x S/stride; there is no noise and no attention, and prompts are not read."""
         maps = {level.stride: F.avg_pool2d(latents.to(self.device), level.stride) for level in self.feature_info}
         return DiffusionFeatures(maps=maps, attention={})
 

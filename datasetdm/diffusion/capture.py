@@ -49,6 +49,7 @@ class Captured:
         return DiffusionFeatures(
             maps={image_size // side: torch.cat(maps, 1).float() for side, maps in sorted(self.maps.items())},
             attention={image_size // side: torch.stack(maps, 2) for side, maps in sorted(self.attention.items())},
+            mentioned=self.token_weights.any(dim=-1),
         )
 
 

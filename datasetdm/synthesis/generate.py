@@ -169,7 +169,7 @@ def _annotate(
                 settings=labeller.settings,
                 generators=[_generator(order, 1) for order in batch],
             )
-            features[reading] = replace(found_in, meant=_meant(batch, task))
+            features[reading] = _with_table(found_in, batch, task)
         predictions = read(labeller.decoder, task, features[reading], images, labeller.settings)
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
             found[labeller.name] = task.accept(prediction, settings, counts)
@@ -188,11 +188,14 @@ def _asked(order: Order, task: Task) -> dict[int, int | None]:
     return asked | asked_counts(order.prompt, task.words)
 
 
-def _meant(orders: Sequence[Order], task: Task) -> torch.Tensor:
-    meant = torch.zeros(len(orders), len(task.words), dtype=torch.bool)
-    for row, order in zip(meant, orders, strict=True):
+def _with_table(features: DiffusionFeatures, orders: Sequence[Order], task: Task) -> DiffusionFeatures:
+    """The features, with the words of the row of the table counted as mentioned ("dog" where the prompt says puppy)."""
+    if features.mentioned is None:
+        return features
+    mentioned = features.mentioned.clone()
+    for row, order in zip(mentioned, orders, strict=True):
         row[_labels(order, task)] = True
-    return meant
+    return replace(features, mentioned=mentioned)
 
 
 def _generator(order: Order, stream: int) -> torch.Generator:

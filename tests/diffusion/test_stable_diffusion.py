@@ -138,6 +138,19 @@ def test_attention_is_zero_for_absent_words_and_averages_to_one_over_all_tokens(
     assert attention[0, 0].max() <= 1.2 + 1e-4
 
 
+def test_features_say_which_words_the_prompts_mention(backbone: Backbone) -> None:
+    latents = torch.randn(3, *backbone.latent_shape)
+    words = ["dog", "traffic light", "light", "person"]
+    beyond = "a red car and " * 6 + "a dog"  # the text encoder reads twelve tokens
+    prompts = ["two Dogs and people", "a traffic light", beyond]
+    features = backbone.extract(latents, prompts, timestep=50, words=words, generators=generators(0, 1, 2))
+    assert features.mentioned.tolist() == [[True, False, False, True], [False, True, False, False], [False] * 4]
+    assert features.apply(torch.Tensor.half).select(torch.tensor([1])).mentioned.tolist() == [
+        [False, True, False, False]
+    ]
+    assert torch.equal(features.cat([features, features]).mentioned, features.mentioned.repeat(2, 1))
+
+
 def test_the_last_step_is_captured_when_words_are_given(backbone: Backbone) -> None:
     plain = draw(backbone, PROMPTS, (0, 1, 2))
     captured = draw(backbone, PROMPTS, (0, 1, 2), words=["dog", "traffic light"])
