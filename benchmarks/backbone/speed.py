@@ -72,7 +72,7 @@ def load_plainly(folder: Path) -> StableDiffusionPipeline:
     """The folder as diffusers loads it on its own; it has to draw with its own sampler.
 
     Raises:
-        ValueError: what it draws is no picture of the expected size, or one colour all over.
+        ValueError: it draws a picture of another size, or one colour all over.
     """
     pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)

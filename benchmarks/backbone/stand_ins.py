@@ -1,4 +1,4 @@
-"""What stands in for the embedded model to show what its training is worth: random weights, and pixels alone."""
+"""Stand-ins for the embedded model that show what its training is worth: random weights, and pixels alone."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from datasetdm.utils.devices import choose_device
 
 
 class Pixels(Backbone):
-    """The image itself in the place of features: mean colours of squares as large as the model's strides.
+    """The image itself instead of features: mean colours of squares as large as the model's strides.
 
     Args:
         like: the model whose image size, strides and device are taken over.
@@ -49,9 +49,7 @@ class Pixels(Backbone):
         words: Sequence[str] | None = None,
     ) -> Generated:
         """Pixels draw nothing."""
-        raise DatasetDMError(
-            "The stand-in for pixels is read, it draws nothing: name a diffusion model with --backbone."
-        )
+        raise DatasetDMError("The stand-in for pixels is read, it cannot draw: name a diffusion model with --backbone.")
 
     def extract(
         self,

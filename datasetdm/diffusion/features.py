@@ -68,7 +68,7 @@ class Generated:
 
     Attributes:
         latents: float, B x C x h x w, the denoised latents in the U-Net's scaling.
-        features: features of the sampler's last step where they were asked for (the paper's way), else None.
+        features: features of the sampler's last step (the paper's way) if `words` were given, else None.
     """
 
     latents: torch.Tensor

@@ -80,12 +80,12 @@ class StableDiffusionBackbone(Backbone):
 
     @classmethod
     def load(cls, folder: Path, settings: config.Backbone) -> "StableDiffusionBackbone":
-        """The model in `folder`; the safety checker is not loaded, the domain decides what is drawn.
+        """The model in `folder`; the safety checker is not loaded: the prompts decide what is drawn.
 
         Raises:
             DatasetDMError: a file is missing or broken, or the image size does not fit.
         """
-        diffusers_logging.disable_progress_bar()  # bars of a second each, amid what the stages say
+        diffusers_logging.disable_progress_bar()  # they would clutter what the stages print
         transformers_logging.disable_progress_bar()
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
@@ -214,7 +214,7 @@ class StableDiffusionBackbone(Backbone):
         prompt = f"a photo of a {word}"
         (weights,) = word_token_weights(self.tokenizer, [prompt], [word])[0]
         if not word.strip() or not weights.any():
-            raise DatasetDMError(f"'{word}' cannot be asked for by name: the tokenizer finds no word in it.")
+            raise DatasetDMError(f"'{word}' cannot be found by name: the tokenizer finds no word in it.")
         return weights @ self._embed([prompt])[0].float().cpu()
 
     def _read(

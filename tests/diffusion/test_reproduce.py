@@ -74,10 +74,10 @@ def test_a_row_and_plain_diffusers_give_the_same_pixels(project, scheduler, guid
 
 def test_rows_say_what_they_were_made_with(project) -> None:
     settings = config.Backbone(path="data/backbones/miniworld", image_size=128, device="cpu", dtype="bfloat16")
-    told = load_backbone(settings).provenance("ddim")
-    assert told["model_path"] == "data/backbones/miniworld" and told["model_revision"] is None
-    assert told["model_dtype"] == "bfloat16" and told["image_size"] == 128 and told["device"] == "cpu"
-    assert told["scheduler_class"] == "DDIMScheduler" and told["torch_version"] == version("torch")
+    origin = load_backbone(settings).provenance("ddim")
+    assert origin["model_path"] == "data/backbones/miniworld" and origin["model_revision"] is None
+    assert origin["model_dtype"] == "bfloat16" and origin["image_size"] == 128 and origin["device"] == "cpu"
+    assert origin["scheduler_class"] == "DDIMScheduler" and origin["torch_version"] == version("torch")
 
 
 @pytest.mark.parametrize("max_size", [400, 90])

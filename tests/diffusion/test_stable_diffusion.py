@@ -236,7 +236,7 @@ def test_missing_weights_say_what_to_do(pipeline_folder: Path, tmp_path: Path) -
         ("model_index.json", b'{"_class_name": "Stable'),
     ],
 )
-def test_damaged_weights_are_told(pipeline_folder: Path, tmp_path: Path, name: str, content: bytes) -> None:
+def test_damaged_weights_are_reported(pipeline_folder: Path, tmp_path: Path, name: str, content: bytes) -> None:
     copy = tmp_path / "damaged"
     shutil.copytree(pipeline_folder, copy)
     (copy / name).write_bytes(content)
@@ -245,13 +245,13 @@ def test_damaged_weights_are_told(pipeline_folder: Path, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
-def test_a_device_that_is_not_there_is_told(device: str) -> None:
+def test_a_missing_device_is_reported(device: str) -> None:
     with pytest.raises(DatasetDMError, match=r"backbone\.device"):
         choose_device(device)
 
 
 def test_noise_is_the_networks_not_the_samplers(pipeline_folder: Path, tmp_path: Path) -> None:
-    """Euler's sampler adds noise in a scale of its own, which the U-Net was not trained on."""
+    """Euler's sampler scales noise in a way that the U-Net was not trained on."""
     copy = tmp_path / "euler"
     shutil.copytree(pipeline_folder, copy)
     own = PNDMScheduler.from_pretrained(copy / "scheduler")
@@ -316,7 +316,7 @@ def test_names_that_cannot_be_told_apart_or_read_are_reported(
     backbone.embed_words(["dog", "zebra"])
     assert "zebra" in caplog.text and "dog" not in caplog.text
     for word in ("", " "):
-        with pytest.raises(DatasetDMError, match="asked for by name"):
+        with pytest.raises(DatasetDMError, match="found by name"):
             backbone.embed_words([word])
 
 

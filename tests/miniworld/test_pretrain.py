@@ -190,7 +190,7 @@ def test_the_aligner_learns_what_the_resnet_sees(recipe: Recipe, pool: ImagePool
     assert loss().item() < 0.8 * start
 
 
-def test_a_missing_resnet_is_told(tmp_path: Path) -> None:
+def test_a_missing_resnet_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetDMError, match="--part resnet"):
         load_resnet(tmp_path)
 
