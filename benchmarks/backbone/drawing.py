@@ -1,4 +1,4 @@
-"""Drawn images, cached in shards: a shard is found again by the model, the sampler, the prompts and the seed."""
+"""Drawn images, cached in shards; a shard is named by the model, the sampler, the prompts and the seed."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from benchmarks.backbone.command import say
 from datasetdm import config
 from datasetdm.diffusion import Backbone
 from datasetdm.pipeline.engine.units import make_unit
-from datasetdm.synthesis.generate import Order, draw, sampler_of
+from datasetdm.synthesis.generate import GenerationRequest, draw, sampler_of
 from datasetdm.utils.batches import batches
 from datasetdm.utils.digests import digest
 from datasetdm.utils.seeding import derived_seed
@@ -33,27 +33,29 @@ def draw_images(
         cache: where the shards are kept, in `drawn/`.
     """
     shards = []
-    for orders in batches(_orders(prompts, seed), SHARD_SIZE):
-        folder = cache / "drawn" / _shard_name(backbone, orders, settings)
-        make_unit(folder, partial(_draw_shard, backbone, orders, settings))
+    for requests in batches(_requests(prompts, seed), SHARD_SIZE):
+        folder = cache / "drawn" / _shard_name(backbone, requests, settings)
+        make_unit(folder, partial(_draw_shard, backbone, requests, settings))
         shards.append(np.load(folder / "images.npy"))
-        say(f"{orders[-1].index + 1} of {len(prompts)} images drawn in {settings.num_inference_steps} steps")
+        say(f"{requests[-1].index + 1} of {len(prompts)} images drawn in {settings.num_inference_steps} steps")
     return np.concatenate(shards)
 
 
-def _orders(prompts: Sequence[str], seed: int) -> list[Order]:
+def _requests(prompts: Sequence[str], seed: int) -> list[GenerationRequest]:
     return [
-        Order(index=number, prompt_id=number, prompt=prompt, seed=derived_seed(seed, number))
+        GenerationRequest(index=number, prompt_id=number, prompt=prompt, seed=derived_seed(seed, number))
         for number, prompt in enumerate(prompts)
     ]
 
 
-def _shard_name(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> str:
-    return digest(backbone.fingerprint, sampler_of(settings), [(order.prompt, order.seed) for order in orders])
+def _shard_name(backbone: Backbone, requests: Sequence[GenerationRequest], settings: config.Synthesis) -> str:
+    return digest(backbone.fingerprint, sampler_of(settings), [(request.prompt, request.seed) for request in requests])
 
 
-def _draw_shard(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis, folder: Path) -> None:
+def _draw_shard(
+    backbone: Backbone, requests: Sequence[GenerationRequest], settings: config.Synthesis, folder: Path
+) -> None:
     images = [
-        backbone.decode(draw(backbone, batch, settings)).numpy() for batch in batches(orders, settings.batch_size)
+        backbone.decode(draw(backbone, batch, settings)).numpy() for batch in batches(requests, settings.batch_size)
     ]
     np.save(folder / "images.npy", np.concatenate(images))

@@ -1,4 +1,4 @@
-"""Features worth reading: mask AP on dev of a P-Decoder that learnt from a few labelled images.
+"""Features worth reading: mask AP on dev of a P-Decoder that learned from a few labelled images.
 
     python -m benchmarks.backbone.features --tables backbones timesteps --num-images 200
     python -m benchmarks.backbone.features --tables extraction labels --labels 10 40 160 4000
@@ -59,7 +59,7 @@ Table = tuple[str, list[str], list[list[Any]]]  # title, header, rows
 
 
 def main() -> None:
-    """Make the tables that are asked for and print them."""
+    """Make the requested tables and print them."""
     arguments = parse_arguments()
     set_threads(arguments)
     backbone = open_backbone(arguments.backbone, arguments.device)
@@ -124,7 +124,7 @@ def compare_labels(backbone: Backbone, dev: Sequence[Sample], arguments: argpars
 
 
 def compare_extraction(backbone: Backbone, dev: Sequence[Sample], arguments: argparse.Namespace) -> Table:
-    """The two ways of reading a drawn image; what the instrument sees in it takes the place of the truth."""
+    """The two ways of reading a drawn image; what the instrument sees in it serves as the truth."""
     instrument = open_instrument(arguments)
     settings = decoder_settings(arguments)
     folder = train(backbone, dev, settings, arguments.num_labelled, arguments)

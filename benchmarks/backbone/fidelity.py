@@ -3,9 +3,9 @@
     python -m benchmarks.backbone.fidelity --num-images 5000 --against data/.work/earlier_backbone
 
 Features are the instrument's, its last stage pooled. Images drawn from captions of `coco` scenes are compared with as
-many renders of *other* `coco` scenes; the renders of the captions' own scenes stand beside, as what a perfect model
-would reach. Near-copies: images drawn from captions of fresh `web` scenes, and the renders of these scenes, are held
-against the images that the model was pretrained on (those of `--recipe`; rendered again where they are not there).
+many renders of *other* `coco` scenes; the renders of the captions' own scenes show what a perfect model would
+reach. Near-copies: images drawn from captions of fresh `web` scenes, and the renders of these scenes, are held
+against the images that the model was pretrained on (those of `--recipe`; rendered again if they are missing).
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m benchmarks.backbone.instrument --instrument-images 10000 --num-images 1000
 
 Trains an instance segmenter on labelled renders of `coco` (once; it is kept in the cache for the other scripts), for
-measuring only: it is no part of the pipeline. Then it looks at `--num-images` fresh renders before and after the
+measuring only: the pipeline does not use it. Then it looks at `--num-images` fresh renders before and after the
 autoencoder of the model: what is lost there, no U-Net can bring back.
 """
 
@@ -167,7 +167,7 @@ def count_objects(annotations: Sequence[Instances]) -> np.ndarray:
 
 
 def _resnet_of(detector: Detector) -> ResNet18:
-    """The detector's backbone as a network of its own; mmdet names a ResNet's weights as we do."""
+    """The detector's backbone as a separate network; mmdet names a ResNet's weights as we do."""
     resnet = ResNet18(1)
     unused = {name: value for name, value in resnet.state_dict().items() if name.startswith("fc.")}
     resnet.load_state_dict({**detector.network.backbone.state_dict(), **unused})

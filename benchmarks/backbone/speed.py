@@ -3,9 +3,9 @@
     python -m benchmarks.backbone.speed --steps 5 10 15 20 30 --num-images 500
 
 First the folder is loaded by `StableDiffusionPipeline.from_pretrained` alone, as anyone would, and draws. Then the
-project's own way of drawing is timed beside that pipeline's call, in turn, with the same prompts, sampler and batch;
-run it on idle cores (the load average is told). For the curve of quality `--num-images` images per number of steps are
-drawn (none with 0), or found in the cache where another script drew them.
+project's `Backbone.generate` and the plain pipeline's call are timed in turn, with the same prompts, sampler and batch;
+run it on idle cores (the load average is printed). For the curve of quality, `--num-images` images are drawn for each
+number of steps (none with 0), or taken from the cache if another script drew them.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from benchmarks.backbone.command import (
 from benchmarks.backbone.drawing import draw_images
 from benchmarks.backbone.figures import frechet_distance
 from benchmarks.backbone.instrument import add_instrument, open_instrument
-from benchmarks.backbone.obedience import judge_things
+from benchmarks.backbone.prompt_fidelity import judge_things
 from benchmarks.backbone.worlds import take_shots
 from datasetdm.diffusion import Backbone
 from datasetdm.diffusion.stable_diffusion import make_scheduler
@@ -72,7 +72,7 @@ def load_plainly(folder: Path) -> StableDiffusionPipeline:
     """The folder as diffusers loads it on its own; it has to draw with its own sampler.
 
     Raises:
-        ValueError: what it draws is no picture of the expected size, or one colour all over.
+        ValueError: it draws a picture of another size, or one colour all over.
     """
     pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)

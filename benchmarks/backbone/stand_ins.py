@@ -1,4 +1,4 @@
-"""What stands in for the embedded model to show what its training is worth: random weights, and pixels alone."""
+"""Stand-ins for the embedded model that show what its training is worth: random weights, and pixels alone."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,14 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from datasetdm import config
 from datasetdm.diffusion import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
-from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, digest_of, find_weights
+from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone
+from datasetdm.diffusion.weights import find_weights, fingerprint_of
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.devices import choose_device
 
 
 class Pixels(Backbone):
-    """The image itself in the place of features: mean colours of squares as large as the model's strides.
+    """The image itself instead of features: mean colours of squares as large as the model's strides.
 
     Args:
         like: the model whose image size, strides and device are taken over.
@@ -48,9 +49,7 @@ class Pixels(Backbone):
         words: Sequence[str] | None = None,
     ) -> Generated:
         """Pixels draw nothing."""
-        raise DatasetDMError(
-            "The stand-in for pixels is read, it draws nothing: name a diffusion model with --backbone."
-        )
+        raise DatasetDMError("The stand-in for pixels is read, it cannot draw: name a diffusion model with --backbone.")
 
     def extract(
         self,
@@ -61,7 +60,7 @@ class Pixels(Backbone):
         words: Sequence[str],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:
-        """Mean colours, B x 3 x S/stride x S/stride; there is no noise, no attention, and no prompt is read."""
+        """Mean colours, B x 3 x S/stride x S/stride; there is no noise and no attention, and prompts are not read."""
         maps = {level.stride: F.avg_pool2d(latents.to(self.device), level.stride) for level in self.feature_info}
         return DiffusionFeatures(maps=maps, attention={})
 
@@ -77,5 +76,5 @@ def random_unet(settings: config.Backbone, seed: int) -> Backbone:
         pipeline,
         image_size=settings.image_size,
         device=choose_device(settings.device),
-        fingerprint=digest_of(folder, f"random U-Net {seed}"),
+        fingerprint=fingerprint_of(folder, f"random U-Net {seed}"),
     )

@@ -4,7 +4,7 @@ from datasetdm.miniworld import Scene
 from datasetdm.miniworld.captions import LIGHTS, PLACES, WEATHERS
 
 #: Aspect -> value -> phrases for it in captions. Light and weather may go unsaid (by day and under a clear sky they
-#: mostly do), and what is unsaid is not asked for.
+#: mostly do), and what is unsaid is not expected.
 PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
     aspect: {value: tuple(filter(None, phrases)) for value, phrases in table.items()}
     for aspect, table in (("light", LIGHTS), ("weather", WEATHERS), ("place", PLACES))

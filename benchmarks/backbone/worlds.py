@@ -65,7 +65,7 @@ def coco_task() -> InstanceTask:
 
 @functools.cache
 def renderer_state() -> str:
-    """Digest of a few renders and captions of `coco`: a changed renderer makes the cache anew."""
+    """Digest of a few renders and captions of `coco`: a changed renderer invalidates the cache."""
     digest = hashlib.sha256()
     for shot in take_shots("reference", 16, seed=0):
         digest.update(shot.sample.image.tobytes() + shot.sample.caption.encode())

@@ -54,7 +54,9 @@ def read_features(
         for _ in range(settings.noise_draws)
     ]
     return DiffusionFeatures(
-        maps=_mean([draw.maps for draw in draws]), attention=_mean([draw.attention for draw in draws])
+        maps=_mean([draw.maps for draw in draws]),
+        attention=_mean([draw.attention for draw in draws]),
+        mentioned=draws[0].mentioned,
     )
 
 
@@ -128,12 +130,12 @@ def content_seed(image: np.ndarray, seed: int) -> int:
 
 
 def named_words(features: DiffusionFeatures) -> list[list[int]]:
-    """Per image the indices of the words that its prompt names."""
-    if not features.attention:
+    """Per image the indices of the words that its prompt mentions."""
+    if features.mentioned is None:
         raise DatasetDMError(
-            "decoder.category_from_prompt needs a backbone with cross-attention: set it to false in params.yaml."
+            "decoder.category_from_prompt needs a backbone that reads prompts: set it to false in params.yaml."
         )
-    return [row.nonzero().flatten().tolist() for row in features.mentioned()]
+    return [row.nonzero().flatten().tolist() for row in features.mentioned]
 
 
 class DecoderModel:

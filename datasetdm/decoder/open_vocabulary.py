@@ -116,9 +116,9 @@ class OpenVocabularyDecoder(PDecoder):
         self.embeddings = embeddings.detach().to(self.embeddings.device, torch.float32).clone()
 
     def _named(self, features: DiffusionFeatures) -> torch.Tensor:
-        """Which words the prompts hold, bool B x words; none where the backbone has no attention."""
-        if features.attention:
-            return features.mentioned()
+        """Which words the prompts mention, bool B x words; none if the backbone reads no prompts."""
+        if features.mentioned is not None:
+            return features.mentioned
         images = len(next(iter(features.maps.values())))
         return torch.zeros(images, int(self._labels.max()) + 1, dtype=torch.bool)
 

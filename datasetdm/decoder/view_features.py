@@ -6,7 +6,7 @@ to fit into memory. Fresh views in every step (as in the paper) take no memory, 
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -132,7 +132,7 @@ class ViewCache:
 
     def batch(self, index: torch.Tensor, device: torch.device) -> Batch:
         """Features (float32) and targets of the views `index` on `device`."""
-        features = self.features.apply(lambda values: values[index].to(device, torch.float32))
+        features = self.features.select(index).apply(lambda values: values.to(device, torch.float32))
         targets = [self.targets[position] for position in index.tolist()]
         return features, [{key: value.to(device) for key, value in target.items()} for target in targets]
 
@@ -191,10 +191,8 @@ def extract(
         words=task.words,
         generators=generators,
     )
-    return DiffusionFeatures(
-        maps=features.maps,
-        attention={stride: values.mean(dim=2, keepdim=True) for stride, values in features.attention.items()},
-    )
+    attention = {stride: values.mean(dim=2, keepdim=True) for stride, values in features.attention.items()}
+    return replace(features, attention=attention)
 
 
 def memory_limit() -> int:
@@ -218,7 +216,11 @@ def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:
             f"{memory / 2**30:.1f} GiB of memory allow: lower decoder.views_per_image in params.yaml, or set it to "
             "null to have fresh views made in every step."
         )
-    return storage.apply(lambda values: values.new_empty(total, *values.shape[1:]))
+    mentioned = features.mentioned
+    return replace(
+        storage.apply(lambda values: values.new_empty(total, *values.shape[1:])),
+        mentioned=None if mentioned is None else mentioned.new_zeros(total, mentioned.shape[1]),
+    )
 
 
 def _store(storage: DiffusionFeatures, features: DiffusionFeatures, place: slice) -> None:
@@ -226,3 +228,5 @@ def _store(storage: DiffusionFeatures, features: DiffusionFeatures, place: slice
     for stored, new in ((storage.maps, features.maps), (storage.attention, features.attention)):
         for stride, values in new.items():
             stored[stride][place] = values.clamp(-limit, limit).to("cpu", torch.float16)
+    if storage.mentioned is not None and features.mentioned is not None:
+        storage.mentioned[place] = features.mentioned

@@ -1,4 +1,4 @@
-"""The contract of a diffusion backbone: draw images, and read features off images."""
+"""The contract of a diffusion backbone: it draws images, and reads features off images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -29,16 +29,16 @@ class Backbone(ABC):
     device: torch.device
 
     def portion(self, most: int) -> int:
-        """How many images are best taken at once, `most` at the most.
+        """The number of images to process at once, at most `most`.
 
-        On a GPU as many as that. On the CPU one: the last bits of a product depend on the size of its batch, so that an
-        image by itself would come out a little different from the same image among others. It costs time: with the
-        embedded model a guided pass took 27 ms an image instead of 21 in batches of eight.
+        On a GPU `most`. On the CPU one: the last bits of a product depend on the batch size, so an image drawn alone
+        would differ slightly from the same image in a batch. It costs time: with the embedded model a guided pass took
+        27 ms an image instead of 21 in batches of eight.
         """
         return 1 if self.device.type == "cpu" else most
 
     def provenance(self, scheduler: str) -> dict[str, Any]:
-        """What decides how an image looks beside prompt, seed and the arguments of `generate`, as plain values.
+        """What decides how an image looks, besides prompt, seed and the arguments of `generate`, as plain values.
 
         Args:
             scheduler: as in `generate`.
@@ -72,10 +72,10 @@ class Backbone(ABC):
             generators: one CPU generator per prompt; an image depends on its own prompt and generator alone.
             num_inference_steps: sampler steps.
             guidance_scale: classifier-free guidance (Ho & Salimans, arXiv 2207.12598); 1 switches it off.
-            guidance_rescale: how far the spread of the guided prediction is taken back to that of the unguided one,
-                0 to 1 (Lin et al., arXiv 2305.08891, section 3.4); without it strong guidance makes colours glaring.
+            guidance_rescale: how far the deviation of the guided prediction is scaled back to that of the conditional
+                one, 0 to 1 (Lin et al., arXiv 2305.08891, section 3.4); without it strong guidance oversaturates.
             scheduler: "dpmsolver++", "ddim", "pndm" or "model" (the one in the model's folder).
-            words: capture features of the last step with the attention of these words (the paper's way).
+            words: also return features of the last step, with the attention of these words (the paper's way).
         """
 
     @abstractmethod
@@ -90,19 +90,26 @@ class Backbone(ABC):
     ) -> DiffusionFeatures:
         """Noise the latents to `timestep` and read one conditional U-Net pass (paper section 3.2).
 
-        Real and generated images go the same way. Args as in `generate`; `timestep` is one for all images
-        or one each; an image's features depend on its own latents, prompt, timestep and generator alone.
+        Real and generated images are read in the same way. An image's features depend only on its own latents, prompt,
+        timestep and generator.
+
+        Args:
+            latents: B x C x h x w, as `encode` and `generate` return them.
+            prompts: B texts.
+            timestep: of the noise, one for all images or one each.
+            words: W words whose attention is read.
+            generators: one CPU generator per image, for its noise.
         """
 
     def embed_words(self, words: Sequence[str]) -> torch.Tensor:
-        """What the text encoder makes of each word, float32 W x D on the CPU; a word may be several, "traffic light".
+        """The text encoder's embedding of each word, float32 W x D on the CPU; names may have several words.
 
         Raises:
             DatasetDMError: the model has no text encoder, or cannot read a word.
         """
         raise DatasetDMError(
-            f"{type(self).__name__} has no text encoder, and classes cannot be asked for by name without one: set "
-            "task.unseen to [] in params.yaml, or take a text-to-image model as backbone.path."
+            f"{type(self).__name__} has no text encoder, which is needed to find classes by name: set "
+            "task.unseen to [] in params.yaml, or set backbone.path to a text-to-image model."
         )
 
 

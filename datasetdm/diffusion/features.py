@@ -1,8 +1,7 @@
-"""What a diffusion backbone yields: features, attention, drawn latents."""
+"""What a diffusion backbone yields: features, attention, mentioned words, drawn latents."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -28,37 +27,38 @@ class DiffusionFeatures:
 
     Attributes:
         maps: stride -> float, B x C x h x w.
-        attention: stride -> float, B x W x L x h x w: cross-attention of each of the W asked words in
-            each of the L layers, mean over heads and over the tokens of the word's occurrences in
-            that image's prompt, scaled so that uniform attention is 1; zeros where the prompt does not
-            hold the word. Strides without attention layers are absent.
-        meant: bool, B x W on the CPU: the words that stand for something in the prompt by another name ("puppy" for
-            dog), where somebody has said so; they have no attention.
+        attention: stride -> float, B x W x L x h x w: cross-attention of each of W words in each of L layers, mean
+            over heads and over the tokens of the word's occurrences in that image's prompt, scaled so that uniform
+            attention is 1; zeros if the prompt does not hold the word. Strides without attention layers are absent.
+        mentioned: bool, B x W on the CPU: which words each image's prompt mentions. A word that the prompt mentions by
+            another name ("puppy" for dog) may be added; it has no attention. None: the backbone reads no prompts.
     """
 
     maps: dict[int, torch.Tensor]
     attention: dict[int, torch.Tensor]
-    meant: torch.Tensor | None = None
+    mentioned: torch.Tensor | None = None
 
-    def mentioned(self) -> torch.Tensor:
-        """Which words each image's prompt names, bool, B x W on the CPU: those with any attention, and `meant`."""
-        held = [values.flatten(2).any(dim=2) for values in self.attention.values()]
-        found = torch.stack(held).any(dim=0).cpu()
-        return found if self.meant is None else found | self.meant
-
-    def apply(self, function: Any) -> "DiffusionFeatures":
-        """The maps and attentions with `function` applied to each of them."""
+    def apply(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "DiffusionFeatures":
+        """The features with `function` applied to each map and attention."""
         return DiffusionFeatures(
             maps={stride: function(value) for stride, value in self.maps.items()},
             attention={stride: function(value) for stride, value in self.attention.items()},
+            mentioned=self.mentioned,
         )
+
+    def select(self, index: torch.Tensor) -> "DiffusionFeatures":
+        """The features of some images of the batch, by position."""
+        chosen = self.apply(lambda values: values[index])
+        return chosen if self.mentioned is None else replace(chosen, mentioned=self.mentioned[index])
 
     @staticmethod
     def cat(parts: Sequence["DiffusionFeatures"]) -> "DiffusionFeatures":
         """Batches joined along the first axis."""
+        mentioned = [part.mentioned for part in parts if part.mentioned is not None]
         return DiffusionFeatures(
             maps={stride: torch.cat([part.maps[stride] for part in parts]) for stride in parts[0].maps},
             attention={stride: torch.cat([part.attention[stride] for part in parts]) for stride in parts[0].attention},
+            mentioned=torch.cat(mentioned) if mentioned else None,
         )
 
 
@@ -68,7 +68,7 @@ class Generated:
 
     Attributes:
         latents: float, B x C x h x w, the denoised latents in the U-Net's scaling.
-        features: features of the sampler's last step where they were asked for (the paper's way), else None.
+        features: features of the sampler's last step (the paper's way) if `words` were given, else None.
     """
 
     latents: torch.Tensor

@@ -1,9 +1,6 @@
-"""Stable Diffusion 1.x and every model in its folder format, the embedded one among them."""
+"""Stable Diffusion 1.x and every model in its folder format, including the embedded one."""
 
-import hashlib
-import inspect
 import logging
-import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,14 +8,16 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img import retrieve_latents
 from diffusers.utils import logging as diffusers_logging
+from diffusers.utils.torch_utils import randn_tensor
 from transformers.utils import logging as transformers_logging
 
 from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.capture import capture, default_layers, last_input, measure_levels
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
-from datasetdm.diffusion.hypercolumn import capture, measure_levels
+from datasetdm.diffusion.weights import fingerprint_of, how_to_get
 from datasetdm.diffusion.words import unknown_words, word_token_weights
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.devices import choose_device
@@ -27,9 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 class StableDiffusionBackbone(Backbone):
-    """Autoencoder, text encoder and U-Net of a `StableDiffusionPipeline`, frozen.
+    """A frozen `StableDiffusionPipeline` that draws, and whose U-Net is read while it runs.
 
-    One instance must not be used from two threads at once: `extract` and `generate` hook into its U-Net while they run.
+    One instance must not be used from two threads at once: `extract` and `generate` hook into its U-Net.
     """
 
     def __init__(
@@ -40,20 +39,36 @@ class StableDiffusionBackbone(Backbone):
         device: torch.device,
         fingerprint: str,
         source: tuple[str, str | None] = ("", None),
+        layers: Sequence[str] | None = None,
     ) -> None:
-        """`source`: folder or hub name of the model, and its revision."""
-        self.source = source
+        """Put the pipeline on the device and measure its features.
+
+        Args:
+            pipeline: the model.
+            image_size: side of the images in pixels.
+            device: where it runs.
+            fingerprint: see `Backbone.fingerprint`.
+            source: folder or hub name of the model, and its revision.
+            layers: names of the U-Net's modules whose outputs are the features; `capture.default_layers` if None.
+
+        Raises:
+            DatasetDMError: the image size does not fit the model, or the U-Net has no module of such a name.
+        """
+        self.pipeline, self.source = pipeline, source
         self.vae = pipeline.vae.to(device).requires_grad_(False).eval()
         self.text_encoder = pipeline.text_encoder.to(device).requires_grad_(False).eval()
         self.unet = pipeline.unet.to(device).requires_grad_(False).eval()
         self.tokenizer = pipeline.tokenizer
         self.scheduler = pipeline.scheduler
-        # The model's own sampler may measure noise in another way (Euler's do) than the U-Net was trained with.
+        # The model's own sampler may scale noise differently (Euler's do) than in the U-Net's training.
         self._noising = DDIMScheduler.from_config(pipeline.scheduler.config)
+        pipeline.set_progress_bar_config(disable=True)
         self.device = device
         self.fingerprint = fingerprint
-        latent_stride = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        self.feature_info = measure_levels(self.unet, latent_stride, self.tokenizer.model_max_length)
+        self.layers = default_layers(self.unet) if layers is None else tuple(layers)
+        self._check_layers()
+        latent_stride = pipeline.vae_scale_factor
+        self.feature_info = measure_levels(self.unet, self.layers, latent_stride, self.tokenizer.model_max_length)
         coarsest = self.feature_info[0].stride
         if image_size % coarsest:
             raise DatasetDMError(
@@ -65,12 +80,12 @@ class StableDiffusionBackbone(Backbone):
 
     @classmethod
     def load(cls, folder: Path, settings: config.Backbone) -> "StableDiffusionBackbone":
-        """The model in `folder`; the safety checker is not loaded, the domain decides what is drawn.
+        """The model in `folder`; the safety checker is not loaded: the prompts decide what is drawn.
 
         Raises:
             DatasetDMError: a file is missing or broken, or the image size does not fit.
         """
-        diffusers_logging.disable_progress_bar()  # bars of a second each, amid what the stages say
+        diffusers_logging.disable_progress_bar()  # they would clutter what the stages print
         transformers_logging.disable_progress_bar()
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
@@ -88,12 +103,11 @@ class StableDiffusionBackbone(Backbone):
             raise DatasetDMError(
                 f"The diffusion model in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
             ) from None
-        digest = digest_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}")
         return cls(
             pipeline,
             image_size=settings.image_size,
             device=choose_device(settings.device),
-            fingerprint=digest,
+            fingerprint=fingerprint_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}"),
             source=(settings.path, settings.revision),
         )
 
@@ -115,8 +129,7 @@ class StableDiffusionBackbone(Backbone):
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `Backbone.encode`."""
         encoded = self.vae.encode(images.to(self.device, self.vae.dtype))
-        # AutoencoderKL gives a distribution, AutoencoderTiny the latents themselves.
-        latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        latents = retrieve_latents(encoded, sample_mode="argmax")
         return (latents - self._shift) * self.vae.config.scaling_factor
 
     @torch.no_grad()
@@ -124,7 +137,7 @@ class StableDiffusionBackbone(Backbone):
         """See `Backbone.decode`."""
         latents = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor + self._shift
         images = self.vae.decode(latents).sample
-        # In the steps of diffusers' own postprocessing, which round to the same numbers.
+        # The steps of diffusers' own postprocessing, which round to the same numbers, without a detour through PIL.
         return images.div(2).add(0.5).clamp(0, 1).float().mul(255).round().byte().permute(0, 2, 3, 1).cpu()
 
     @torch.no_grad()
@@ -139,35 +152,26 @@ class StableDiffusionBackbone(Backbone):
         scheduler: str,
         words: Sequence[str] | None = None,
     ) -> Generated:
-        """See `Backbone.generate`; words that the tokenizer does not know are reported in the log.
-
-        The computation is that of `StableDiffusionPipeline`, down to the order of its sums: a prompt drawn by itself
-        gives the pixels that the pipeline gives (docs/reproduce.md).
-        """
+        """See `Backbone.generate`; words that the tokenizer does not know are reported in the log."""
         if unknown := unknown_words(self.tokenizer, prompts):
             logger.warning("The model does not know these words of the prompts: %s", ", ".join(unknown))
-        sampler = make_scheduler(scheduler, self.scheduler)
-        sampler.set_timesteps(num_inference_steps, device=self.device)
-        prompt_embeds = self._embed(prompts)
-        guided = guidance_scale != 1
-        both_embeds = torch.cat([self._embed([""] * len(prompts)), prompt_embeds]) if guided else prompt_embeds
-        latents = self._noise(generators) * sampler.init_noise_sigma
-        # Samplers that add noise at every step take it from the image's own generator.
-        takes_noise = "generator" in inspect.signature(sampler.step).parameters
-        noise = {"generator": list(generators)} if takes_noise else {}
-        features = None
-        for k, timestep in enumerate(sampler.timesteps):
-            scaled = sampler.scale_model_input(latents, timestep)
-            if words is not None and k == len(sampler.timesteps) - 1:
-                with capture(self.unet, word_token_weights(self.tokenizer, prompts, words)) as captured:
-                    self._predict(scaled, timestep, prompt_embeds)
-                features = captured.features(self.image_size)
-            noise_pred = self._predict(torch.cat([scaled] * 2) if guided else scaled, timestep, both_embeds)
-            if guided:
-                unconditional, conditional = noise_pred.chunk(2)
-                noise_pred = unconditional + guidance_scale * (conditional - unconditional)
-                noise_pred = rescale_noise_cfg(noise_pred, conditional, guidance_rescale)
-            latents = sampler.step(noise_pred, timestep, latents, **noise, return_dict=False)[0]
+        self.pipeline.scheduler = make_scheduler(scheduler, self.scheduler)
+        with last_input(self.unet) as kept:
+            latents = self.pipeline(
+                list(prompts),
+                height=self.image_size,
+                width=self.image_size,
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                guidance_rescale=guidance_rescale,
+                generator=list(generators),
+                output_type="latent",
+            ).images
+        if words is None:
+            return Generated(latents=latents)
+        # One more pass: capturing while the image is drawn would change its last bits, as attention is not fused then.
+        scaled, timestep = kept
+        features = self._read(scaled[: len(prompts)], timestep, prompts, words)
         return Generated(latents=latents, features=features)
 
     @torch.no_grad()
@@ -184,21 +188,19 @@ class StableDiffusionBackbone(Backbone):
         timesteps = torch.tensor(
             [timestep] * len(prompts) if isinstance(timestep, int) else list(timestep), device=self.device
         )
-        # In float32, as the share of the latents at the first timesteps is 1 in bfloat16, which would leave no noise.
-        noisy = self._noising.add_noise(latents.to(self.device).float(), self._noise(generators).float(), timesteps)
-        noisy = noisy.to(self.unet.dtype)
-        prompt_embeds = self._embed(prompts)
-        with capture(self.unet, word_token_weights(self.tokenizer, prompts, words)) as captured:
-            self._predict(noisy, timesteps, prompt_embeds)
-        return captured.features(self.image_size)
+        shape = (len(prompts), *self.latent_shape)
+        noise = randn_tensor(shape, generator=list(generators), device=self.device, dtype=self.unet.dtype)
+        # In float32: in bfloat16 the share of the latents at the first timesteps is 1, which would leave no noise.
+        noisy = self._noising.add_noise(latents.to(self.device).float(), noise.float(), timesteps)
+        return self._read(noisy.to(self.unet.dtype), timesteps, prompts, words)
 
     @torch.no_grad()
     def embed_words(self, words: Sequence[str]) -> torch.Tensor:
         """See `Backbone.embed_words`: the mean of the last states of the word's own tokens in "a photo of a <word>".
 
-        A text encoder of this family reads from left to right, so that a token's state depends on what precedes it. A
-        word on its own is no caption that the model was trained on; in the plain prompt it stands where captions have
-        it, and what differs from one embedding to another is the word alone.
+        A text encoder of this family reads from left to right, so a token's state depends on what precedes it. The
+        model never saw a caption of a single word. In the plain prompt the word stands where captions have it, and
+        embeddings differ in nothing but the word.
         """
         if unknown := unknown_words(self.tokenizer, words):
             logger.warning(
@@ -212,30 +214,33 @@ class StableDiffusionBackbone(Backbone):
         prompt = f"a photo of a {word}"
         (weights,) = word_token_weights(self.tokenizer, [prompt], [word])[0]
         if not word.strip() or not weights.any():
-            raise DatasetDMError(f"'{word}' cannot be asked for by name: the tokenizer finds no word in it.")
+            raise DatasetDMError(f"'{word}' cannot be found by name: the tokenizer finds no word in it.")
         return weights @ self._embed([prompt])[0].float().cpu()
+
+    def _read(
+        self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[str], words: Sequence[str]
+    ) -> DiffusionFeatures:
+        """Features of one conditional pass over noisy latents, scaled as the U-Net expects them."""
+        with capture(self.unet, self.layers, word_token_weights(self.tokenizer, prompts, words)) as captured:
+            self.unet(latents, timestep, self._embed(prompts))
+        return captured.features(self.image_size)
+
+    def _embed(self, prompts: Sequence[str]) -> torch.Tensor:
+        """Text embeddings, B x T x D; diffusers cuts off what exceeds the text encoder's length, and warns of it."""
+        embeds: torch.Tensor = self.pipeline.encode_prompt(list(prompts), self.device, 1, False)[0]
+        return embeds
 
     @property
     def _shift(self) -> float:
         return self.vae.config.shift_factor or 0.0
 
-    def _embed(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Text embeddings, B x T x D; what exceeds the text encoder's length is cut off, as in diffusers."""
-        length = self.tokenizer.model_max_length
-        encoded = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-        )
-        embeds: torch.Tensor = self.text_encoder(encoded.input_ids.to(self.device))[0]
-        return embeds
-
-    def _noise(self, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """Standard normal latents, each image's from its own generator."""
-        noise = torch.stack([torch.randn(self.latent_shape, generator=generator) for generator in generators])
-        return noise.to(self.device, self.unet.dtype)
-
-    def _predict(self, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor) -> torch.Tensor:
-        prediction: torch.Tensor = self.unet(latents, timestep, prompt_embeds, return_dict=False)[0]
-        return prediction
+    def _check_layers(self) -> None:
+        known = dict(self.unet.named_modules())
+        if missing := [name for name in self.layers if name not in known]:
+            raise DatasetDMError(
+                f"The U-Net of {self.source[0]} has no modules {', '.join(missing)}; by default these are read: "
+                f"{', '.join(default_layers(self.unet))}."
+            )
 
 
 def make_scheduler(name: str, own: Any) -> Any:
@@ -258,56 +263,3 @@ def make_scheduler(name: str, own: Any) -> Any:
             )
         return PNDMScheduler.from_config(own.config, skip_prk_steps=True)
     raise DatasetDMError(f"synthesis.scheduler '{name}' is unknown; it is one of dpmsolver++, ddim, pndm, model.")
-
-
-def find_weights(settings: config.Backbone) -> Path:
-    """The folder with the model: `settings.path` itself, or the copy of a hub model, fetched at the pinned revision.
-
-    Raises:
-        DatasetDMError: there is no such folder, and it is no hub name or the hub cannot be reached.
-    """
-    folder = Path(settings.path)
-    if (folder / "model_index.json").is_file():
-        return folder
-    if folder.exists():
-        raise DatasetDMError(
-            f"{folder} has no model_index.json, so it is no diffusers pipeline. {how_to_get(settings.path)}"
-        )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", settings.path) or Path(folder.parts[0]).is_dir():
-        raise DatasetDMError(f"The backbone's folder {folder} is missing. {how_to_get(settings.path)}")
-    try:
-        return Path(
-            StableDiffusionPipeline.download(
-                settings.path,
-                revision=settings.revision,
-                use_safetensors=True,
-                safety_checker=None,
-                feature_extractor=None,
-            )
-        )
-    except Exception as error:  # the hub's client raises errors of a dozen unrelated types
-        raise DatasetDMError(
-            f"{settings.path} cannot be fetched ({type(error).__name__}). {how_to_get(settings.path)}"
-        ) from error
-
-
-def digest_of(folder: Path, settings: str) -> str:
-    """SHA-256, shortened, of all configuration and weight files below `folder` and of a text."""
-    digest = hashlib.sha256(settings.encode())
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".json", ".safetensors", ".txt") and path.is_file():
-            digest.update(str(path.relative_to(folder)).encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def how_to_get(path: str) -> str:
-    """What to do where the model that `backbone.path` names is missing or damaged."""
-    return (
-        "Get a model in the diffusers format with safetensors, for example with "
-        "`hf download CompVis/stable-diffusion-v1-4 --include '*.json' '*.txt' '*/model.safetensors' "
-        "'*/diffusion_pytorch_model.safetensors' --local-dir data/backbones/stable-diffusion-v1-4`, "
-        f"and name its folder as backbone.path in params.yaml (now: {path}). "
-        "The embedded default, data/backbones/miniworld, is part of the repository."
-    )

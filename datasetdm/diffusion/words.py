@@ -1,4 +1,4 @@
-"""Where a prompt holds a word: positions of its tokens, found by matching text."""
+"""Which words a prompt mentions: where, in which tokens, and in what number, found by matching text."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,9 +19,9 @@ def word_forms(word: str) -> tuple[str, ...]:
 def word_token_weights(tokenizer: Any, prompts: Sequence[str], words: Sequence[str]) -> torch.Tensor:
     """Which tokens belong to which word, float32, B x W x T.
 
-    Row (b, w) is 1/n at the n tokens of all occurrences of word w (or its plural) in prompt b and zero elsewhere,
-    all zero where the prompt does not hold it. T is the tokenizer's `model_max_length`. Where one asked word lies
-    inside another ("dog" in "hot dog") the tokens belong to the longer one.
+    Row (b, w) is 1/n at the n tokens of all occurrences of word w (or its plural) in prompt b, and zero elsewhere: all
+    zero if the prompt does not mention the word. T is the tokenizer's `model_max_length`. If one word lies inside
+    another ("dog" in "hot dog"), the tokens belong to the longer one.
     """
     encoded = tokenizer(
         list(prompts),
@@ -40,7 +40,7 @@ def word_token_weights(tokenizer: Any, prompts: Sequence[str], words: Sequence[s
 
 
 def asked_counts(prompt: str, words: Sequence[str]) -> dict[int, int | None]:
-    """How many objects the prompt asks for of each word (by index) that it holds; None where it does not say.
+    """How many objects the prompt asks for of each word (by index) that it mentions; None if it does not say.
 
     "two dogs, a red car and some birds" asks for two dogs, one car, and birds in any number; "no cats" for none, and
     the word is left out.

@@ -1,7 +1,7 @@
 """What a scene is: a camera over a ground plane, a background and objects at metric positions.
 
 World axes: X to the right, Y up, Z forward along the ground, in metres; the camera stands at (0, height, 0). Image
-coordinates (u, v) run from 0 to 1 over the square image, so a scene has no resolution of its own.
+coordinates (u, v) run from 0 to 1 over the square image, so a scene has no resolution.
 """
 
 import math

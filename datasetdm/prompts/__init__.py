@@ -1,4 +1,4 @@
-"""What the diffusion model is asked to draw."""
+"""The texts that the diffusion model draws from."""
 
 from datasetdm.prompts.table import encode_prompts, load_prompts
 from datasetdm.prompts.templates import choose_subjects, write_prompts

@@ -1,4 +1,4 @@
-"""As much English grammar as captions need: articles, plurals, numbers, lists."""
+"""The English grammar that captions need: articles, plurals, numbers, lists."""
 
 import re
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ _IRREGULAR = {
     "potato": "potatoes",
     "tomato": "tomatoes",
 }
-# Words in -man that are no kind of man.
+# Words in -man that do not mean a man.
 _NO_MAN = {"caiman", "german", "human", "ottoman", "roman", "shaman", "talisman"}
-# One word for one and for many, or for what cannot be counted.
+# The same word for one and for many, or a thing that cannot be counted.
 _UNCHANGED = {"sheep", "fish", "deer", "broccoli", "skis", "scissors", "glasses", "trousers", "grass", "snow", "sand"}
 _NO_ARTICLE = {"broccoli", "skis", "scissors", "glasses", "trousers", "grass", "snow", "sand"}
 # Spelt with a vowel but spoken with a consonant, and the other way round.
@@ -32,13 +32,13 @@ _SPOKEN_CONSONANT = ("uni", "use", "usu", "eu", "one", "once")
 _SPOKEN_VOWEL = ("hour", "honest", "heir", "honor", "honour")
 
 
-# Between these and a noun there is no number that counts it.
+# A number before one of these does not count the noun that follows.
 _LINKS = {"of", "and", "or", "with", "in", "on", "at", "by", "to", "near", "under", "over", "behind", "beside"}
 _MOST_ADJECTIVES = 2
 
 
 def article(word: str) -> str:
-    """`a` or `an`, as the word that follows asks for."""
+    """`a` or `an`, whichever fits the word that follows."""
     word = word.lower()
     if word.startswith(_SPOKEN_VOWEL):
         return "an"
@@ -74,7 +74,7 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def number_before(text: str) -> int | None:
-    """The number with which a noun phrase starts that goes on after the text; None where there is none.
+    """The number at the start of the noun phrase that continues after the text; None if there is none.
 
     1 of "a photo of a small", 2 of "a cat and two big red", but None of "a group of" or "some".
     """

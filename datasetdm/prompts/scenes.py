@@ -1,7 +1,8 @@
 """Where things are usually found and what colours they usually have.
 
 Tables over COCO's supercategories, with exceptions by name. The words are plain enough for a text encoder of a
-few hundred words, and read naturally to a large one. What the tables do not know may be anywhere, in no named colour.
+few hundred words, and read naturally to a large one. Categories that are not in the tables may be anywhere, and get no
+colour.
 """
 
 from dataclasses import dataclass
@@ -121,12 +122,12 @@ _COLOURS_OF_NAME: dict[str, tuple[str, ...]] = {
 
 
 def scenes_of(category: Category) -> tuple[str, ...]:
-    """Keys of `SCENES` where the category is at home; none where nothing is known of it."""
+    """Keys of `SCENES` where the category is usually found; none if it is unknown."""
     return _SCENES_OF_NAME.get(category.noun, _SCENES_OF_KIND.get(_kind_of(category), ()))
 
 
 def colours_of(category: Category) -> tuple[str, ...]:
-    """Colours that the category comes in; none where a colour would sound odd."""
+    """Colours that the category comes in; none if a colour would sound odd."""
     return _COLOURS_OF_NAME.get(category.noun, _COLOURS_OF_KIND.get(_kind_of(category), ()))
 
 

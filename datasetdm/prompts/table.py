@@ -1,4 +1,4 @@
-"""The prompts as a table that a person may edit: `id,prompt,categories,kind`, categories joined by ';'."""
+"""The prompts as a table that people may edit: `id,prompt,categories,kind`, categories joined by ';'."""
 
 import csv
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ def encode_prompts(frame: pd.DataFrame) -> bytes:
 
 
 def load_prompts(path: Path, categories: Sequence[Category]) -> pd.DataFrame:
-    """Read the table and check what a person may have done to it.
+    """Read the table and check it for editing mistakes.
 
-    Further columns are passed over. A prompt may name no category: its image should show none.
+    Other columns are ignored. A prompt may name no category: its image should show none.
 
     Returns:
         Columns `id` (int64), `prompt`, `categories`, `kind`, in file order, texts without outer blanks.
@@ -49,12 +49,12 @@ def load_prompts(path: Path, categories: Sequence[Category]) -> pd.DataFrame:
             raise _bad(path, line, "a category is listed twice", "Once is enough, however many objects there are.")
         rows.append((number, record["prompt"], ";".join(names), record["kind"]))
     if not rows:
-        raise DatasetDMError(f"{path} has no prompts. Remove the file and write it anew with the stage write_prompts.")
+        raise DatasetDMError(f"{path} has no prompts. Remove the file and run the stage write_prompts again.")
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Line number and stripped texts of each record; empty lines are passed over."""
+    """Line number and stripped texts of each record; empty lines are skipped."""
     records = []
     try:
         # A spreadsheet may put a byte-order mark in front.

@@ -1,7 +1,7 @@
 """Prompts from templates: counts, colours, places, light and weather over one or several categories.
 
-The paper mixes lines of a language model with plain "a photo of a ..." (section 3.3, about 70 to 30). Templates take
-the part of the language model here; the plain share is the paper's.
+The paper mixes lines of a language model with plain "a photo of a ..." (section 3.3, about 70 to 30). Here templates
+replace the language model; the plain share is the paper's.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _PEOPLE = ("facing the camera", "seen from behind", "walking", "in a red shirt",
 _COLOUR_SHARE = 0.5
 _LIGHT_SHARE = 0.3
 _WEATHER_SHARE = 0.2
-# Beyond so many kinds of things colours would make the prompt longer than small text encoders read.
+# With more kinds of things, colours would make the prompt longer than small text encoders can read.
 _COLOURED_KINDS = 2
 
 
@@ -51,13 +51,13 @@ def write_prompts(categories: Sequence[Category], settings: config.Prompts) -> p
         raise DatasetDMError(
             f"params.yaml: prompts.scenes has {', '.join(unknown)}, but known are {', '.join(SCENES)}."
         )
-    # In the order of their names: two data sets with the same categories get the same prompts, and share the images.
+    # Sorted by name: two data sets with the same categories get the same prompts, and share the images.
     categories = sorted(categories, key=lambda category: category.name)
     rng = np.random.default_rng(settings.seed)
     named = np.zeros(len(categories), dtype=np.int64)
     rows = []
     for number in range(settings.num_prompts):
-        # Plain prompts are spread evenly, so that the share holds for whatever part of the list is used.
+        # Plain prompts are spread evenly, so the share holds for any part of the list.
         plain = int((number + 1) * settings.plain_fraction) > int(number * settings.plain_fraction)
         focus = _least_named(named, np.arange(len(categories)), rng)
         if plain:

@@ -1,7 +1,7 @@
 """The one generation loop: draw an image, read its annotation off the same features, filter, record.
 
-Every image depends on its own prompt and seed alone, so the cut into shards changes nothing. Neither does that into
-batches on the CPU, where images are taken one by one; on a GPU the size of a batch changes the last bits of a sum.
+Every image depends on its own prompt and seed alone, so shards can be of any size. On the CPU, where images are drawn
+one by one, the batch size changes nothing either. On a GPU it changes the last bits of a sum.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,16 @@ from datasetdm.utils.batches import batches
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """One image to be drawn.
+class GenerationRequest:
+    """One image to draw.
 
     Attributes:
-        index: position in the synthetic set, which names the file.
+        index: position in the synthetic set; it names the file.
         prompt_id: the row of the prompt table.
         prompt: its text.
         seed: decides the image's random numbers.
-        categories: names of the categories that the row of the table says it shows, be it by other words.
-        kind: what the row says of itself, such as "plain".
+        categories: names of the categories that the row of the table lists, even if the prompt uses other words.
+        kind: the row's kind, such as "plain".
     """
 
     index: int
@@ -50,11 +50,11 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labeller:
+class Annotator:
     """A trained P-Decoder with its settings.
 
     Attributes:
-        name: tells the decoders of a benchmark apart (`seed_0`, ...).
+        name: distinguishes the decoders of a benchmark (`seed_0`, ...).
         fingerprint: digest of its weights.
         decoder: the network.
         settings: how it reads.
@@ -67,19 +67,25 @@ class Labeller:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """One drawn image with what each labeller made of it (sample kept even where it is rejected)."""
+class AnnotatedImage:
+    """One drawn image with each annotator's annotation, kept even if the filter rejects it.
+
+    Attributes:
+        image: uint8 H x W x 3, RGB.
+        request: what was drawn.
+        acceptances: by the annotator's name.
+    """
 
     image: np.ndarray
-    order: Order
+    request: GenerationRequest
     acceptances: dict[str, Acceptance]
 
 
-def take_orders(prompts: pd.DataFrame, num_images: int, seed: int) -> list[Order]:
-    """The images to draw: prompts in turn, as often as it takes, each time with another seed."""
+def make_requests(prompts: pd.DataFrame, num_images: int, seed: int) -> list[GenerationRequest]:
+    """The images to draw: the prompts in turn, starting over when they run out, each time with another seed."""
     rows = prompts.to_dict("records")
     return [
-        Order(
+        GenerationRequest(
             index=index,
             prompt_id=int(row["id"]),
             prompt=str(row["prompt"]),
@@ -92,42 +98,42 @@ def take_orders(prompts: pd.DataFrame, num_images: int, seed: int) -> list[Order
 
 
 def sampler_of(settings: config.Synthesis) -> dict[str, Any]:
-    """The settings that decide, beside model, prompt and seed, how an image looks (see `Backbone.generate`)."""
+    """The settings that decide, with model, prompt and seed, how an image looks (see `Backbone.generate`)."""
     return settings.model_dump(include={"num_inference_steps", "guidance_scale", "guidance_rescale", "scheduler"})
 
 
-def draw(backbone: Backbone, orders: Sequence[Order], settings: config.Synthesis) -> torch.Tensor:
-    """Latents of the ordered images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
-    portions = batches(orders, _portion(backbone, settings))
+def draw(backbone: Backbone, requests: Sequence[GenerationRequest], settings: config.Synthesis) -> torch.Tensor:
+    """Latents of the requested images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
+    portions = batches(requests, _portion(backbone, settings))
     return torch.cat([_draw(backbone, portion, settings).latents for portion in portions])
 
 
 def synthesize(
     backbone: Backbone,
     task: Task,
-    labellers: Sequence[Labeller],
-    orders: Sequence[Order],
+    annotators: Sequence[Annotator],
+    requests: Sequence[GenerationRequest],
     settings: config.Synthesis,
     latents: torch.Tensor | None = None,
-) -> Iterator[Labelled]:
-    """Annotate the ordered images with every labeller (paper section 3.3).
+) -> Iterator[AnnotatedImage]:
+    """Annotate the requested images with every annotator (paper section 3.3).
 
     Args:
         backbone: the frozen diffusion model.
         task: what is annotated.
-        labellers: the trained decoders.
-        orders: the images.
+        annotators: the trained decoders.
+        requests: the images.
         settings: of the synthetic set.
-        latents: of the images, as `draw` made them; None: they are drawn now, which `extraction: last_step` needs,
-            as it reads features that exist only while an image is drawn.
+        latents: of the images, as `draw` made them. None: they are drawn now. `extraction: last_step` needs that: it
+            reads features that exist only while an image is drawn.
     """
-    for batch in batches(range(len(orders)), _portion(backbone, settings)):
-        part = [orders[index] for index in batch]
+    for batch in batches(range(len(requests)), _portion(backbone, settings)):
+        part = [requests[index] for index in batch]
         if latents is None:
             drawn = _draw(backbone, part, settings, words=task.words if settings.extraction == "last_step" else None)
         else:
             drawn = Generated(latents=latents[batch].to(backbone.device))
-        yield from _annotate(backbone, task, labellers, part, drawn, settings)
+        yield from _annotate(backbone, task, annotators, part, drawn, settings)
 
 
 def _portion(backbone: Backbone, settings: config.Synthesis) -> int:
@@ -135,11 +141,14 @@ def _portion(backbone: Backbone, settings: config.Synthesis) -> int:
 
 
 def _draw(
-    backbone: Backbone, batch: Sequence[Order], settings: config.Synthesis, words: Sequence[str] | None = None
+    backbone: Backbone,
+    batch: Sequence[GenerationRequest],
+    settings: config.Synthesis,
+    words: Sequence[str] | None = None,
 ) -> Generated:
     return backbone.generate(
-        [order.prompt for order in batch],
-        generators=[_generator(order, 0) for order in batch],
+        [request.prompt for request in batch],
+        generators=[_generator(request, 0) for request in batch],
         words=words,
         **sampler_of(settings),
     )
@@ -149,56 +158,60 @@ def _draw(
 def _annotate(
     backbone: Backbone,
     task: Task,
-    labellers: Sequence[Labeller],
-    batch: Sequence[Order],
+    annotators: Sequence[Annotator],
+    batch: Sequence[GenerationRequest],
     drawn: Generated,
     settings: config.Synthesis,
-) -> Iterator[Labelled]:
+) -> Iterator[AnnotatedImage]:
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[int, int], DiffusionFeatures] = {}
-    asked = [_asked(order, task) if settings.require_prompted else NOTHING_ASKED for order in batch]
-    for labeller in labellers:
-        reading = (labeller.settings.timestep, labeller.settings.noise_draws)
+    asked = [_asked(request, task) if settings.require_prompted else NOTHING_ASKED for request in batch]
+    for annotator in annotators:
+        reading = (annotator.settings.timestep, annotator.settings.noise_draws)
         if reading not in features:  # decoders of one benchmark read the same features
             found_in = drawn.features or read_features(
                 backbone,
                 drawn.latents,
-                [order.prompt for order in batch],
+                [request.prompt for request in batch],
                 words=task.words,
-                settings=labeller.settings,
-                generators=[_generator(order, 1) for order in batch],
+                settings=annotator.settings,
+                generators=[_generator(request, 1) for request in batch],
             )
-            features[reading] = replace(found_in, meant=_meant(batch, task))
-        predictions = read(labeller.decoder, task, features[reading], images, labeller.settings)
+            features[reading] = _with_table(found_in, batch, task)
+        predictions = read(annotator.decoder, task, features[reading], images, annotator.settings)
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
-            found[labeller.name] = task.accept(prediction, settings, counts)
-    for order, image, found in zip(batch, images, acceptances, strict=True):
-        yield Labelled(image=image, order=order, acceptances=found)
+            found[annotator.name] = task.accept(prediction, settings, counts)
+    for request, image, found in zip(batch, images, acceptances, strict=True):
+        yield AnnotatedImage(image=image, request=request, acceptances=found)
 
 
-def _labels(order: Order, task: Task) -> list[int]:
-    """The labels of the categories that the order's row of the table names, as far as the task reads their words."""
-    return [label for label, _ in enumerate(task.words) if task.categories[label].name in order.categories]
+def _labels(request: GenerationRequest, task: Task) -> list[int]:
+    """The labels of the categories that the request's row of the table lists, as far as the task reads their words."""
+    return [label for label, _ in enumerate(task.words) if task.categories[label].name in request.categories]
 
 
-def _asked(order: Order, task: Task) -> dict[int, int | None]:
-    """What has to be there: in the numbers that the text asks for, and what only the table names in any number."""
-    asked: dict[int, int | None] = dict.fromkeys(_labels(order, task))
-    return asked | asked_counts(order.prompt, task.words)
+def _asked(request: GenerationRequest, task: Task) -> dict[int, int | None]:
+    """What the image must show: as many as the prompt says, and any number of what only the table lists."""
+    asked: dict[int, int | None] = dict.fromkeys(_labels(request, task))
+    return asked | asked_counts(request.prompt, task.words)
 
 
-def _meant(orders: Sequence[Order], task: Task) -> torch.Tensor:
-    meant = torch.zeros(len(orders), len(task.words), dtype=torch.bool)
-    for row, order in zip(meant, orders, strict=True):
-        row[_labels(order, task)] = True
-    return meant
+def _with_table(features: DiffusionFeatures, requests: Sequence[GenerationRequest], task: Task) -> DiffusionFeatures:
+    """The features, with the categories that the table lists as mentioned too ("dog" if the prompt says puppy)."""
+    if features.mentioned is None:
+        return features
+    mentioned = features.mentioned.clone()
+    for row, request in zip(mentioned, requests, strict=True):
+        row[_labels(request, task)] = True
+    return replace(features, mentioned=mentioned)
 
 
-def _generator(order: Order, stream: int) -> torch.Generator:
+def _generator(request: GenerationRequest, stream: int) -> torch.Generator:
     """The image's own random stream: 0 draws it, 1 noises it for reading."""
-    return torch.Generator().manual_seed(stream_seed(order, stream))
+    return torch.Generator().manual_seed(stream_seed(request, stream))
 
 
-def stream_seed(order: Order, stream: int) -> int:
-    return int(np.random.SeedSequence([order.seed, stream]).generate_state(1, np.uint64)[0] >> 1)
+def stream_seed(request: GenerationRequest, stream: int) -> int:
+    """Seed of one of the image's random streams (0: drawing, 1: reading)."""
+    return int(np.random.SeedSequence([request.seed, stream]).generate_state(1, np.uint64)[0] >> 1)

@@ -6,52 +6,52 @@ from typing import Any
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.synthesis.generate import Labelled, Labeller, sampler_of, stream_seed
+from datasetdm.synthesis.generate import AnnotatedImage, Annotator, sampler_of, stream_seed
 
 
 def manifest_rows(
-    labelled: Labelled, labellers: Sequence[Labeller], backbone: Backbone, settings: config.Synthesis
+    annotated: AnnotatedImage, annotators: Sequence[Annotator], backbone: Backbone, settings: config.Synthesis
 ) -> list[dict[str, Any]]:
-    """The provenance of one image, a row per labeller: all that it takes to make it again (docs/reproduce.md)."""
-    order = labelled.order
+    """The provenance of one image, a row per annotator: all it takes to make it again (docs/reproduce.md)."""
+    request = annotated.request
     origin = backbone.provenance(settings.scheduler)
     rows = []
-    for labeller in labellers:
-        acceptance = labelled.acceptances[labeller.name]
+    for annotator in annotators:
+        acceptance = annotated.acceptances[annotator.name]
         rows.append(
             {
-                "image": order.name,
-                "decoder": labeller.name,
+                "image": request.name,
+                "decoder": annotator.name,
                 "accepted": acceptance.rejected is None,
                 "rejected": acceptance.rejected,
                 **acceptance.scores,
-                "prompt_id": order.prompt_id,
-                "prompt": order.prompt,
-                "prompt_categories": ";".join(order.categories),
-                "prompt_kind": order.kind,
-                "seed": order.seed,
-                "generator_seed": stream_seed(order, 0),
+                "prompt_id": request.prompt_id,
+                "prompt": request.prompt,
+                "prompt_categories": ";".join(request.categories),
+                "prompt_kind": request.kind,
+                "seed": request.seed,
+                "generator_seed": stream_seed(request, 0),
                 **origin,
                 "backbone_fingerprint": backbone.fingerprint,
-                "decoder_fingerprint": labeller.fingerprint,
+                "decoder_fingerprint": annotator.fingerprint,
                 **sampler_of(settings),
                 "extraction": settings.extraction,
-                "timestep": labeller.settings.timestep,
-                "noise_draws": labeller.settings.noise_draws,
+                "timestep": annotator.settings.timestep,
+                "noise_draws": annotator.settings.noise_draws,
             }
         )
     return rows
 
 
-def accepted_sample(labelled: Labelled, labeller: str) -> Sample | None:
-    """The image with its annotation as that labeller saw it, or None where it was rejected."""
-    acceptance = labelled.acceptances[labeller]
+def accepted_sample(annotated: AnnotatedImage, annotator: str) -> Sample | None:
+    """The image with that annotator's annotation, or None if the filter rejected it."""
+    acceptance = annotated.acceptances[annotator]
     if acceptance.rejected is not None:
         return None
     return Sample(
-        name=labelled.order.name,
-        image=labelled.image,
-        caption=labelled.order.prompt,
+        name=annotated.request.name,
+        image=annotated.image,
+        caption=annotated.request.prompt,
         target=acceptance.target,
-        image_id=labelled.order.index + 1,
+        image_id=annotated.request.index + 1,
     )

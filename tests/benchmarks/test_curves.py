@@ -12,7 +12,7 @@ def test_labels_that_reach_a_merit(merit: float, labels: float) -> None:
     assert equal_labels(CURVE, merit) == pytest.approx(labels)
 
 
-def test_a_merit_beyond_the_curve_cannot_be_told() -> None:
+def test_a_merit_beyond_the_curve_gives_nothing() -> None:
     assert equal_labels(CURVE, 0.4) is None
 
 

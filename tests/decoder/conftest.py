@@ -70,7 +70,7 @@ class ConvBackbone(Backbone):
             for level in self.feature_info
             if level.attention_layers
         }
-        return DiffusionFeatures(maps=maps, attention=attention)
+        return DiffusionFeatures(maps=maps, attention=attention, mentioned=named.bool())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from datasetdm.datasets.standard.unlabelled import Unlabelled
 from datasetdm.decoder.checkpoint import build_decoder
 from datasetdm.decoder.inference import content_seed, predict_images
 from datasetdm.decoder.trainer import evaluate
-from datasetdm.synthesis.generate import Labeller, synthesize, take_orders
+from datasetdm.synthesis.generate import Annotator, make_requests, synthesize
 from datasetdm.synthesis.pseudo_labels import read_labels
 from datasetdm.utils.files import write_image
 from datasetdm.utils.images import read_image
@@ -83,11 +83,11 @@ def test_pseudo_labels_do_not_depend_on_the_list(backbone, decoder, task, settin
 def test_drawn_images_do_not_depend_on_the_size_of_a_batch(backbone, decoder, task, settings) -> None:
     texts = ["a photo of a box", "two discs"]
     prompts = pd.DataFrame({"id": [0, 1], "prompt": texts, "categories": ["box", "disc"], "kind": ""})
-    labeller = Labeller(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
+    annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
 
     def make(**changes):
         asked = config.Synthesis(num_images=5, score_threshold=0.0, min_area=0.0, **changes)
-        return list(synthesize(backbone, task, [labeller], take_orders(prompts, 5, 0), asked))
+        return list(synthesize(backbone, task, [annotator], make_requests(prompts, 5, 0), asked))
 
     for one, other in zip(make(batch_size=1), make(batch_size=5), strict=True):
         np.testing.assert_array_equal(one.image, other.image)

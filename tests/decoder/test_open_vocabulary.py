@@ -1,6 +1,7 @@
 """The decoder asked for one class at a time, by name, on scenes whose attention maps mark what is asked for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,7 +69,9 @@ def make_scene(rng: np.random.Generator, present: Sequence[int]) -> tuple[Diffus
                 rough = torch.from_numpy(rng.random(shares.shape[1:])).float()
                 seen[label] = 0.3 + 3 * shares[label] + 0.5 * rough
             attention[level.stride] = seen[None, :, None].repeat(1, 1, level.attention_layers, 1, 1)
-    return DiffusionFeatures(maps, attention), SemanticMap.of(labels)
+    mentioned = torch.zeros(1, words, dtype=torch.bool)
+    mentioned[0, list(present)] = True
+    return DiffusionFeatures(maps, attention, mentioned), SemanticMap.of(labels)
 
 
 def make_scenes(
@@ -90,7 +93,7 @@ def train(decoder: OpenVocabularyDecoder, steps: int) -> list[float]:
     losses = []
     for _ in range(steps):
         index = torch.randperm(len(targets))[:6]
-        outputs = decoder(features.apply(lambda values, index=index: values[index]))
+        outputs = decoder(features.select(index))
         loss = torch.stack(list(TASK.loss(outputs, [encoded[k] for k in index]).values())).sum()
         optimizer.zero_grad()
         loss.backward()
@@ -105,6 +108,11 @@ def trained() -> tuple[OpenVocabularyDecoder, list[float]]:
     decoder = build()
     losses = train(decoder, 90)
     return decoder.eval(), losses
+
+
+def unprompted(features: DiffusionFeatures) -> DiffusionFeatures:
+    """As many images whose prompts mention nothing."""
+    return replace(features.apply(torch.zeros_like), mentioned=torch.zeros_like(features.mentioned))
 
 
 def judge(decoder: PDecoder, task: Task, features: DiffusionFeatures, targets: list[SemanticMap]):
@@ -212,12 +220,12 @@ def test_training_asks_for_named_and_other_seen_classes_and_never_for_unseen_one
 
 def test_evaluation_asks_for_everything_or_for_what_the_prompt_names() -> None:
     features, _ = make_scenes(1, 3)
-    features = DiffusionFeatures.cat([features, features.apply(torch.zeros_like)])
+    features = DiffusionFeatures.cat([features, unprompted(features)])
     everything = build().eval()(features)
     assert everything["labels"].tolist() == list(range(1, 9)) * 6
     assert everything["batch_size"] == 6 and "aux_outputs" not in everything
     only = build(SETTINGS.model_copy(update={"category_from_prompt": True})).eval()(features)
-    named = features.attention[8].flatten(2).any(dim=2)
+    named = features.mentioned
     np.testing.assert_array_equal(torch.stack([only["images"], only["labels"]], dim=1), named.nonzero())
     assert set(only["images"].tolist()) == {0, 1, 2}
     rows = named[:, 1:].flatten()
@@ -233,7 +241,7 @@ def test_evaluation_asks_for_everything_or_for_what_the_prompt_names() -> None:
 def test_prompts_that_name_nothing_leave_the_background() -> None:
     decoder = build(SETTINGS.model_copy(update={"category_from_prompt": True})).eval()
     features, _ = make_scenes(1, 2)
-    outputs = decoder(features.apply(torch.zeros_like))
+    outputs = decoder(unprompted(features))
     assert outputs["pred_masks"].shape == (0, 6, 32, 32) and outputs["batch_size"] == 2
     for prediction in TASK.decode(outputs, (SIDE, SIDE), [[], []]):
         assert (prediction.target.labels == 0).all() and (prediction.target.confidence == 1).all()

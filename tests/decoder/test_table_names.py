@@ -7,7 +7,7 @@ import torch
 
 from datasetdm import config
 from datasetdm.decoder.checkpoint import build_decoder
-from datasetdm.synthesis.generate import Labeller, synthesize, take_orders
+from datasetdm.synthesis.generate import Annotator, make_requests, synthesize
 
 
 def fresh(backbone, task, settings):
@@ -21,17 +21,17 @@ def found(backbone, task, settings, categories: str, kind: str = "mine", **chang
     reading = settings.model_copy(update={"category_from_prompt": True})
     decoder = fresh(backbone, task, reading)
     asked = config.Synthesis(num_images=6, score_threshold=0.0, min_area=0.0, **changes)
-    labeller = Labeller(name="seed_0", fingerprint="x", decoder=decoder, settings=reading)
-    orders = take_orders(table, 6, 0)
-    return orders, [one.acceptances["seed_0"] for one in synthesize(backbone, task, [labeller], orders, asked)]
+    annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=reading)
+    requests = make_requests(table, 6, 0)
+    return requests, [one.acceptances["seed_0"] for one in synthesize(backbone, task, [annotator], requests, asked)]
 
 
 @pytest.mark.parametrize(("categories", "labels"), [("", set()), ("disc", {1}), ("box", {0}), ("box;disc", {0, 1})])
 def test_the_column_rules_categories_in(backbone, task, settings, categories, labels) -> None:
-    orders, acceptances = found(backbone, task, settings, categories)
+    requests, acceptances = found(backbone, task, settings, categories)
     seen = {label for acceptance in acceptances for label in acceptance.target.labels.tolist()}
     assert seen <= labels and bool(seen) == bool(labels)
-    assert orders[0].categories == tuple(filter(None, categories.split(";"))) and orders[0].kind == "mine"
+    assert requests[0].categories == tuple(filter(None, categories.split(";"))) and requests[0].kind == "mine"
 
 
 def test_what_the_column_names_has_to_be_there(backbone, task, settings) -> None:
@@ -50,8 +50,8 @@ def test_a_decoder_does_not_find_what_it_was_not_shown(backbone, task, settings)
 
     def labels(learnt):
         decoder.learnt = learnt
-        labeller = Labeller(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
-        drawn = synthesize(backbone, task, [labeller], take_orders(table, 8, 0), filters)
+        annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
+        drawn = synthesize(backbone, task, [annotator], make_requests(table, 8, 0), filters)
         return {label for one in drawn for label in one.acceptances["seed_0"].target.labels.tolist()}
 
     assert labels((1,)) == {1} and labels((0,)) == {0} and labels(()) == set()

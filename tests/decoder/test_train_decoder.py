@@ -2,6 +2,7 @@ import json
 import logging
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,6 @@ from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
 from datasetdm.decoder.inference import DecoderModel, read_features
 from datasetdm.decoder.trainer import evaluate, train_decoder
 from datasetdm.diffusion.backbone import Backbone, encode_images
-from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
 
 
@@ -141,7 +141,7 @@ class Broken(Backbone):
     def extract(self, latents, prompts, **arguments):
         features = self.whole.extract(latents, prompts, **arguments)
         maps = {stride: values * float("nan") for stride, values in features.maps.items()}
-        return DiffusionFeatures(maps=maps, attention=features.attention)
+        return replace(features, maps=maps)
 
 
 def test_features_that_are_no_numbers_are_a_clear_error(backbone, task, samples, settings, tmp_path):

@@ -18,7 +18,7 @@ from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.decoder.checkpoint import build_decoder
 from datasetdm.diffusion import load_backbone
-from datasetdm.synthesis.generate import Labeller, draw, synthesize, take_orders
+from datasetdm.synthesis.generate import Annotator, draw, make_requests, synthesize
 from datasetdm.synthesis.manifest import manifest_rows
 from datasetdm.tasks.instance import InstanceTask
 from datasetdm.transforms.splice import augment_with_rows
@@ -58,12 +58,12 @@ def test_a_row_and_plain_diffusers_give_the_same_pixels(project, scheduler, guid
     )  # fmt: skip
     reading = config.Decoder(hidden_dim=32, num_heads=4, num_queries=3, num_layers=1, feedforward_dim=16)
     decoder = build_decoder(TASK, backbone.feature_info, reading, None).eval()
-    labeller = Labeller(name="seed_0", fingerprint="x", decoder=decoder, settings=reading)
+    annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=reading)
     prompts = pd.DataFrame({"id": [3, 4], "prompt": ["two dogs on the grass", "a photo of a red car"]})
-    orders = take_orders(prompts.assign(categories=["dog", "car"], kind="mine"), 3, seed=5)
-    latents = draw(backbone, orders, settings) if extraction == "renoised" else None
-    drawn = list(synthesize(backbone, TASK, [labeller], orders, settings, latents))
-    rows = [row for one in drawn for row in manifest_rows(one, [labeller], backbone, settings)]
+    requests = make_requests(prompts.assign(categories=["dog", "car"], kind="mine"), 3, seed=5)
+    latents = draw(backbone, requests, settings) if extraction == "renoised" else None
+    drawn = list(synthesize(backbone, TASK, [annotator], requests, settings, latents))
+    rows = [row for one in drawn for row in manifest_rows(one, [annotator], backbone, settings)]
     folder = project / "data/synthetic/coco"
     folder.mkdir(parents=True)
     pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
@@ -74,10 +74,10 @@ def test_a_row_and_plain_diffusers_give_the_same_pixels(project, scheduler, guid
 
 def test_rows_say_what_they_were_made_with(project) -> None:
     settings = config.Backbone(path="data/backbones/miniworld", image_size=128, device="cpu", dtype="bfloat16")
-    told = load_backbone(settings).provenance("ddim")
-    assert told["model_path"] == "data/backbones/miniworld" and told["model_revision"] is None
-    assert told["model_dtype"] == "bfloat16" and told["image_size"] == 128 and told["device"] == "cpu"
-    assert told["scheduler_class"] == "DDIMScheduler" and told["torch_version"] == version("torch")
+    origin = load_backbone(settings).provenance("ddim")
+    assert origin["model_path"] == "data/backbones/miniworld" and origin["model_revision"] is None
+    assert origin["model_dtype"] == "bfloat16" and origin["image_size"] == 128 and origin["device"] == "cpu"
+    assert origin["scheduler_class"] == "DDIMScheduler" and origin["torch_version"] == version("torch")
 
 
 @pytest.mark.parametrize("max_size", [400, 90])

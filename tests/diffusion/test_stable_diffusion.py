@@ -19,7 +19,7 @@ from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
 from datasetdm.decoder.trainer import train_decoder
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.diffusion.stable_diffusion import make_scheduler
+from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, make_scheduler
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.open_vocabulary_semantic import OpenVocabularySemanticTask
 from datasetdm.utils.devices import choose_device
@@ -75,12 +75,15 @@ def test_rescaled_guidance_has_the_spread_of_the_unguided_prediction(backbone: B
         return draw(backbone, ["a red car"], (0,), guidance_rescale=rescale).latents
 
     assert torch.equal(drawn(0.0), draw(backbone, ["a red car"], (0,)).latents)
-    latents = backbone._noise(generators(0))  # one step of the sampler, by hand
+    latents = torch.randn(1, *backbone.latent_shape, generator=generators(0)[0])  # one step of the sampler, by hand
     sampler = make_scheduler("ddim", backbone.scheduler)
     sampler.set_timesteps(1)
-    told, untold = (backbone._predict(latents, sampler.timesteps[0], backbone._embed([text])) for text in ("a car", ""))
-    guided = untold + 2 * (told - untold)
-    rescaled = guided * told.std() / guided.std()
+    with torch.no_grad():
+        conditional, unconditional = (
+            backbone.unet(latents, sampler.timesteps[0], backbone._embed([text])).sample for text in ("a car", "")
+        )
+    guided = unconditional + 2 * (conditional - unconditional)
+    rescaled = guided * conditional.std() / guided.std()
     expected = sampler.step(rescaled, sampler.timesteps[0], latents).prev_sample
     once = backbone.generate(
         ["a car"],
@@ -135,6 +138,19 @@ def test_attention_is_zero_for_absent_words_and_averages_to_one_over_all_tokens(
     assert attention[0, 0].max() <= 1.2 + 1e-4
 
 
+def test_features_say_which_words_the_prompts_mention(backbone: Backbone) -> None:
+    latents = torch.randn(3, *backbone.latent_shape)
+    words = ["dog", "traffic light", "light", "person"]
+    beyond = "a red car and " * 6 + "a dog"  # the text encoder reads twelve tokens
+    prompts = ["two Dogs and people", "a traffic light", beyond]
+    features = backbone.extract(latents, prompts, timestep=50, words=words, generators=generators(0, 1, 2))
+    assert features.mentioned.tolist() == [[True, False, False, True], [False, True, False, False], [False] * 4]
+    assert features.apply(torch.Tensor.half).select(torch.tensor([1])).mentioned.tolist() == [
+        [False, True, False, False]
+    ]
+    assert torch.equal(features.cat([features, features]).mentioned, features.mentioned.repeat(2, 1))
+
+
 def test_the_last_step_is_captured_when_words_are_given(backbone: Backbone) -> None:
     plain = draw(backbone, PROMPTS, (0, 1, 2))
     captured = draw(backbone, PROMPTS, (0, 1, 2), words=["dog", "traffic light"])
@@ -148,7 +164,42 @@ def test_the_last_step_is_captured_when_words_are_given(backbone: Backbone) -> N
 def test_capturing_leaves_no_trace_in_the_unet(backbone: Backbone) -> None:
     draw(backbone, PROMPTS, (0, 1, 2), words=["dog"])
     assert all("Capturing" not in type(processor).__name__ for processor in backbone.unet.attn_processors.values())
-    assert not any(module._forward_hooks for module in backbone.unet.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in backbone.unet.modules())
+
+
+def test_the_last_step_of_one_is_read_too(backbone: Backbone) -> None:
+    """With a single step the U-Net sees pure noise, which is then what the features are of."""
+    (generator,) = generators(3)
+    drawn = backbone.generate(
+        ["a dog"],
+        generators=[generator],
+        num_inference_steps=1,
+        guidance_scale=2,
+        scheduler="ddim",
+        words=["dog"],
+    )
+    sampler = make_scheduler("ddim", backbone.scheduler)
+    sampler.set_timesteps(1)
+    noise = torch.randn(1, *backbone.latent_shape, generator=generators(3)[0])
+    expected = backbone._read(noise, sampler.timesteps[0], ["a dog"], ["dog"])
+    for stride, maps in expected.maps.items():
+        torch.testing.assert_close(drawn.features.maps[stride], maps)
+
+
+def test_the_layers_that_are_read_are_chosen_by_name(pipeline_folder: Path) -> None:
+    whole = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32, device="cpu"))
+    assert whole.layers[0] == "mid_block.resnets.1" and whole.layers[-1] == "up_blocks.1.resnets.1"
+
+    def reading(*layers: str) -> StableDiffusionBackbone:
+        device = torch.device("cpu")
+        return StableDiffusionBackbone(
+            whole.pipeline, image_size=32, device=device, fingerprint="x", source=("sd", None), layers=layers
+        )
+
+    one = reading("up_blocks.0.attentions.0")
+    assert [(level.stride, level.channels) for level in one.feature_info] == [(8, 16)]
+    with pytest.raises(DatasetDMError, match=r"sd has no modules up_blocks\.7.*up_blocks\.1\.resnets\.1"):
+        reading("up_blocks.7")
 
 
 def test_weights_and_settings_change_the_fingerprint(pipeline_folder: Path, backbone: Backbone, tmp_path: Path) -> None:
@@ -185,7 +236,7 @@ def test_missing_weights_say_what_to_do(pipeline_folder: Path, tmp_path: Path) -
         ("model_index.json", b'{"_class_name": "Stable'),
     ],
 )
-def test_damaged_weights_are_told(pipeline_folder: Path, tmp_path: Path, name: str, content: bytes) -> None:
+def test_damaged_weights_are_reported(pipeline_folder: Path, tmp_path: Path, name: str, content: bytes) -> None:
     copy = tmp_path / "damaged"
     shutil.copytree(pipeline_folder, copy)
     (copy / name).write_bytes(content)
@@ -194,13 +245,13 @@ def test_damaged_weights_are_told(pipeline_folder: Path, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
-def test_a_device_that_is_not_there_is_told(device: str) -> None:
+def test_a_missing_device_is_reported(device: str) -> None:
     with pytest.raises(DatasetDMError, match=r"backbone\.device"):
         choose_device(device)
 
 
 def test_noise_is_the_networks_not_the_samplers(pipeline_folder: Path, tmp_path: Path) -> None:
-    """Euler's sampler adds noise in a scale of its own, which the U-Net was not trained on."""
+    """Euler's sampler scales noise in a way that the U-Net was not trained on."""
     copy = tmp_path / "euler"
     shutil.copytree(pipeline_folder, copy)
     own = PNDMScheduler.from_pretrained(copy / "scheduler")
@@ -265,7 +316,7 @@ def test_names_that_cannot_be_told_apart_or_read_are_reported(
     backbone.embed_words(["dog", "zebra"])
     assert "zebra" in caplog.text and "dog" not in caplog.text
     for word in ("", " "):
-        with pytest.raises(DatasetDMError, match="asked for by name"):
+        with pytest.raises(DatasetDMError, match="found by name"):
             backbone.embed_words([word])
 
 

@@ -32,7 +32,7 @@ from datasetdm.miniworld.pretraining.denoiser import (
 )
 from datasetdm.miniworld.pretraining.perceptual import PerceptualLoss
 from datasetdm.miniworld.pretraining.pool import ImagePool, halved, load_pool
-from datasetdm.miniworld.pretraining.pretrain import pretrain
+from datasetdm.miniworld.pretraining.pretrain_diffusion import pretrain_diffusion
 from datasetdm.miniworld.pretraining.pretrain_resnet import caption_tags, train_resnet
 from datasetdm.miniworld.pretraining.recipe import Recipe, Teacher, load_recipe
 from datasetdm.miniworld.pretraining.resnet import ResNet18, load_resnet
@@ -92,7 +92,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_all_stages_run_resume_and_export_a_pipeline(recipe: Recipe, small_shards: None) -> None:
-    pretrain(recipe)
+    pretrain_diffusion(recipe)
     backbone = load_backbone(config.Backbone(path=str(recipe.export), image_size=32, device="cpu"))
     assert backbone.latent_shape == (4, 8, 8)
     drawn = backbone.generate(
@@ -110,7 +110,7 @@ def test_all_stages_run_resume_and_export_a_pipeline(recipe: Recipe, small_shard
 
     # A second run finds everything done and leaves the weights as they are.
     before = weights_of(recipe.export)
-    pretrain(recipe)
+    pretrain_diffusion(recipe)
     after = weights_of(recipe.export)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -118,12 +118,12 @@ def test_all_stages_run_resume_and_export_a_pipeline(recipe: Recipe, small_shard
 def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
     recipe: Recipe, small_shards: None, tmp_path: Path
 ) -> None:
-    pretrain(recipe)
+    pretrain_diffusion(recipe)
     folder = tmp_path / "again"
     again = recipe.model_copy(update={"work": folder / "work", "export": folder / "tiny"})
     first_phase = again.model_copy(update={"phases": again.phases[:1]})
-    pretrain(first_phase)
-    pretrain(again)
+    pretrain_diffusion(first_phase)
+    pretrain_diffusion(again)
     whole, parts = weights_of(recipe.export), weights_of(again.export)
     for name, value in whole.items():
         torch.testing.assert_close(value, parts[name], rtol=1e-2, atol=1e-3)
@@ -134,10 +134,10 @@ def test_an_aligned_training_resumes_and_exports_the_pipeline_alone(recipe: Reci
     pool = load_pool(recipe.work / "images", num_images=8, size=images.size, seed=images.seed, workers=1)
     train_resnet(recipe, pool, caption_tags(pool.captions, ["dog", "car"]))
     aligned = recipe.model_copy(update={"alignment": Teacher(resnet=recipe.tagger.export)})
-    pretrain(aligned.model_copy(update={"phases": recipe.phases[:1]}))
-    pretrain(aligned)
+    pretrain_diffusion(aligned.model_copy(update={"phases": recipe.phases[:1]}))
+    pretrain_diffusion(aligned)
     plain = recipe.model_copy(update={"work": recipe.work / "plain", "export": recipe.work / "plain_export"})
-    pretrain(plain)
+    pretrain_diffusion(plain)
     with_it, without = weights_of(aligned.export), weights_of(plain.export)
     assert with_it.keys() == without.keys()
     assert not all(torch.equal(with_it[name], without[name]) for name in with_it)
@@ -145,10 +145,10 @@ def test_an_aligned_training_resumes_and_exports_the_pipeline_alone(recipe: Reci
 
 
 def test_a_training_starts_from_exported_weights(recipe: Recipe, small_shards: None) -> None:
-    pretrain(recipe)
+    pretrain_diffusion(recipe)
     untrained = {"work": recipe.work / "more", "export": recipe.work / "more_export", "start": recipe.export}
     still = recipe.phases[1].model_copy(update={"steps": 1, "learning_rate": 1e-12})
-    pretrain(recipe.model_copy(update={**untrained, "phases": (still,)}))
+    pretrain_diffusion(recipe.model_copy(update={**untrained, "phases": (still,)}))
     before, after = weights_of(recipe.export), weights_of(recipe.work / "more_export")
     for name, value in before.items():
         torch.testing.assert_close(value, after[name], rtol=1e-2, atol=1e-4)
@@ -190,8 +190,8 @@ def test_the_aligner_learns_what_the_resnet_sees(recipe: Recipe, pool: ImagePool
     assert loss().item() < 0.8 * start
 
 
-def test_a_missing_resnet_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetDMError, match="pretrain_resnet"):
+def test_a_missing_resnet_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(DatasetDMError, match="--part resnet"):
         load_resnet(tmp_path)
 
 

@@ -84,7 +84,7 @@ def test_edits_that_are_understood(tmp_path: Path) -> None:
         (HEADER + '0,"a" dog,dog,own\n', "line 2: broken CSV"),
     ],
 )
-def test_edits_that_are_told(tmp_path: Path, text: str, says: str) -> None:
+def test_edits_that_are_reported(tmp_path: Path, text: str, says: str) -> None:
     file = tmp_path / "x.csv"
     file.write_text(text)
     with pytest.raises(DatasetDMError) as error:
@@ -92,7 +92,7 @@ def test_edits_that_are_told(tmp_path: Path, text: str, says: str) -> None:
     assert says in str(error.value) and str(file) in str(error.value)
 
 
-def test_missing_file_and_wrong_encoding_are_told(tmp_path: Path) -> None:
+def test_missing_file_and_wrong_encoding_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetDMError, match="is missing: write it"):
         load_prompts(tmp_path / "none.csv", CATEGORIES)
     (tmp_path / "x.csv").write_bytes((HEADER + "0,ein Hündchen,dog,own\n").encode("latin-1"))

@@ -12,12 +12,12 @@ from datasetdm.miniworld.palette import Colour, mix, shade
 
 Point = tuple[float, float]
 
-#: Limbs, which tell what shows a joint.
+#: Limbs: a joint is visible if a pixel of its limb is.
 TORSO, HEAD = 1, 2
 ARM = {"left": 3, "right": 4}
 LEG = {"left": 5, "right": 6}
 
-#: What a pixel of a person shows; 0 is what is no person.
+#: What a pixel of a person shows; 0 is everything else.
 BODY_PARTS = ("background", "top", "pants", "headwear", "footwear", "hair", "face", "skin")
 
 # The part in a label of the brush holds the limb in its lower bits and the position in `BODY_PARTS` above them.

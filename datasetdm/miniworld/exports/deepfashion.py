@@ -2,7 +2,7 @@
 
 `images/MINIWORLD-Figures-id_00000001-01_1_front.jpg`, `segm/MINIWORLD-Figures-id_00000001-01_1_front_segm.png` (8-bit
 index map) and `captions.json` with one caption by file name. The names follow the data set's: group of garments,
-number of the outfit, view. The data set has no lists of its own; `train.txt` and `val.txt` name the image files.
+number of the outfit, view. The data set has no lists; `train.txt` and `val.txt` name the image files.
 """
 
 from pathlib import Path

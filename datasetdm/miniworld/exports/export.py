@@ -70,7 +70,7 @@ class Export:
     """Writes the miniworld in the native layout of one data set.
 
     layout: name of the data set, for messages. write: fills an empty folder. entries: the names it makes there.
-    distribution: what is exported where nothing else is asked for.
+    distribution: what is exported by default.
     """
 
     layout: str
@@ -136,11 +136,11 @@ def write_picture(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> 
 
 
 def write_caption_file(root: Path, captions: dict[str, list[str]]) -> None:
-    """Writes `captions.json`, captions by image name, beside a layout that has none of its own."""
+    """Writes `captions.json`, captions by image name, for a layout that has no place for captions."""
     write_json(root / "captions.json", captions)
 
 
 def depth_units(picture: Render, units_per_metre: int) -> NDArray[np.uint16]:
-    """Depth in whole units; 0 in the sky and where it is farther than 16 bits can say."""
+    """Depth in whole units; 0 in the sky and beyond what 16 bits can hold."""
     units = np.rint(picture.depth * units_per_metre)
     return np.where(units < 1 << 16, units, 0).astype(np.uint16)

@@ -18,7 +18,7 @@ FRAMES_PER_SCENE = 20
 _FOLDERS: dict[Split, str] = {"train": "sync", "val": "official_splits/test"}
 _LISTS: dict[Split, str] = {"train": "train_list.txt", "val": "test_list.txt"}
 
-#: The kind of a room is told by the first of these that stands in it.
+#: The first of these that stands in a room decides what kind of room it is.
 _KINDS = {"ball": "playroom", "chair": "dining_room", "lamp": "bedroom", "clock": "office"}
 
 

@@ -23,7 +23,7 @@ def read_targets(pool: ImagePool, folder: Path, device: str) -> torch.Tensor:
 
 
 class Aligner(nn.Module):
-    """Predicts the ResNet's features from what leaves the U-Net's lowest upward block; not part of what is exported."""
+    """Predicts the ResNet's features from what leaves the U-Net's lowest upward block; it is not exported."""
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Aligner(nn.Module):
         self._features = output
 
     def forward(self) -> torch.Tensor:
-        """What the ResNet should see, B x 256 x h x w, as told by the U-Net's last pass."""
+        """What the ResNet should see, B x 256 x h x w, predicted from the U-Net's last pass."""
         predicted: torch.Tensor = self.predict(self._features)
         return predicted
 

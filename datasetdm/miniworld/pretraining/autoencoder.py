@@ -82,7 +82,7 @@ def load_autoencoder(folder: Path, device: str) -> AutoencoderTiny:
     """The autoencoder of an exported pipeline, frozen.
 
     Raises:
-        DatasetDMError: there is none.
+        DatasetDMError: the folder holds no exported pipeline.
     """
     require_pipeline(folder)
     vae = AutoencoderTiny.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32)
@@ -146,7 +146,7 @@ def autoencoder_losses(
 ) -> dict[str, torch.Tensor]:
     """L1, L1 of image gradients (edges stay sharp), perceptual loss, the latents' distance from mean 0, deviation 1.
 
-    The decoder sees latents with a little noise, as those that are drawn later are not perfect either. With `halve`
+    The decoder sees latents with a little noise, as latents that are drawn later are not perfect either. With `halve`
     they are averaged 2 x 2 and compared with the halved image: that makes them commute with scaling, so that a U-Net
     trained on small images carries over to large ones (EQ-VAE, arXiv 2502.09509).
     """
@@ -168,7 +168,7 @@ def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.T
 
 
 class CropBatches(Dataset[np.ndarray]):
-    """The crops of each step, uint8 B x S x S x 3, drawn from its number alone.
+    """The crops of each step, uint8 B x S x S x 3, chosen by the number of the step alone.
 
     Half of them are at full resolution, half from halved images, mirrored at random.
     """
@@ -183,9 +183,9 @@ class CropBatches(Dataset[np.ndarray]):
         settings = self._recipe.autoencoder
         rng = np.random.default_rng([self._recipe.seed, STAGE, step])
         crop = settings.crops[step % len(settings.crops)]
-        return np.stack([self._draw(rng, crop, half=k % 2 == 1) for k in range(settings.pixels // crop**2)])
+        return np.stack([self._crop(rng, crop, half=k % 2 == 1) for k in range(settings.pixels // crop**2)])
 
-    def _draw(self, rng: np.random.Generator, crop: int, *, half: bool) -> np.ndarray:
+    def _crop(self, rng: np.random.Generator, crop: int, *, half: bool) -> np.ndarray:
         image = self._pool[int(rng.integers(len(self._pool)))]
         if half and len(image) >= 2 * crop:
             image = halved(image[None])[0]

@@ -68,7 +68,7 @@ def train_denoiser(
     tokenizer: PreTrainedTokenizerFast,
     export: Callable[[Denoiser, Progress], None],
 ) -> None:
-    """Train, or resume, all phases; `export` gets the averaged weights first, every so many steps, and at the end."""
+    """Train, or resume, all phases; `export` gets the averaged weights at the start, every few steps and at the end."""
     torch.manual_seed(recipe.seed)
     model = (load_denoiser(recipe.start) if recipe.start else build_denoiser(recipe, tokenizer)).to(recipe.device)
     average = copy.deepcopy(model).requires_grad_(False)
@@ -85,7 +85,7 @@ def train_denoiser(
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         done = Progress(state["step"], state["samples"], state["seconds"])
-    export(average, done)  # the autoencoder may be a new one, and a training that starts should fail here if it must
+    export(average, done)  # the autoencoder may be new, and a run that cannot export should fail before it trains
     if done.step == sum(phase.steps for phase in recipe.phases):
         return
     targets = read_targets(pool, aligned.resnet, recipe.device) if aligned else torch.empty(0)
@@ -101,7 +101,7 @@ def train_denoiser(
         pool_latents = encode_pool(pool, vae, phase.image_size) if done.step < last else torch.empty(0)
         if recipe.cuda_graph and done.step < last:
             generator = progress.step_generator(recipe.seed, STAGE, first, recipe.device)
-            index, captions = draw_batch(input_ids, empty, phase.batch_size, recipe.empty_captions, generator)
+            index, captions = sample_batch(input_ids, empty, phase.batch_size, recipe.empty_captions, generator)
             run = captured(trained, pool_latents[index].float(), captions, recipe)
         for step in range(max(first, done.step), last):
             began = time.monotonic()
@@ -110,7 +110,7 @@ def train_denoiser(
             )
             progress.set_learning_rate(optimizer, rate)
             generator = progress.step_generator(recipe.seed, STAGE, step, recipe.device)
-            index, captions = draw_batch(input_ids, empty, phase.batch_size, recipe.empty_captions, generator)
+            index, captions = sample_batch(input_ids, empty, phase.batch_size, recipe.empty_captions, generator)
             latents = pool_latents[index].float()
             with torch.autocast(torch.device(recipe.device).type, torch.bfloat16, enabled=recipe.autocast):
                 noised = add_noise(scheduler, latents, generator)
@@ -137,7 +137,7 @@ def train_denoiser(
 def captured(trained: Trained, latents: torch.Tensor, input_ids: torch.Tensor, recipe: Recipe) -> Pass:
     """The same weights and the same pass as a CUDA graph, for inputs of these shapes: B x C x h x w and B x L.
 
-    A small U-Net is thousands of short kernels; started one by one, some of them wait for the host.
+    A small U-Net runs thousands of short kernels; if they start one by one, some of them wait for the host.
     """
     timestep = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
     shell = Trained(trained.denoiser, trained.aligner)  # the capture replaces a module's forward
@@ -186,10 +186,10 @@ def build_denoiser(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Denois
 
 
 def load_denoiser(folder: Path) -> Denoiser:
-    """U-Net and text encoder of an exported pipeline, to train them further; optimiser and averages begin anew.
+    """U-Net and text encoder of an exported pipeline, to train them further with a new optimiser and new averages.
 
     Raises:
-        DatasetDMError: there is none.
+        DatasetDMError: the folder holds no exported pipeline.
     """
     require_pipeline(folder)
     return Denoiser(
@@ -199,7 +199,7 @@ def load_denoiser(folder: Path) -> Denoiser:
 
 
 def build_scheduler() -> DDIMScheduler:
-    """v-prediction with zero terminal SNR (arXiv 2305.08891): the light of the scene is drawn, too, not inherited."""
+    """v-prediction with zero terminal SNR (arXiv 2305.08891), or noise would decide how bright a scene is."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -237,7 +237,7 @@ def tokenize_captions(tokenizer: PreTrainedTokenizerFast, captions: list[list[st
     return encoded.input_ids.view(len(captions), len(captions[0]), -1)
 
 
-def draw_batch(
+def sample_batch(
     input_ids: torch.Tensor, empty: torch.Tensor, count: int, empty_captions: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions (int64, `count`) of random images, and for each one of its captions (`count` x L) or the empty one."""
@@ -251,7 +251,7 @@ def draw_batch(
 
 @dataclass(frozen=True)
 class Noised:
-    """Noisy latents with what the denoiser is to say of them.
+    """Noisy latents with what the denoiser should predict for them.
 
     Attributes:
         latents: float B x C x h x w.
@@ -292,5 +292,8 @@ def add_noise(scheduler: DDIMScheduler, latents: torch.Tensor, generator: torch.
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights."""
+    """Exponential moving average of the weights.
+
+    torch's `AveragedModel` copies the weights at its first update, and its EMA has no warm-up of the decay.
+    """
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

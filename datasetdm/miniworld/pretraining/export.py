@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline
 from transformers import PreTrainedTokenizerFast
 
-from datasetdm.diffusion import WORLD_KEY
+from datasetdm.diffusion.inspection import WORLD_KEY
 from datasetdm.miniworld.pretraining.denoiser import Denoiser, Progress, build_scheduler
 from datasetdm.miniworld.pretraining.recipe import Recipe
 from datasetdm.utils.files import replacing, write_json
@@ -40,7 +40,7 @@ def export_pipeline(
 
 
 def model_card(recipe: Recipe, model: Denoiser, vae: AutoencoderTiny, done: Progress) -> str:
-    """What the model is, how it came about and what it cannot do."""
+    """What the model is, how it was trained and what it cannot do."""
     parts = (model.unet, model.text_encoder, vae)
     unet, text, auto = (f"{sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for part in parts)
     words = model.text_encoder.config.vocab_size
@@ -80,7 +80,7 @@ benchmarks' distributions, and none of the styles that are held out for test.
 | autoencoder | {pixels.steps} steps of {pixels.pixels} pixels, {pixels.decoder_steps} more of the decoder alone |
 | perceptual loss of the autoencoder | {perceptual} |
 | U-Net and text encoder | {done.step} steps of {total} planned ({phases}) |
-| samples seen | {done.samples}{", besides those of the weights that it started from" if recipe.start else ""} |
+| samples seen | {done.samples}{", besides those of the weights it started from" if recipe.start else ""} |
 | seconds | {done.seconds:.0f} on {recipe.hardware} |
 | objective | v-prediction, zero terminal SNR, min-SNR clip {recipe.snr_clip} |
 | representation alignment (REPA) | {aligned} |
@@ -91,5 +91,5 @@ Sampling: DPM-Solver++ or DDIM with trailing spacing, 10 to 20 steps, guidance 2
 
 {textwrap.fill(limits, 118)}
 
-Made by `python -m datasetdm.miniworld.pretraining.pretrain`.
+Made by `python -m datasetdm.miniworld.pretraining`.
 """

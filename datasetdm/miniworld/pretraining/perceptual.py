@@ -1,4 +1,4 @@
-"""What two pictures differ in to the eye of a frozen ResNet: the autoencoder's perceptual loss."""
+"""The autoencoder's perceptual loss: how much two pictures differ in the features of a frozen ResNet."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ STAGES = 2  # the early ones hold outlines and textures; the later ones know too
 class PerceptualLoss(nn.Module):
     """L1 distance of feature maps (Johnson et al., arXiv 1603.08155), relative to their mean size.
 
-    It is the ResNet that `pretrain_resnet` trained on the same images and captions. Pixels alone let the outlines of
-    small objects blur, which a detector sees and a mean over pixels hardly does.
+    `pretrain_resnet` trained the ResNet on the same images and captions. A loss on pixels alone lets the outlines of
+    small objects blur: a detector notices, a mean over pixels hardly does.
     """
 
     mean: torch.Tensor

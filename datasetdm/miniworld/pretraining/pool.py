@@ -9,6 +9,7 @@ import numpy as np
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.miniworld.captions import write_captions
+from datasetdm.miniworld.pretraining.recipe import Recipe
 from datasetdm.miniworld.rendering import render
 from datasetdm.miniworld.scene import sample_scene
 from datasetdm.utils.files import read_json, replacing, write_json
@@ -45,7 +46,7 @@ class ImagePool:
 def load_pool(folder: Path, *, num_images: int, size: int, seed: int, workers: int) -> ImagePool:
     """The first `num_images` (rounded up to whole shards) of the endless seeded stream of `web` scenes.
 
-    Shards that are there already are not rendered again, so a run that was cut off goes on where it was.
+    Existing shards are not rendered again, so an interrupted run continues where it stopped.
 
     Raises:
         DatasetDMError: `folder` holds images of another size or seed.
@@ -64,6 +65,14 @@ def load_pool(folder: Path, *, num_images: int, size: int, seed: int, workers: i
     images = [_load_images(_images_path(folder, k), remedy) for k in numbers]
     captions = [texts for k in numbers for texts in read_json(_captions_path(folder, k), remedy=remedy)]
     return ImagePool(images=images, captions=captions)
+
+
+def recipe_pool(recipe: Recipe) -> ImagePool:
+    """The images of a recipe, in `images/` of its working folder; errors as in `load_pool`."""
+    images = recipe.images
+    return load_pool(
+        recipe.work / "images", num_images=images.num_images, size=images.size, seed=images.seed, workers=images.workers
+    )
 
 
 def halved(images: np.ndarray) -> np.ndarray:

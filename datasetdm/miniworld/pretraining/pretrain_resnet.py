@@ -1,13 +1,10 @@
 """Pretrain the downstream models' backbone on the same images and captions, never on labels.
 
-python -m datasetdm.miniworld.pretraining.pretrain_resnet --config params/pretrain_cpu.yaml
-
 A ResNet-18 learns which categories the captions of an image name. It stands in for the ImageNet weights from which
-downstream models usually start, as they cannot be shipped.
+downstream models usually start, as those cannot be shipped.
 """
 
 import re
-import sys
 import time
 
 import numpy as np
@@ -18,8 +15,8 @@ from safetensors.torch import save_file
 from datasetdm.diffusion.words import word_forms
 from datasetdm.miniworld.catalog import THINGS
 from datasetdm.miniworld.pretraining import progress
-from datasetdm.miniworld.pretraining.pool import ImagePool, load_pool
-from datasetdm.miniworld.pretraining.recipe import Recipe, run_recipe
+from datasetdm.miniworld.pretraining.pool import ImagePool, recipe_pool
+from datasetdm.miniworld.pretraining.recipe import Recipe
 from datasetdm.miniworld.pretraining.resnet import ResNet18
 from datasetdm.utils.files import replacing
 from datasetdm.utils.normalisation import normalise
@@ -29,18 +26,13 @@ STAGE = 3
 
 def pretrain_resnet(recipe: Recipe) -> None:
     """Train, or resume, and export."""
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    images = recipe.images
-    pool = load_pool(
-        recipe.work / "images", num_images=images.num_images, size=images.size, seed=images.seed, workers=images.workers
-    )
+    pool = recipe_pool(recipe)
     tags = caption_tags(pool.captions, [category.name for category in THINGS])
     train_resnet(recipe, pool, tags)
 
 
 def caption_tags(captions: list[list[str]], names: list[str]) -> torch.Tensor:
-    """Which names, or their plurals, any caption of an image holds: float32, N x len(names), zeros and ones."""
+    """Which names, or their plurals, any caption of an image contains: float32, N x len(names), zeros and ones."""
     patterns = [re.compile(rf"\b(?:{'|'.join(word_forms(name))})\b") for name in names]
     return torch.tensor(
         [[float(bool(pattern.search(" ; ".join(texts)))) for pattern in patterns] for texts in captions]
@@ -112,18 +104,14 @@ license: apache-2.0
 # {settings.export.name}: the starting point of downstream models
 
 ResNet-18 with torchvision's parameter names (`conv1.weight`, `layer1.0.conv1.weight`, ...), float16, without the
-classifier; RGB input, ImageNet's mean and deviation. It takes the place of ImageNet weights in the embedded default.
+classifier; RGB input, ImageNet's mean and deviation. The embedded default uses it instead of ImageNet weights.
 
 **Pretrained on images and captions only, never on labels**: on the {recipe.images.num_images} rendered `web` images of
-the embedded text-to-image model it learnt which of {len(THINGS)} category names the captions hold (multi-label).
+the embedded text-to-image model it learned which of {len(THINGS)} category names the captions hold (multi-label).
 
 {steps} of {settings.steps} steps of {settings.batch_size} images of {sizes} px, AdamW, learning rate
 {settings.learning_rate}; {seconds:.0f} seconds on {recipe.hardware}.
 
-Limits: it knows the miniworld alone; for photographs start from ImageNet weights.
-Made by `python -m datasetdm.miniworld.pretraining.pretrain_resnet`.
+Limits: it knows only the miniworld; for photographs start from ImageNet weights.
+Made by `python -m datasetdm.miniworld.pretraining --part resnet`.
 """
-
-
-if __name__ == "__main__":
-    sys.exit(run_recipe(pretrain_resnet, __doc__.split("\n\n")[0]))

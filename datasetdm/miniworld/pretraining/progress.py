@@ -11,14 +11,17 @@ from datasetdm.utils.checkpoints import read_checkpoint, write_checkpoint
 
 
 def learning_rate(peak: float, step: int, steps: int, *, warmup: int, decay: float) -> float:
-    """Linear rise over `warmup` steps, constant, linear fall to zero over the last share `decay` of `steps`."""
+    """Linear rise over `warmup` steps, constant, linear fall to zero over the last share `decay` of `steps`.
+
+    transformers' `get_wsd_schedule` has the same shape but rests at rate 0 in its first step.
+    """
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
     fall = min(1.0, (steps - step) / (decay * steps)) if decay else 1.0
     return peak * rise * fall
 
 
 def step_generator(seed: int, stage: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Randomness of one step, from its number alone: a resumed run draws what an unbroken one would."""
+    """Randomness of one step, from its number alone: a resumed run gets the same numbers as an uninterrupted one."""
     return torch.Generator(device).manual_seed(((seed * 16 + stage) << 32) + step)
 
 
@@ -29,12 +32,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Tensors and numbers, written beside and moved into place."""
+    """Tensors and numbers, written to a temporary file and moved into place."""
     write_checkpoint(path, state)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The state last saved; None where there is none, or a damaged one."""
+    """The state last saved; None if there is none or it is damaged."""
     state = read_checkpoint(path)
     return None if state is None else dict(state)
 
@@ -51,7 +54,7 @@ class Log:
     def add(self, step: int, rate: float, losses: dict[str, torch.Tensor]) -> None:
         """Count in one step; writes one line per loss when `every` steps are full."""
         for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.detach()  # no number yet: a GPU would be waited for
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach()  # a number would have to wait for the GPU
         self._count += 1
         if self._count == self.every:
             self._write(step + 1, rate)

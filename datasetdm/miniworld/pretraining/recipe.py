@@ -1,8 +1,5 @@
 """The settings of the embedded backbone's pretraining: one YAML file, read and validated here."""
 
-import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +21,7 @@ class Images(Section):
 
 
 class Teacher(Section):
-    """A frozen ResNet that a loss looks through; `pretrain_resnet` trained it on the same images and captions."""
+    """A frozen ResNet whose features a loss compares; `pretrain_resnet` trained it on the same images and captions."""
 
     resnet: Path = Field(description="Folder that `pretrain_resnet` exported")
     weight: PositiveFloat = Field(default=0.5, description="Of the loss")
@@ -148,20 +145,6 @@ class Recipe(Section):
         return f"`{self.device}`" + (f", {self.threads} threads" if self.threads else "")
 
 
-def run_recipe(run: Callable[[Recipe], None], description: str) -> int:
-    """The command line of a pretraining: `--config` names the file; returns the exit code."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--config", type=Path, required=True, help="params/pretrain_cpu.yaml or params/pretrain_gpu.yaml"
-    )
-    try:
-        run(load_recipe(parser.parse_args().config))
-    except DatasetDMError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 def load_recipe(path: Path) -> Recipe:
     """Read and validate a pretraining file.
 
@@ -173,14 +156,14 @@ def load_recipe(path: Path) -> Recipe:
     except FileNotFoundError:
         raise DatasetDMError(f"{path} is missing; the repository has params/pretrain_cpu.yaml.") from None
     except (yaml.YAMLError, ValidationError) as error:
-        raise DatasetDMError(f"{path} is no valid pretraining recipe: {' '.join(str(error).split())}") from None
+        raise DatasetDMError(f"{path} is not a valid pretraining recipe: {' '.join(str(error).split())}") from None
 
 
 def require_pipeline(folder: Path) -> None:
-    """Refuse a `start` that is no exported pipeline.
+    """Check that `start` names an exported pipeline.
 
     Raises:
-        DatasetDMError: it is none.
+        DatasetDMError: it does not.
     """
     if not (folder / "model_index.json").exists():
         raise DatasetDMError(f"{folder} holds no exported pipeline: `start:` of the pretraining recipe names one.")

@@ -69,13 +69,13 @@ def load_resnet(folder: Path) -> ResNet18:
     """The frozen ResNet of a folder that `pretrain_resnet` exported; its classifier is not used.
 
     Raises:
-        DatasetDMError: there is none.
+        DatasetDMError: the file is missing.
     """
     path = folder / "model.safetensors"
     if not path.exists():
         raise DatasetDMError(
-            f"{path} is missing: run `python -m datasetdm.miniworld.pretraining.pretrain_resnet` "
-            "with the same --config first, or take `alignment:` and `perceptual:` out of it."
+            f"{path} is missing: run `python -m datasetdm.miniworld.pretraining --part resnet` "
+            "with the same --config first, or remove `alignment:` and `perceptual:` from it."
         )
     model = ResNet18(1)
     weights = {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}

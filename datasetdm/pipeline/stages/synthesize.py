@@ -22,7 +22,7 @@ from datasetdm.pipeline.record import record
 from datasetdm.pipeline.stages import ingest, train_decoder, write_prompts
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.pictures import contact_sheet
-from datasetdm.synthesis.generate import Labeller, Order, draw, sampler_of, synthesize, take_orders
+from datasetdm.synthesis.generate import Annotator, GenerationRequest, draw, make_requests, sampler_of, synthesize
 from datasetdm.synthesis.manifest import accepted_sample, manifest_rows
 from datasetdm.tasks.base import Task
 from datasetdm.utils.digests import digest
@@ -106,7 +106,7 @@ def _record(context: Context, result: StageResult, seconds: float) -> None:
             run.log_artifact(picture)
 
 
-def _shards(context: Context) -> list[tuple[str, list[Order], Path]]:
+def _shards(context: Context) -> list[tuple[str, list[GenerationRequest], Path]]:
     """Key, orders and folder of every shard; a shard is named by all that its content depends on."""
     settings, paths = context.settings.synthesis, context.paths
     if not paths.prompts.exists():
@@ -129,10 +129,10 @@ def _shards(context: Context) -> list[tuple[str, list[Order], Path]]:
 @lru_cache(maxsize=4)
 def _cut(
     table: Path, content: str, subjects: tuple[Category, ...], size: tuple[int, int, int], common: str
-) -> list[tuple[list[Order], str]]:
+) -> list[tuple[list[GenerationRequest], str]]:
     """Orders and name of every shard; kept, as each unit looks for its own among all of them."""
     num_images, seed, shard_size = size
-    orders = take_orders(load_prompts(table, subjects), num_images, seed)
+    orders = make_requests(load_prompts(table, subjects), num_images, seed)
     parts = [orders[start : start + shard_size] for start in range(0, len(orders), shard_size)]
     return [(part, digest(common, [vars(order) for order in part])) for part in parts]
 
@@ -149,7 +149,7 @@ def _draws_ahead(context: Context) -> bool:
     return context.settings.synthesis.extraction != "last_step"
 
 
-def _drawing(context: Context, orders: list[Order]) -> Path:
+def _drawing(context: Context, orders: list[GenerationRequest]) -> Path:
     """The unit of a shard's drawn images.
 
     It is named by what decides how they look: another decoder, or another benchmark with the same prompts, does not
@@ -160,7 +160,7 @@ def _drawing(context: Context, orders: list[Order]) -> Path:
     return context.paths.work("draw") / digest(sampler, context.backbone().fingerprint, wanted)
 
 
-def _drawn(context: Context, orders: list[Order]) -> torch.Tensor:
+def _drawn(context: Context, orders: list[GenerationRequest]) -> torch.Tensor:
     """The drawn images of a shard, as latents."""
     settings, backbone = context.settings.synthesis, context.backbone()
 
@@ -172,14 +172,14 @@ def _drawn(context: Context, orders: list[Order]) -> torch.Tensor:
     return load_file(unit / "latents.safetensors")["latents"]
 
 
-def _make_shard(context: Context, orders: list[Order], folder: Path) -> None:
+def _make_shard(context: Context, orders: list[GenerationRequest], folder: Path) -> None:
     task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
     labellers = list(_labellers(context))
     accepted: dict[str, list[Sample]] = {labeller.name: [] for labeller in labellers}
     rows = []
     latents = _drawn(context, orders) if _draws_ahead(context) else None
     for labelled in synthesize(backbone, task, labellers, orders, settings, latents):
-        write_image(folder / "images" / labelled.order.name, labelled.image)
+        write_image(folder / "images" / labelled.request.name, labelled.image)
         rows += manifest_rows(labelled, labellers, backbone, settings)
         for name, samples in accepted.items():
             if (sample := accepted_sample(labelled, name)) is not None:
@@ -189,10 +189,10 @@ def _make_shard(context: Context, orders: list[Order], folder: Path) -> None:
     pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
 
 
-def _labellers(context: Context) -> Iterator[Labeller]:
+def _labellers(context: Context) -> Iterator[Annotator]:
     for seed in context.seeds:
         decoder, _, settings = load_decoder(context.paths.decoders / str(seed), context.backbone())
-        yield Labeller(
+        yield Annotator(
             name=f"seed_{seed}",
             fingerprint=_decoder_fingerprint(context, seed),
             decoder=decoder,

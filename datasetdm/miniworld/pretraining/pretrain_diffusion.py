@@ -1,10 +1,8 @@
-"""Pretrain the embedded backbone: python -m datasetdm.miniworld.pretraining.pretrain --config params/pretrain_cpu.yaml
+"""Pretrain the embedded text-to-image model.
 
-Renders images with captions, trains the autoencoder, then U-Net and text encoder, and exports the pipeline; every
-stage goes on from its last checkpoint. Labels take no part.
+Renders images with captions, trains the autoencoder, then U-Net and text encoder, and exports the pipeline. Every stage
+resumes from its last checkpoint. No labels are used.
 """
-
-import sys
 
 import torch
 
@@ -12,24 +10,15 @@ from datasetdm.miniworld.captions import vocabulary
 from datasetdm.miniworld.pretraining.autoencoder import load_autoencoder, train_autoencoder
 from datasetdm.miniworld.pretraining.denoiser import Denoiser, Progress, train_denoiser
 from datasetdm.miniworld.pretraining.export import export_pipeline
-from datasetdm.miniworld.pretraining.pool import load_pool
-from datasetdm.miniworld.pretraining.recipe import Recipe, run_recipe
+from datasetdm.miniworld.pretraining.pool import recipe_pool
+from datasetdm.miniworld.pretraining.recipe import Recipe
 from datasetdm.miniworld.pretraining.tokenizer import build_tokenizer
 
 
-def pretrain(recipe: Recipe) -> None:
+def pretrain_diffusion(recipe: Recipe) -> None:
     """Run all stages, or what is left of them."""
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
     torch.backends.cudnn.benchmark = True  # shapes stay the same for thousands of steps
-    settings = recipe.images
-    pool = load_pool(
-        recipe.work / "images",
-        num_images=settings.num_images,
-        size=settings.size,
-        seed=settings.seed,
-        workers=settings.workers,
-    )
+    pool = recipe_pool(recipe)
     vae = load_autoencoder(recipe.start, recipe.device) if recipe.start else train_autoencoder(recipe, pool)
     tokenizer = build_tokenizer(vocabulary(), recipe.text_encoder.max_length)
 
@@ -37,7 +26,3 @@ def pretrain(recipe: Recipe) -> None:
         export_pipeline(recipe, model, vae, tokenizer, done)
 
     train_denoiser(recipe, pool, vae, tokenizer, export)
-
-
-if __name__ == "__main__":
-    sys.exit(run_recipe(pretrain, __doc__.split("\n\n")[0]))

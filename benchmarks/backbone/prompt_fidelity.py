@@ -1,11 +1,11 @@
 """Do the things, numbers, places, light and weather of a prompt appear in its image?
 
-    python -m benchmarks.backbone.obedience --num-images 1000
+    python -m benchmarks.backbone.prompt_fidelity --num-images 1000
 
 The prompts are captions of `--num-images` fresh scenes of `coco`, which name every object. The instrument looks at the
-image drawn for each caption and at the scene's own render: all shares are given beside those of the renders, whose
-quotient is the figure. Light, weather and place are read by a linear probe on the instrument's features, fitted to
-`--probe-images` other renders, wherever the caption says them.
+image drawn for each caption and at the scene's own render: each share on drawn images is divided by the same share on
+renders. Where a caption names light, weather or place, a linear probe on the instrument's features reads them; it is
+fitted to `--probe-images` other renders.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def thing_tables(things: dict[str, Any]) -> dict[str, str]:
         ["objects per image that nobody asked for", "-", unasked["renders"], unasked["drawn"], "-", "-"],
     ]
     each = [[name, *row.values(), WANTED["found_each"]] for name, row in things["found_each"].items()]
-    return {"Obedience": markdown(HEADER, overall), "Category found": markdown(HEADER, each)}
+    return {"Prompt fidelity": markdown(HEADER, overall), "Category found": markdown(HEADER, each)}
 
 
 def word_table(words: dict[str, Any]) -> str:

@@ -1,0 +1,53 @@
+"""What a model's folder says about the model, read without loading its weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasetdm import config
+from datasetdm.diffusion.words import unknown_words
+from datasetdm.errors import DatasetDMError
+from datasetdm.utils.files import read_json
+
+#: In the `model_index.json` of a model that was trained on the embedded world alone; diffusers ignores it.
+WORLD_KEY = "_world"
+
+
+def draws_miniworld(settings: config.Backbone) -> bool:
+    """Whether the model in a local folder says that it can draw the embedded world only."""
+    file = Path(settings.path) / "model_index.json"
+    if not file.is_file():
+        return False
+    index = read_json(file, remedy="Fetch the model again.")
+    return isinstance(index, dict) and index.get(WORLD_KEY) == "miniworld"
+
+
+def image_size_step(settings: config.Backbone) -> int | None:
+    """Pixels that `image_size` must be a multiple of; None if the model's folder is not on this machine yet."""
+    step = 1
+    for part in ("vae", "unet"):
+        file = Path(settings.path) / part / "config.json"
+        if not file.is_file():
+            return None
+        description = read_json(file, remedy="Fetch the model again.")
+        widths = description.get("block_out_channels") if isinstance(description, dict) else None
+        if not widths:
+            return None
+        step *= 2 ** (len(widths) - 1)  # each block but the first halves the resolution
+    return step
+
+
+def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[str]:
+    """The words (or names of several words, "traffic light") that the model's tokenizer has no token for, sorted.
+
+    Empty for models on the hub: their tokenizers can spell any word, so they are not downloaded for this.
+    """
+    folder = Path(settings.path) / "tokenizer"
+    if not folder.is_dir():
+        return []
+    from transformers import AutoTokenizer  # takes seconds
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the readers of tokenizers have no common base for damaged files
+        raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None
+    return unknown_words(tokenizer, words)
