@@ -119,7 +119,7 @@ def _run_chain(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, names: Sequence[str]) -> None:
     _know_the_project()
     from datasetdm.pipeline.context import open_context
-    from datasetdm.pipeline.engine.stage import run_stage
+    from datasetdm.pipeline.engine.run import run_stage
     from datasetdm.pipeline.stages import STAGES
 
     context = open_context(options.benchmark, study=options.study)

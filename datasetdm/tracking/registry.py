@@ -36,7 +36,10 @@ IMAGE = ColSpec(DataType.binary, "image")
 # MLflow's arrays of numbers refuse [[1, 2, 3, 4]], as these are no doubles; `serving` checks the boxes itself.
 BOXES = ColSpec(AnyType(), "boxes", required=False)
 LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
-MOVED = {"datasetdm.stages.registry": "datasetdm.pipeline.registry"}  # models that were registered under the old name
+# Loaders of models that were registered under an earlier name.
+MOVED = dict.fromkeys(
+    ("datasetdm.stages.registry", "datasetdm.pipeline.registry"), "datasetdm.pipeline.registered_decoder"
+)
 LOADER_MODULE = "datasetdm.tracking"  # registered models name it: it must not move
 # A wheel carries the lock in the package, a checkout has it at its root.
 _LOCKS = [folder / "requirements.lock" for folder in Path(__file__).resolve().parents[1:3]]
