@@ -20,13 +20,15 @@ from typing import Any
 
 from benchmarks.backbone.command import markdown
 from datasetdm.annotations.sample import Sample
+from datasetdm.arms import Training
 from datasetdm.datasets.standard.annotated_set import annotated_set
 from datasetdm.downstream import DOWNSTREAM, Labelled, evaluate
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.stages import synthesize, train_decoder, train_downstream
-from datasetdm.pipeline.unlabelled import save_labelled
+from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.reports.comparison import METRICS
 from datasetdm.transforms.splice import augment
 from datasetdm.utils.digests import digest
@@ -54,7 +56,7 @@ def measure_schedule(context: Context, arguments: argparse.Namespace) -> list[Ro
         curve = []
         for iterations in arguments.iterations:
             timed = context.with_downstream(iterations=iterations)
-            folders = [train_downstream.trained(timed, f"{arm}/{seed}") for seed in arguments.seeds]
+            folders = [train_downstream.trained(timed, Training(arm, seed)) for seed in arguments.seeds]
             curve.append({"arm": arm, "iterations": iterations, **judge(timed, folders)})
         best = max(curve, key=lambda row: _merit(context, row["dev"]))
         rows += [{**row, "best_on_dev": row is best} for row in curve]
@@ -80,7 +82,7 @@ def measure_labels(context: Context, arguments: argparse.Namespace) -> list[Row]
     for count in sorted(arguments.labels):
         folders = [train(context, seed, [first_labelled(context, seed, count)]) for seed in arguments.seeds]
         rows.append({"trained_on": f"{count} labelled", "labels": count, **judge(context, folders)})
-    both = judge(context, [train_downstream.trained(context, f"both/{seed}") for seed in arguments.seeds])
+    both = judge(context, [train_downstream.trained(context, Training("both", seed)) for seed in arguments.seeds])
     show("Labels", context, ["trained_on"], [*rows, {"trained_on": "both", **both}])
     decoder_seconds = fmean(train_decoder.seconds_spent(context, seed) for seed in arguments.seeds)
     hours = (synthesize.seconds_spent(context) + decoder_seconds) / 3600
@@ -128,7 +130,7 @@ def both_of(context: Context, seed: int, accepted: Labelled, spliced: Labelled) 
     share = context.settings.downstream.real_weight
     real = (context.paths.real, f"few_shot_{seed}", "ingest")
     made = [(part.folder, part.subset, "synthesize") for part in (accepted, spliced)]
-    return train_downstream.mixture(context, [(share, [real]), (1 - share, made)])
+    return train_downstream.mixture([(share, [real]), (1 - share, made)], context, AnnotatedSets())
 
 
 def first_labelled(context: Context, seed: int, count: int) -> Labelled:
@@ -180,7 +182,7 @@ def save_set(
 def train(context: Context, seed: int, parts: Sequence[Labelled]) -> Path:
     """The folder of a training on these sets."""
     data = [[*annotated_set(part.folder, part.subset), round(part.weight, 6)] for part in parts]
-    unit = context.paths.work("curves") / train_downstream.fingerprint(context, seed, data)
+    unit = context.paths.work("curves") / digest(train_downstream.fingerprint(context), seed, data)
     resume = resume_folder(unit)
     make_unit(unit, lambda folder: train_downstream.train(context, parts, seed, folder, resume=resume))
     return unit

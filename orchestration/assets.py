@@ -32,23 +32,25 @@ from dagster import (
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.context import open_context
-from datasetdm.pipeline.engine.stage import Stage, finish_stage, run_unit, sweep_work
+from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.engine.run import finish_stage, run_unit
+from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.utils.progress import say, working_on
 from orchestration import dvc
 from orchestration.history import look_after
 from orchestration.metadata import describe
+from orchestration.runs import RunPlans, open_run
 
-# A disk that was full, a network share that went away, a worker that was killed: worth another try.
+# A full disk, a network share that went away, a worker that was killed: worth another try.
 RETRIES = RetryPolicy(max_retries=2, delay=1, backoff=Backoff.EXPONENTIAL)
 
 
-def build_assets(params: Params, stages: Mapping[str, Stage]) -> list[AssetsDefinition]:
+def build_assets(params: Params, stages: Mapping[str, Stage[Context]]) -> list[AssetsDefinition]:
     """One asset per benchmark and stage, named `<noun>_<benchmark>` and grouped by benchmark.
 
     Args:
-        params: the settings; only the names of the benchmarks and the device are taken from them, as
-            every step reads `params.yaml` afresh.
+        params: the settings; only the names of the benchmarks and the device are taken from them, as every run
+            reads `params.yaml` when it begins (see `orchestration.runs`).
         stages: name -> stage, upstream first.
     """
     assets = []
@@ -62,14 +64,14 @@ def build_assets(params: Params, stages: Mapping[str, Stage]) -> list[AssetsDefi
     return assets
 
 
-def asset_name(stage: Stage, benchmark: str) -> str:
+def asset_name(stage: Stage[Context], benchmark: str) -> str:
     """The asset that a stage makes for a benchmark."""
     return f"{stage.asset}_{benchmark}"
 
 
 @contextmanager
 def readable_failures() -> Iterator[None]:
-    """Only trouble with files and workers is tried again; bad input is told in its own words."""
+    """Retry only after trouble with files and workers; an error about bad input is shown as it is worded."""
     try:
         yield
     except DatasetDMError as error:
@@ -80,23 +82,24 @@ def readable_failures() -> Iterator[None]:
         raise Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 
-def _plain_asset(stage: Stage, benchmark: str, upstream: list[str]) -> AssetsDefinition:
+def _plain_asset(stage: Stage[Context], benchmark: str, upstream: list[str]) -> AssetsDefinition:
     """A stage that is one step."""
 
     @asset(**_labels(stage, benchmark), deps=upstream, retry_policy=RETRIES)
     def make(context: AssetExecutionContext) -> MaterializeResult:
-        look_after(context.instance, context.run.run_id)
+        look_after(context.instance, context.run_id)
         with working_on(asset_name(stage, benchmark)):
-            return _finish(stage, benchmark, context.run.run_id)
+            return _finish(stage, benchmark, context.run_id, RunPlans(stage, benchmark))
 
     return make
 
 
-def _asset_of_units(stage: Stage, benchmark: str, upstream: list[str], device: str) -> AssetsDefinition:
+def _asset_of_units(stage: Stage[Context], benchmark: str, upstream: list[str], device: str) -> AssetsDefinition:
     """A stage that is cut into units: those that are missing fan out, then the output is put together."""
-    plan = _plan_op(stage, benchmark, upstream)
-    run_unit = _unit_op(stage, benchmark, device)
-    finish = _finish_op(stage, benchmark)
+    plans = RunPlans(stage, benchmark)
+    plan = _plan_op(stage, benchmark, upstream, plans)
+    run_unit = _unit_op(stage, benchmark, device, plans)
+    finish = _finish_op(stage, benchmark, plans)
 
     @graph_asset(**_labels(stage, benchmark), ins={name: AssetIn(dagster_type=Nothing) for name in upstream})
     def make(**inputs: Any) -> Any:
@@ -105,7 +108,7 @@ def _asset_of_units(stage: Stage, benchmark: str, upstream: list[str], device: s
     return make
 
 
-def _plan_op(stage: Stage, benchmark: str, upstream: list[str]) -> OpDefinition:
+def _plan_op(stage: Stage[Context], benchmark: str, upstream: list[str], plans: RunPlans) -> OpDefinition:
     @op(
         name=f"plan_{stage.name}_{benchmark}",
         description="The units that are missing.",
@@ -114,20 +117,19 @@ def _plan_op(stage: Stage, benchmark: str, upstream: list[str]) -> OpDefinition:
         retry_policy=RETRIES,
     )
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput]:
-        look_after(context.instance, context.run.run_id)
+        look_after(context.instance, context.run_id)
         with readable_failures():
-            opened = open_context(benchmark)
-            sweep_work(opened)
-            keys = stage.plan(opened)
+            whole = plans.begin(context.run_id)
+            keys = whole.missing()
         with working_on(asset_name(stage, benchmark)):
-            say(f"{len(keys)} of {len(stage.units(opened))} parts to make" if keys else "nothing to make")
+            say(f"{len(keys)} of {len(whole)} parts to make" if keys else "nothing to make")
         for key in keys:
             yield DynamicOutput(None, mapping_key=_mapping_key(key))
 
     return plan
 
 
-def _unit_op(stage: Stage, benchmark: str, device: str) -> OpDefinition:
+def _unit_op(stage: Stage[Context], benchmark: str, device: str, plans: RunPlans) -> OpDefinition:
     @op(
         name=f"unit_{stage.name}_{benchmark}",
         description="One unit; safe to repeat.",
@@ -139,12 +141,13 @@ def _unit_op(stage: Stage, benchmark: str, device: str) -> OpDefinition:
     def unit(context: OpExecutionContext) -> None:
         key = _unit_key(context)
         with readable_failures(), working_on(f"{asset_name(stage, benchmark)} {key}"):
-            run_unit(stage, open_context(benchmark), key)
+            unit_of_plan = plans.of(context.run_id)[key]
+            run_unit(stage, open_run(benchmark, context.run_id), unit_of_plan)
 
     return unit
 
 
-def _finish_op(stage: Stage, benchmark: str) -> OpDefinition:
+def _finish_op(stage: Stage[Context], benchmark: str, plans: RunPlans) -> OpDefinition:
     @op(
         name=f"finish_{stage.name}_{benchmark}",
         description="Checks the units, puts them together and publishes the output.",
@@ -154,17 +157,18 @@ def _finish_op(stage: Stage, benchmark: str) -> OpDefinition:
     )
     def finish(context: OpExecutionContext) -> MaterializeResult:
         with working_on(asset_name(stage, benchmark)):
-            return _finish(stage, benchmark, context.run.run_id)
+            return _finish(stage, benchmark, context.run_id, plans)
 
     return finish
 
 
-def _finish(stage: Stage, benchmark: str, run_id: str) -> MaterializeResult:
+def _finish(stage: Stage[Context], benchmark: str, run_id: str, plans: RunPlans) -> MaterializeResult:
     """Publish the output and record it in `dvc.lock`; its DVC hash is Dagster's data version."""
     with readable_failures():
-        context = open_context(benchmark)
+        context, plan = open_run(benchmark, run_id), plans.of(run_id)
         with _run_id_for_tracking(run_id):
-            result = finish_stage(stage, context)
+            result = finish_stage(stage, context, plan)
+        plans.forget(run_id)
         output = stage.output(context)
         md5 = dvc.commit(stage.name, benchmark, output)
         say(f"published in {output}")
@@ -191,11 +195,12 @@ def _unit_key(context: OpExecutionContext) -> str:
     return str(context.get_mapping_key()).replace("__", "/")
 
 
-def _labels(stage: Stage, benchmark: str) -> dict[str, Any]:
+def _labels(stage: Stage[Context], benchmark: str) -> dict[str, Any]:
     """What the asset is called and shown as."""
     return {
         "name": asset_name(stage, benchmark),
         "group_name": benchmark,
+        "code_version": stage.code_version,
         "description": f"{stage.description}\n\nBy hand: `python -m datasetdm {stage.name} {benchmark}`.",
         "kinds": {"dvc", "pytorch" if stage.has_units else "python"},
     }

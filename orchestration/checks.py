@@ -1,17 +1,18 @@
-"""Asset checks: what every stage checks before it publishes, asked again of what lies there now."""
+"""Asset checks: what every stage checks before it publishes, checked again on what is published now."""
 
 from collections.abc import Mapping
 
-from dagster import AssetCheckResult, AssetChecksDefinition, asset_check
+from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetChecksDefinition, asset_check
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.context import open_context
+from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.stage import Check, Stage
 from orchestration.assets import asset_name
+from orchestration.runs import open_run
 
 
-def build_checks(params: Params, stages: Mapping[str, Stage]) -> list[AssetChecksDefinition]:
+def build_checks(params: Params, stages: Mapping[str, Stage[Context]]) -> list[AssetChecksDefinition]:
     """One asset check per benchmark, stage and promise of the stage."""
     return [
         _asset_check(stage, check, benchmark)
@@ -21,12 +22,12 @@ def build_checks(params: Params, stages: Mapping[str, Stage]) -> list[AssetCheck
     ]
 
 
-def _asset_check(stage: Stage, check: Check, benchmark: str) -> AssetChecksDefinition:
+def _asset_check(stage: Stage[Context], check: Check[Context], benchmark: str) -> AssetChecksDefinition:
     @asset_check(asset=asset_name(stage, benchmark), name=check.name, description=check.description)
-    def run() -> AssetCheckResult:
+    def run(context: AssetCheckExecutionContext) -> AssetCheckResult:
         try:
-            context = open_context(benchmark)
-            counts = check.run(context, stage.output(context))
+            opened = open_run(benchmark, context.op_execution_context.run_id)
+            counts = check.run(opened, stage.output(opened))
         except DatasetDMError as error:
             return AssetCheckResult(passed=False, description=str(error))
         return AssetCheckResult(passed=True, metadata=dict(counts))

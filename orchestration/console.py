@@ -1,6 +1,6 @@
 """What a person sees on the console during a run: progress, warnings and errors, each as a plain line.
 
-Dagster's own notes on its steps, and the names of job, run and step before every line, are in its pages.
+Dagster's own notes on its steps, and the names of job, run and step on every line, are in its pages.
 """
 
 import logging
@@ -12,7 +12,7 @@ from datasetdm.utils.progress import PROGRESS
 
 
 class _PlainText(logging.Formatter):
-    """The text of a record alone, which Dagster keeps apart from the names that it puts before it."""
+    """The text of a record without the names that Dagster puts before it."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = str(getattr(record, "dagster_meta", {}).get("orig_message") or record.getMessage())
@@ -26,12 +26,12 @@ def _for_people(record: logging.LogRecord) -> bool:
 
 
 def _reason(event: DagsterEvent | None) -> str:
-    """Why a step failed: in the words of a `Failure`, else the error with its traceback; empty for other events."""
+    """Why a step failed: the text of a `Failure`, else the error with its traceback; empty for other events."""
     if event is None or not event.is_step_failure:
         return ""
     failure = event.step_failure_data
-    told = failure.user_failure_data
-    return told.description if told and told.description else failure.error_display_string
+    described = failure.user_failure_data
+    return described.description if described and described.description else failure.error_display_string
 
 
 @logger(

@@ -38,7 +38,7 @@ def commit(stage: str, benchmark: str, output: Path) -> str:
             "Run this in the project's root folder, or run `dvc init` there first."
         )
     name = f"{stage}@{benchmark}"
-    # --wait-for-lock: steps that run beside each other take turns. --force: the output was checked
+    # --wait-for-lock: steps that run at the same time take turns. --force: the output was checked
     # before it was published, so DVC need not ask whether the change is meant.
     # Not --quiet, which keeps the reason of a failure quiet, too.
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "commit", "--force", name]

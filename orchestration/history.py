@@ -1,7 +1,7 @@
-"""Dagster's history tells the truth about runs whose process was killed: they failed, and are not "Started" for ever.
+"""Runs whose process was killed are marked as failed in Dagster's history, where they would stay "Started" for ever.
 
-Dagster's own run monitoring needs its daemon and a launcher that can ask after a run; `dagster asset materialize` has
-neither. So every run looks after those before it, and so does `make ui` when it starts (`python -m
+Dagster's own run monitoring needs its daemon and a launcher that can check on a run; `dagster asset materialize` has
+neither. So every run looks for dead ones before it, and so does `make ui` when it starts (`python -m
 orchestration.history`).
 """
 

@@ -1,11 +1,12 @@
 """The asset over all benchmarks: their comparisons in one table."""
 
-from dagster import AssetsDefinition, MaterializeResult, MetadataValue, asset
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, MetadataValue, asset
 
-from datasetdm.config import Params, load_params
+from datasetdm.config import Params
 from datasetdm.pipeline.leaderboard import make_leaderboard
 from datasetdm.pipeline.stages import STAGES
 from orchestration.assets import asset_name, readable_failures
+from orchestration.runs import run_params
 
 
 def build_leaderboard(params: Params) -> AssetsDefinition:
@@ -16,13 +17,13 @@ def build_leaderboard(params: Params) -> AssetsDefinition:
         name="leaderboard",
         group_name="leaderboard",
         deps=comparisons,
-        description="Every benchmark's arms in one table, the paper's figures beside.\n\n"
+        description="Every benchmark's arms in one table, with the paper's figures.\n\n"
         "By hand: `python -m datasetdm leaderboard`.",
         kinds={"python"},
     )
-    def make() -> MaterializeResult:
+    def make(context: AssetExecutionContext) -> MaterializeResult:
         with readable_failures():
-            result = make_leaderboard(load_params())
+            result = make_leaderboard(run_params(context.run_id))
         return MaterializeResult(
             metadata={title: MetadataValue.md(table) for title, table in result.tables.items()} | dict(result.metrics)
         )

@@ -1,4 +1,4 @@
-"""What a stage tells of itself, as Dagster shows it: numbers, tables and pictures."""
+"""A stage's report as Dagster shows it: numbers, tables and pictures."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ def describe(result: StageResult, output: Path, md5: str) -> dict[str, MetadataV
     """Metadata of a published output.
 
     Args:
-        result: what the stage told; its pictures are image files.
+        result: the stage's report; its pictures are image files.
         output: the published path.
         md5: DVC's hash of it.
     """

@@ -40,7 +40,7 @@ def run_stages(options: argparse.Namespace, names: Sequence[str]) -> None:
     """Run the stages of a benchmark one after the other."""
     require_project()
     from datasetdm.pipeline.context import open_context
-    from datasetdm.pipeline.engine.stage import run_stage
+    from datasetdm.pipeline.engine.run import run_stage
     from datasetdm.pipeline.stages import STAGES
 
     context = open_context(options.benchmark, study=options.study)

@@ -5,7 +5,6 @@ from datasetdm.config.loading import load_params
 from datasetdm.config.sections import (
     GRID,
     TASKS,
-    Arm,
     Augmentation,
     Backbone,
     DataSource,
@@ -34,7 +33,6 @@ from datasetdm.config.sections import (
 __all__ = [
     "GRID",
     "TASKS",
-    "Arm",
     "Augmentation",
     "Backbone",
     "Benchmark",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
+from datasetdm.arms import ARMS
 from datasetdm.config.sections import (
     TASKS,
     Augmentation,
@@ -106,11 +107,12 @@ def _subjects_have_their_new_names(source: DataSource, prompts: Prompts) -> Iter
 
 
 def _arms_have_what_they_need(ingest: Ingest, downstream: Downstream) -> Iterator[str]:
-    for arm in ("oracle", "pseudo", "self_training"):
-        if arm in downstream.arms and ingest.num_oracle == 0:
+    for arm in downstream.arms:
+        needs = ARMS[arm]
+        if needs.further_images and ingest.num_oracle == 0:
             yield f"downstream.arms has '{arm}' but ingest.num_oracle is 0"
-    if "self_training" in downstream.arms and "real" not in downstream.arms:
-        yield "downstream.arms has 'self_training' but not 'real', whose model is its teacher"
+        if needs.teacher and needs.teacher not in downstream.arms:
+            yield f"downstream.arms has '{arm}' but not '{needs.teacher}', whose model is its teacher"
 
 
 def _tail_images_have_a_tail(task: TaskSettings, ingest: Ingest) -> Iterator[str]:

@@ -18,12 +18,13 @@ from pydantic import (
     model_validator,
 )
 
+from datasetdm.arms import MAIN_ARMS, ArmName
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
 Timestep = Annotated[int, Field(ge=0, lt=1000)]
 GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Arm = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
 Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
 Distribution = Literal["web", "coco", "long_tail", "street", "room", "figure"]
 SMALLEST_TILE = 4  # pixels; smallest side of a tile in a splice
@@ -375,9 +376,7 @@ class Downstream(Section):
         default=None,
         description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: random weights",
     )
-    arms: Annotated[tuple[Arm, ...], AfterValidator(_once_each)] = Field(
-        default=("real", "synthetic", "both", "oracle"), min_length=1
-    )
+    arms: Annotated[tuple[ArmName, ...], AfterValidator(_once_each)] = Field(default=MAIN_ARMS, min_length=1)
     p_decoder: bool = Field(default=False, description="Also report the P-Decoder itself on the test images")
     image_size: PositiveInt
     iterations: PositiveInt = Field(description="Steps of the optimiser")

@@ -17,7 +17,7 @@ def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[st
     evaluator = task.evaluator()
     for start in range(0, len(samples), EVALUATION_BATCH):
         batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
-        prompt_boxes = [task.hint(sample.target) for sample in batch]
+        prompt_boxes = [task.prompt_boxes(sample.target) for sample in batch]
         for sample, found in zip(batch, model.predict([sample.image for sample in batch], prompt_boxes), strict=True):
             evaluator.add(sample.target, found)
     return {name: value for name, value in evaluator.compute().items() if math.isfinite(value)}

@@ -1,9 +1,10 @@
 """What every stage is handed: the benchmark, its settings and its paths."""
 
 import gc
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.paths import DATA, STUDY_DATA, Paths
 from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
+from datasetdm.tracking import check_server, experiment_identity
 from datasetdm.utils.files import read_json
 
 
@@ -64,6 +66,30 @@ class Context:
         """The MLflow experiment, and the prefix of model names; a study's figures stay apart from the demo's."""
         return f"{self.benchmark}_study" if self.study else self.benchmark
 
+    @property
+    def name(self) -> str:
+        """What the engine calls this chain of stages."""
+        return self.benchmark
+
+    @property
+    def work(self) -> Path:
+        """Where the engine keeps units, locks and notes."""
+        return self.paths.work_root
+
+    def settings_of(self, own: Sequence[str], shared: Sequence[str]) -> dict[str, Any]:
+        """Settings by key: of the benchmark's block (`downstream.arms`), and of the rest of `params.yaml`."""
+        block = self.settings.model_dump(mode="json")
+        found = {key: reduce(operator.getitem, key.split("."), block) for key in own}
+        return found | {key: getattr(self.params, key).model_dump(mode="json") for key in shared}
+
+    def check_log(self) -> None:
+        """Raise `DatasetDMError` if a tracking server is chosen and does not answer."""
+        check_server()
+
+    def log_identity(self) -> str | None:
+        """What the benchmark's MLflow experiment is known by; None if there is none yet."""
+        return experiment_identity(self.experiment)
+
     def task(self) -> Task:
         """The task, with the categories that ingestion found."""
         return self.task_of(self.paths.real)
@@ -75,23 +101,30 @@ class Context:
             raise missing(self, real, "ingest")
         remedy = f"Make it again with `python -m datasetdm ingest {self.benchmark}`."
         status = file.stat()
-        categories = _categories(file, remedy, (status.st_ino, status.st_size, status.st_mtime_ns))
-        return build_task(self.settings.task, categories)
+        return _task(self.settings.task, file, remedy, (status.st_ino, status.st_size, status.st_mtime_ns))
 
     def backbone(self) -> Backbone:
         """The frozen diffusion model, loaded once per process, and again after `release_backbone`."""
         return _backbone(self.params.backbone)
 
 
-def open_context(benchmark: str, *, study: bool = False) -> Context:
-    """The context of a benchmark, from `params.yaml` in the current folder.
+def open_context(benchmark: str, *, study: bool = False, params: config.Params | None = None) -> Context:
+    """The context of a benchmark.
+
+    Args:
+        benchmark: its name.
+        study: whether the block `study` is laid over the benchmarks.
+        params: settings that were read before; None: those of `params.yaml` in the current folder.
 
     Raises:
-        DatasetDMError: settings that are wrong, be it for a stage that comes late.
+        DatasetDMError: settings that are wrong, even if they matter only to a late stage.
     """
-    params = config.load_params(
-        study=study, benchmark=benchmark, checks=lambda sections: _what_models_refuse(benchmark, sections)
-    )
+    if params is None:
+        params = config.load_params(
+            study=study, benchmark=benchmark, checks=lambda sections: _what_models_refuse(benchmark, sections)
+        )
+    elif problems := _what_models_refuse(benchmark, {**dict(params.benchmark(benchmark)), "backbone": params.backbone}):
+        raise DatasetDMError("\n  ".join(["params.yaml has problems:", *problems]))
     params.benchmark(benchmark)
     return Context(benchmark, params, Paths(STUDY_DATA if study else DATA, benchmark), study)
 
@@ -105,7 +138,7 @@ def release_backbone() -> None:
 
 
 def _what_models_refuse(benchmark: str, sections: Mapping[str, Any]) -> list[str]:
-    """What the models say to those sections of the settings that are valid."""
+    """What is wrong for the models in those sections of the settings that are valid."""
     problems = []
     if "task" in sections and "downstream" in sections:
         try:
@@ -122,7 +155,7 @@ def _what_models_refuse(benchmark: str, sections: Mapping[str, Any]) -> list[str
 
 
 def missing(context: Context, path: Path, stage: str) -> DatasetDMError:
-    """The error for an input that an earlier stage has to make."""
+    """The error about an input that an earlier stage has to make."""
     flag = " --study" if context.study else ""
     return DatasetDMError(
         f"{path} is missing. Make it with `python -m datasetdm {stage} {context.benchmark}{flag}`, or it and all "
@@ -132,12 +165,13 @@ def missing(context: Context, path: Path, stage: str) -> DatasetDMError:
 
 
 @lru_cache(maxsize=32)
-def _categories(file: Path, remedy: str, state: tuple[int, ...]) -> list[Category]:
-    """The categories of a file; `state` changes with it, so that it is read once."""
+def _task(settings: config.TaskSettings, file: Path, remedy: str, state: tuple[int, ...]) -> Task:
+    """The task with the categories of a file, which is read again when its `state` changes."""
     try:
-        return [Category(**record) for record in read_json(file, remedy=remedy)]
+        categories = [Category(**record) for record in read_json(file, remedy=remedy)]
     except TypeError:
         raise DatasetDMError(f"{file} is no list of categories. {remedy}") from None
+    return build_task(settings, categories)
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,8 @@
-"""`diagnose`: a look at a small synthetic set before a large one is made. No stage of the chain: nothing builds on it.
+"""`diagnose`: a look at a small synthetic set before a large one is made. It is not a stage: nothing builds on it.
 
-Trainings of the downstream model on the first seed's data, judged on dev; each is a unit. `real` and `both` are the
-arms of the comparison, and not trained again where they are there. The sets that are compared link by link (`true`,
-`pseudo`, `synthetic`) have the same number of images, none of them spliced.
+The downstream model is trained on the first seed's data and judged on dev; each training is a unit. `real` and `both`
+are the arms of the comparison, and are not trained again if they are finished. The sets that are compared link by link
+(`true`, `pseudo`, `synthetic`) have the same number of images, none of them spliced.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,14 @@ from statistics import fmean
 import numpy as np
 
 from datasetdm.annotations.sample import Sample
+from datasetdm.arms import Training
 from datasetdm.datasets.standard.annotated_set import annotated_set
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.stages import annotate, synthesize, train_decoder, train_downstream
-from datasetdm.pipeline.unlabelled import save_labelled
+from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json, write_text
@@ -26,7 +27,9 @@ from datasetdm.utils.progress import say
 
 
 def diagnose(context: Context, *, minutes_per_label: float) -> str:
-    """Train, judge and conclude; the text, which is also written to `<data>/diagnosis/<benchmark>.md` beside its JSON.
+    """Train, judge and conclude; returns the text, which is also written to `<data>/diagnosis/<benchmark>.md`.
+
+    Its figures are written to a JSON file of the same name.
 
     Raises:
         DatasetDMError: there is no synthetic set yet, or no further real image to compare with.
@@ -34,12 +37,12 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
     if not context.settings.ingest.num_oracle:
         raise DatasetDMError(
             f"diagnose compares drawn images with real ones: set benchmarks.{context.benchmark}.ingest.num_oracle in "
-            "params.yaml to about the number of synthetic images, and run `ingest` again. (That draws the labelled "
-            "images anew, so that the decoder has to be trained again, too.)"
+            "params.yaml to about the number of synthetic images, and run `ingest` again. (That draws other labelled "
+            "images, so that the decoder has to be trained again, too.)"
         )
     sets = _sets(context)
     metric = context.task().primary_metric
-    trained = {arm: train_downstream.dev_figures(context, f"{arm}/{context.seeds[0]}") for arm in ("real", "both")}
+    trained = {arm: train_downstream.dev_figures(context, Training(arm, context.seeds[0])) for arm in ("real", "both")}
     trained |= {name: _train(context, name, part) for name, part in sets.items()}
     figures = {name: metrics[metric] for name, metrics in trained.items()}
     effort = Effort(
@@ -82,10 +85,11 @@ def _synthetic(context: Context) -> Labelled:
 
 
 def _pseudo(context: Context) -> Labelled:
-    """The further real images as the P-Decoder annotates them: the unit of `annotate`, whether an arm asks for it."""
-    asked = context.with_downstream(arms=("pseudo",))
-    subset = f"seed_{context.seeds[0]}"
-    return Labelled(folder=annotate.made(asked, subset), subset=subset)
+    """The further real images as the P-Decoder annotates them: the unit of `annotate`, even if no arm needs it."""
+    with_pseudo, subset = context.with_downstream(arms=("pseudo",)), f"seed_{context.seeds[0]}"
+    unit = annotate.STAGE.plan(with_pseudo)[subset]
+    annotate.make(with_pseudo, unit)
+    return Labelled(folder=unit.folder, subset=subset)
 
 
 def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
@@ -93,7 +97,7 @@ def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
 
 
 def _objects_per_image(context: Context, synthetic: Labelled) -> dict[str, float]:
-    """Of the real and of a synthetic set; nothing where the task does not tell objects apart."""
+    """Of the real and of a synthetic set; nothing if the task has no separate objects."""
     means = {}
     for name, part in (("real", _real(context)), ("synthetic", synthetic)):
         labels = [context.task().labels_in(sample.target) for sample in _samples(context, part)]
@@ -104,7 +108,7 @@ def _objects_per_image(context: Context, synthetic: Labelled) -> dict[str, float
 
 
 def _some(context: Context, part: Labelled, count: int) -> Labelled:
-    """Any `count` images of a set, as a set of its own; not the first, which may all come from one place."""
+    """Any `count` images of a set, as another set; not the first, which may all come from one place."""
     if count == 0:
         raise DatasetDMError(
             f"{part.annotation_file} holds too few images to compare anything: raise synthesis.num_images or lower "
@@ -127,7 +131,7 @@ def _train(context: Context, training: str, part: Labelled) -> dict[str, float]:
     """Dev figures of the downstream model trained on this set with the first seed."""
     seed = context.seeds[0]
     data = [*annotated_set(part.folder, part.subset), part.weight]
-    unit = context.paths.work("diagnose") / train_downstream.fingerprint(context, seed, data)
+    unit = context.paths.work("diagnose") / digest(train_downstream.fingerprint(context), seed, data)
 
     def work(folder: Path) -> None:
         say(f"diagnose {context.benchmark}: {training}")

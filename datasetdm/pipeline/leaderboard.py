@@ -1,6 +1,6 @@
 """The leaderboard: the comparisons of all benchmarks in one table.
 
-A view of what `compare` has published, made anew in a second; no stage of DVC, which versions what it is made of.
+A view of what `compare` has published, made again in a second. It is not a stage: DVC versions what it is made of.
 """
 
 from datasetdm.config import Params
@@ -12,7 +12,7 @@ from datasetdm.utils.files import read_json, write_json, write_text
 
 
 def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
-    """Write `leaderboard.json`, `.md` and `.html` beside the reports.
+    """Write `leaderboard.json`, `.md` and `.html` next to the reports.
 
     Raises:
         DatasetDMError: no benchmark has been compared yet.

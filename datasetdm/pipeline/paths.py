@@ -13,6 +13,11 @@ def reports_folder(*, study: bool = False) -> Path:
     return (STUDY_DATA if study else DATA) / "reports"
 
 
+def settings_file(run_id: str) -> Path:
+    """The settings as they were when a run of Dagster began."""
+    return DATA / ".work" / "settings" / f"{run_id}.json"
+
+
 @dataclass(frozen=True)
 class Paths:
     """The outputs of one benchmark below `data` (or `data/study`), relative to the project's root."""
@@ -62,22 +67,14 @@ class Paths:
 
     @property
     def diagnosis(self) -> Path:
-        """What `diagnose` says; a JSON of the same name lies beside it."""
+        """The text of `diagnose`; a JSON file of the same name holds its figures."""
         return self.data / "diagnosis" / f"{self.benchmark}.md"
 
-    def work(self, stage: str) -> Path:
-        """Finished units of a stage, untracked: `<fingerprint>/` each."""
-        return self.data / ".work" / stage
+    @property
+    def work_root(self) -> Path:
+        """Units, locks and notes of all benchmarks, untracked."""
+        return self.data / ".work"
 
-    def work_folders(self) -> list[Path]:
-        """Those of all stages, as far as they are there."""
-        root = self.data / ".work"
-        return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-
-    def told(self, stage: str) -> Path:
-        """What a stage told when it published its output, and of what."""
-        return self.data / ".work" / f"{stage}_{self.benchmark}.json"
-
-    def lock(self, stage: str) -> Path:
-        """Held while a stage publishes its output."""
-        return self.data / ".work" / f"{stage}_{self.benchmark}.lock"
+    def work(self, kind: str) -> Path:
+        """Finished units of a stage, or of another kind of work: `<digest>/` each."""
+        return self.work_root / kind

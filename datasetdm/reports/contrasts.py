@@ -7,18 +7,15 @@ from typing import Any
 
 from scipy import stats
 
+from datasetdm.arms import CONTRASTS
 from datasetdm.reports.comparison import METRICS
-
-#: The arm of interest and the one that it is held against: what synthetic images add to the real ones, whether more
-#: than splicing or self-training would, and what is gained or lost by drawing images beside reading labels off them.
-PAIRS = (("both", "real"), ("both", "real_augmented"), ("both", "self_training"), ("synthetic", "pseudo"))
 
 CONFIDENCE = 0.95
 SMALLEST_GAP = 0.1  # of the value of `real`; a share of less is a share of chance
 
 
 def contrasts(arms: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The differences that the arms allow, for each of some metrics.
+    """The differences between arms (`CONTRASTS`), for each of some metrics.
 
     Args:
         arms: arm -> metric -> mean, std and seeds, as `summarize` made it.
@@ -32,7 +29,7 @@ def contrasts(arms: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         seeds = {arm: figures[name]["seeds"] for arm, figures in arms.items() if name in figures}
         pairs = {
-            f"{one} - {other}": paired_difference(seeds.get(one, {}), seeds.get(other, {})) for one, other in PAIRS
+            f"{one} - {other}": paired_difference(seeds.get(one, {}), seeds.get(other, {})) for one, other in CONTRASTS
         }
         differences = {title: difference for title, difference in pairs.items() if difference}
         if differences:

@@ -5,10 +5,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from datasetdm.arms import MAIN_ARMS
 from datasetdm.reports.comparison import METRICS, figure_text
 from datasetdm.reports.paper import PAPER
 
-ARMS = ("real", "synthetic", "both", "oracle")
 ABSENT = "-"
 
 
@@ -47,9 +47,9 @@ def _row(comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
 
 def leaderboard_table(content: Mapping[str, Any]) -> str:
     """The leaderboard as Markdown."""
-    header = ["benchmark", "# real", "# synthetic", "metric", *ARMS, "baseline"]
+    header = ["benchmark", "# real", "# synthetic", "metric", *MAIN_ARMS, "baseline"]
     header += ["on dev: labels / real", "paper: real / synthetic / both"]
-    lines = ["| " + " | ".join(header) + " |", "|---|---:|---:|---|" + "---:|" * (len(ARMS) + 2) + "---|"]
+    lines = ["| " + " | ".join(header) + " |", "|---|---:|---:|---|" + "---:|" * (len(MAIN_ARMS) + 2) + "---|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in leaderboard_cells(content)]
     if content["missing"]:
         lines += ["", "Not run yet: " + ", ".join(content["missing"]) + "."]
@@ -64,7 +64,7 @@ def leaderboard_cells(content: Mapping[str, Any]) -> list[list[str]]:
             str(row["num_real"]),
             str(row["num_synthetic"]),
             f"{METRICS[row['metric']].title} ({'higher' if row['higher_is_better'] else 'lower'} is better)",
-            *[figure_text(row["metric"], row["arms"].get(arm)) for arm in ARMS],
+            *[figure_text(row["metric"], row["arms"].get(arm)) for arm in MAIN_ARMS],
             _value_text(row["metric"], row["baseline"]),
             " / ".join(_value_text(row["metric"], row["dev"].get(who)) for who in ("p_decoder", "real")),
             _paper_text(row),
@@ -89,7 +89,7 @@ def render_leaderboard(content: Mapping[str, Any]) -> str:
     """The leaderboard as an HTML page. It opens from disk and makes no network requests."""
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     return environment.get_template("leaderboard.html").render(
-        arms=ARMS,
+        arms=MAIN_ARMS,
         rows=leaderboard_cells(content),
         missing=content["missing"],
         embedded=any(row["world"] == "miniworld" for row in content["rows"]),

@@ -153,12 +153,3 @@ class Task(ABC):
         """See `Annotation.object_labels`."""
         labels: tuple[int, ...] | None = target.object_labels()
         return labels
-
-    @property
-    def takes_hints(self) -> bool:
-        """See `uses_prompt_boxes`."""
-        return self.uses_prompt_boxes
-
-    def hint(self, target: Any) -> Any:
-        """See `prompt_boxes`."""
-        return self.prompt_boxes(target)

@@ -37,7 +37,10 @@ IMAGE = ColSpec(DataType.binary, "image")
 # MLflow's numeric arrays refuse [[1, 2, 3, 4]], which are not doubles, so `serving` checks the boxes.
 BOXES = ColSpec(AnyType(), "boxes", required=False)
 LOADER = re.compile(r"(datasetdm(?:\.\w+)+):(\w+(?:\.\w+)?)")
-MOVED = {"datasetdm.stages.registry": "datasetdm.pipeline.registry"}  # models that were registered under the old name
+# Loaders of models that were registered under an earlier name.
+MOVED = dict.fromkeys(
+    ("datasetdm.stages.registry", "datasetdm.pipeline.registry"), "datasetdm.pipeline.registered_decoder"
+)
 LOADER_MODULE = "datasetdm.tracking"  # registered models name it, so it must not move
 # A wheel has the lock inside the package, a checkout has it in its root folder.
 _LOCKS = [folder / "requirements.lock" for folder in Path(__file__).resolve().parents[1:3]]

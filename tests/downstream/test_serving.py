@@ -21,7 +21,7 @@ from datasetdm.decoder.checkpoint import build_decoder, save_decoder
 from datasetdm.diffusion import load_backbone
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.registry import backbone_options
+from datasetdm.pipeline.registered_decoder import backbone_options
 from datasetdm.tasks.instance import InstanceTask
 from tests.downstream.dense.test_dense_model import CATEGORIES as THINGS
 from tests.downstream.dense.test_dense_model import TASKS, draw_scene
@@ -69,11 +69,11 @@ def registry(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
             )
             sets: dict[str, Any] = {"task": task, "datasets": [labelled], "dev": labelled}
             DOWNSTREAM[name].train(settings, seed=0, out=folder / name, device="cpu", **sets)
-            register(folder / name, DOWNSTREAM[name].loader, takes_boxes=task.takes_hints)
+            register(folder / name, DOWNSTREAM[name].loader, takes_boxes=task.uses_prompt_boxes)
         backbone, task = load_backbone(BACKBONE), data["instance"][0]
         decoder = build_decoder(task, backbone.feature_info, TINY, None)
         save_decoder(folder / "decoder", decoder, task, TINY, backbone, seed=0)
-        loader = "datasetdm.pipeline.registry:load_decoder_model"
+        loader = "datasetdm.pipeline.registered_decoder:load_decoder_model"
         register(folder / "decoder", loader, options=backbone_options(BACKBONE))
         yield folder
 
@@ -200,7 +200,7 @@ def test_a_decoder_whose_diffusion_model_is_gone_says_so_and_takes_another_place
     folder = tmp_path / "moved"
     (registry / "decoder").rename(folder)
     try:
-        register(folder, "datasetdm.pipeline.registry:load_decoder_model", options=options)
+        register(folder, "datasetdm.pipeline.registered_decoder:load_decoder_model", options=options)
     finally:
         folder.rename(registry / "decoder")
     with pytest.raises(DatasetDMError, match=r"gone, which cannot be loaded.*MLFLOW_PYFUNC_INFERENCE_CONFIG"):

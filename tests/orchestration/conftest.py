@@ -16,6 +16,7 @@ from PIL import Image
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from orchestration.assets import build_assets
@@ -61,6 +62,7 @@ class Toy:
     def __init__(self, instance: DagsterInstance) -> None:
         self.instance, self.trouble = instance, Trouble()
         self.run_ids: list[str] = []
+        self.settings_seen: list[tuple[int, ...]] = []
         count = self._count()
         self.stages = {"count": count, "total": self._total(count)}
         self.params = load_params()
@@ -84,13 +86,13 @@ class Toy:
         return context.paths.work("count") / f"{key.replace('/', '-')}.txt"
 
     def _count(self) -> Stage:
-        def run_unit(context: Context, key: str) -> None:
-            self.trouble.meet(key)
-            file = self._work(context, key)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{len(key)}\n")
+        def make(context: Context, unit: Unit) -> None:
+            self.trouble.meet(unit.key)
+            unit.folder.parent.mkdir(parents=True, exist_ok=True)
+            unit.folder.write_text(f"{len(unit.key)}\n")
 
-        def finish(context: Context) -> StageResult:
+        def finish(context: Context, plan: Plan) -> StageResult:
+            self.settings_seen.append(context.settings.seeds)
             folder = Path("data/counts") / context.benchmark
             folder.mkdir(parents=True, exist_ok=True)
             for key in UNITS:
@@ -108,15 +110,17 @@ class Toy:
             description="Counts letters.",
             upstream=(),
             parameters=("seeds",),
-            units=lambda context: {key: [self._work(context, key)] for key in UNITS},
-            run_unit=run_unit,
+            code_version="7",
+            units=lambda context: [Unit(key=key, folders=(self._work(context, key),)) for key in UNITS],
+            make=make,
             finish=finish,
             output=lambda context: Path("data/counts") / context.benchmark,
             checks=(Check(name="complete", description="Every unit is there.", run=_complete),),
         )
 
     def _total(self, count: Stage) -> Stage:
-        def finish(context: Context) -> StageResult:
+        def finish(context: Context, plan: Plan) -> StageResult:
+            self.settings_seen.append(context.settings.seeds)
             counts = Path("data/counts") / context.benchmark
             if not counts.exists():
                 raise DatasetDMError(f"{counts} is missing. Make it with `python -m datasetdm count`.")
@@ -133,6 +137,7 @@ class Toy:
             description="Adds them up.",
             upstream=(count,),
             parameters=(),
+            code_version="8",
             finish=finish,
             output=lambda context: Path("data/totals") / f"{context.benchmark}.txt",
         )

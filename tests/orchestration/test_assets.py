@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
+from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult, build_asset_check_context
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import open_context
+from orchestration.assets import build_assets
 from orchestration.checks import build_checks
 
 UNITS = ["both/0", "both/1", "self_training/0"]
 
 
 def failures(result: ExecuteInProcessResult) -> list[str]:
-    """What the failed steps told."""
+    """The messages of the failed steps."""
     events = result.filter_events(lambda event: event.event_type == DagsterEventType.STEP_FAILURE)
     return [event.step_failure_data.error.message for event in events]
 
@@ -73,10 +74,10 @@ def test_trouble_with_files_before_and_after_the_units_is_tried_again(toy, op):
     good, failures_left = toy.stages["count"], [OSError("the share went away")]
 
     def failing_once(function):
-        def call(context):
+        def call(*arguments):
             if failures_left:
                 raise failures_left.pop()
-            return function(context)
+            return function(*arguments)
 
         return call
 
@@ -86,7 +87,7 @@ def test_trouble_with_files_before_and_after_the_units_is_tried_again(toy, op):
     assert not failures_left and sorted(toy.trouble.attempts) == UNITS
 
 
-def test_bad_input_is_told_at_once_and_costs_one_unit(toy):
+def test_bad_input_fails_at_once_and_costs_one_unit(toy):
     toy.trouble.error, toy.trouble.times = DatasetDMError("x.png is broken: fetch it again."), 1
     result = toy.run()
     assert any(message.endswith("x.png is broken: fetch it again.\n") for message in failures(result))
@@ -115,18 +116,50 @@ def test_checks_look_at_what_lies_there_now(toy):
     for name in "abc":
         (folder / f"{name}.txt").touch()
     (check,) = build_checks(toy.params, toy.stages)
-    assert check().passed
+    context = build_asset_check_context()
+    assert check(context).passed
     (folder / "a.txt").unlink()
-    assert not check().passed
-    assert "has 2 files" in check().description
+    assert not check(context).passed
+    assert "has 2 files" in check(context).description
 
 
-def test_a_folder_without_dvc_is_told(toy):
+def test_a_folder_without_dvc_is_an_error(toy):
     Path(".dvc").rename("dvc_away")
     assert any("run `dvc init`" in message for message in failures(toy.run("counts_coco")))
 
 
-def test_an_output_that_dvc_does_not_know_is_told(toy):
+def test_an_output_that_dvc_does_not_know_is_an_error(toy):
     text = Path("dvc.yaml").read_text()
     Path("dvc.yaml").write_text(text.replace("data/counts/${key}", "data/.work/count"))
     assert any("does not name data/counts/coco" in message for message in failures(toy.run("counts_coco")))
+
+
+def test_an_edit_of_params_yaml_does_not_change_a_run_that_has_begun(toy):
+    def edit_and_make(context, unit, make=toy.stages["count"].make):
+        content = yaml.safe_load(Path("params.yaml").read_text())
+        content["benchmarks"]["coco"]["seeds"] = [5]
+        Path("params.yaml").write_text(yaml.safe_dump(content))
+        make(context, unit)
+
+    toy.stages["count"] = replace(toy.stages["count"], make=edit_and_make)
+    toy.stages["total"] = replace(toy.stages["total"], upstream=(toy.stages["count"],))
+    first = toy.params.benchmark("coco").seeds
+    assert first != (5,)
+    assert toy.run().success
+    assert toy.settings_seen == [first, first]
+    assert toy.run("totals_coco").success
+    assert toy.settings_seen[2:] == [(5,)]  # another run reads the file
+
+
+def test_a_stage_plans_once_in_a_process(toy):
+    planned = []
+    good = toy.stages["count"]
+    toy.stages["count"] = replace(good, units=lambda context: planned.append(1) or good.units(context))
+    assert toy.run("counts_coco").success
+    assert planned == [1]
+
+
+def test_the_code_version_of_a_stage_is_that_of_its_asset(toy):
+    assets = build_assets(toy.params, toy.stages)
+    versions = {key.to_user_string(): version for one in assets for key, version in one.code_versions_by_key.items()}
+    assert versions == {"counts_coco": "7", "totals_coco": "8"}

@@ -1,6 +1,7 @@
 """Dagster and DVC describe the same chain: both graphs are read off what they load, and compared."""
 
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from orchestration.checks import build_checks
 
 PROJECT = Path(__file__).parents[2]
 BACKBONES = "data/backbones"
+STAGE_FILES = Path("datasetdm/pipeline/stages")
 
 
 @pytest.fixture
@@ -27,6 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(PROJECT / name, tmp_path)
+    shutil.copytree(PROJECT / STAGE_FILES, tmp_path / STAGE_FILES)  # which DVC reads the code versions of
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     return tmp_path
@@ -56,8 +59,10 @@ def file_dependencies(stage: Any) -> set[str]:
     return {dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)}
 
 
-def settings_dependencies(stage: Any) -> set[str]:
-    return {name for dep in stage.deps if isinstance(dep, ParamsDependency) for name in dep.params}
+def settings_dependencies(stage: Any, file: str = "params.yaml") -> set[str]:
+    """The keys of a file of settings that a stage depends on."""
+    params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+    return {name for dep in params if Path(dep.fs_path).name == Path(file).name for name in dep.params}
 
 
 def covers(recorded: str, setting: str) -> bool:
@@ -114,13 +119,23 @@ def test_dvc_runs_the_stage_on_its_settings_and_outputs(project, name):
     recorded = {key for key in settings_dependencies(resolved) if not key.startswith("backbone")}
     assert all(any(covers(key, setting) for key in recorded) for setting in needed)
     assert all(any(covers(key, setting) for setting in needed) for key in recorded)
-    assert ("backbone" in settings_dependencies(resolved)) == stage.uses_backbone
-    if stage.uses_backbone:
+    assert ("backbone" in settings_dependencies(resolved)) == ("backbone" in stage.shared_parameters)
+    if "backbone" in stage.shared_parameters:
         assert BACKBONES in file_dependencies(resolved)
 
     output = Path(stage.output(open_context("coco")))
     published = [Path(out.def_path) for out in resolved.outs]
     assert published == [output] or all(output in path.parents for path in published)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_dvc_and_the_stage_have_the_same_code_version(project, name):
+    stage, resolved = STAGES[name], dvc_stages()[f"{name}@coco"]
+    (versions,) = (dep for dep in resolved.deps if Path(dep.def_path).suffix == ".py")
+    read = versions.read_params()
+    assert set(read) == set(versions.params)
+    assert ".".join(read[key] for key in sorted(read)) == stage.code_version
+    assert read["CODE_VERSION"] == sys.modules[f"datasetdm.pipeline.stages.{name}"].CODE_VERSION
 
 
 def test_settings_that_dvc_reads_are_in_params_yaml(project):

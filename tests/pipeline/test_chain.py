@@ -99,8 +99,8 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     from datasetdm.pipeline.context import open_context
     from datasetdm.pipeline.stages import STAGES
 
-    assert "real/0" not in STAGES["train_downstream"].plan(open_context("coco"))
-    assert "both/0" in STAGES["train_downstream"].plan(open_context("coco"))
+    missing = STAGES["train_downstream"].plan(open_context("coco")).missing()
+    assert "real/0" not in missing and "both/0" in missing
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_chain_on_real_coco(project, edit) -> None:
     assert len(json.loads((folder / "data/real/coco/categories.json").read_text())) == 80
 
 
-def test_a_cut_off_synthesis_goes_on(project, monkeypatch, capsys) -> None:
+def test_a_cut_off_synthesis_resumes(project, monkeypatch, capsys) -> None:
     folder = project(MINIWORLD)
     assert main(["run", "coco", "--until", "write_prompts"]) == 0
     from datasetdm.pipeline.context import open_context
@@ -128,9 +128,10 @@ def test_a_cut_off_synthesis_goes_on(project, monkeypatch, capsys) -> None:
 
     context = open_context("coco")
     stage = STAGES["synthesize"]
-    assert stage.plan(context) == ["shard_00000", "shard_00001", "shard_00002"]
-    stage.run_unit(context, "shard_00001")
-    assert stage.plan(context) == ["shard_00000", "shard_00002"]
+    plan = stage.plan(context)
+    assert plan.missing() == ["shard_00000", "shard_00001", "shard_00002"]
+    stage.make(context, plan["shard_00001"])
+    assert plan.missing() == ["shard_00000", "shard_00002"]
     capsys.readouterr()
     assert main(["synthesize", "coco"]) == 0
     assert "shard_00001" not in capsys.readouterr().out
@@ -152,7 +153,7 @@ def test_missing_input_names_the_command(project, capsys, stage: str) -> None:
     assert f"python -m datasetdm {made_by} coco" in error
 
 
-def test_bad_input_is_told_in_a_paragraph(project, edit, capsys) -> None:
+def test_bad_input_is_explained_in_a_paragraph(project, edit, capsys) -> None:
     folder = project({"format": "coco", "root": "data/raw/nowhere"})
     assert main(["ingest", "coco"]) == 2
     assert "data/raw/nowhere" in capsys.readouterr().err
@@ -172,7 +173,7 @@ def test_ingest_says_what_it_found(project, capsys) -> None:
     assert "ingest coco: categories without a labelled example in some few-shot set: " in out
 
 
-def test_missing_weights_of_the_downstream_model_are_told_at_the_start(project, edit, capsys) -> None:
+def test_missing_weights_of_the_downstream_model_are_an_error_at_the_start(project, edit, capsys) -> None:
     project(MINIWORLD)
     edit("benchmarks.coco.downstream.pretrained", "data/backbones/nowhere")
     assert main(["ingest", "coco"]) == 2

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from datasetdm.arms import ARMS, Training
 from datasetdm.cli import main
-from datasetdm.pipeline.context import open_context
+from datasetdm.downstream import Labelled
+from datasetdm.pipeline.annotated_sets import AnnotatedSets
+from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.stages import STAGES, annotate, augment, train_downstream
-from datasetdm.pipeline.stages.train_downstream import CONTROLS
-from datasetdm.pipeline.unlabelled import save_labelled, unlabelled_images
+from datasetdm.pipeline.unlabelled_images import save_labelled, unlabelled_images
 
 MINIWORLD = {
     "format": "coco",
@@ -32,7 +34,7 @@ def controls(project, edit) -> Path:
 
 
 def stand_in(folder: Path) -> None:
-    """The labelled images in the place of a set that the diffusion model has a part in."""
+    """The labelled images instead of a set that the diffusion model has a part in."""
     context = open_context("coco")
     real, task = context.paths.real, context.task()
     save_labelled(task, folder, "seed_0", task.load(real, "few_shot_0"), real / "images")
@@ -55,11 +57,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
+def training(context: Context, arm: str) -> Path:
+    """The folder of a training, made or not."""
+    (unit,) = train_downstream.plan_trainings(context, [Training(arm, 0)])
+    return unit.folder
+
+
 def make_controls() -> None:
     """The labels of `pseudo` and of `self_training`, and the student."""
     context = open_context("coco")
-    STAGES["annotate"].run_unit(context, "seed_0")
-    STAGES["train_downstream"].run_unit(context, "self_training/0")
+    annotate.make(context, annotate.STAGE.plan(context)["seed_0"])
+    train_downstream.trained(context, Training("self_training", 0))
 
 
 @pytest.mark.slow
@@ -75,20 +83,20 @@ def test_labels_of_the_oracle_reach_neither_pseudo_nor_self_training(controls: P
     assert json.loads(taught)["annotations"]
     context = open_context("coco")
     oracle_images = {image.name: image for image in unlabelled_images(context)}
-    unit = annotate._unit(context, "seed_0")
+    unit = annotate.STAGE.plan(context)["seed_0"].folder
     for sample in context.task().load(unit, "seed_0"):
         assert sample.caption == oracle_images[sample.name].caption
         assert (sample.image == oracle_images[sample.name].read()).all()
-    oracle = train_downstream._unit(context, "oracle/0")
+    oracle = training(context, "oracle")
 
     scramble(controls / "data/real/coco/annotations/oracle.json")
     context = open_context("coco")
-    assert train_downstream._unit(context, "oracle/0") != oracle  # whom the labels are for
-    assert annotate.STAGE.plan(context) == []
-    assert train_downstream._unit(context, "self_training/0").exists()
+    assert training(context, "oracle") != oracle  # whom the labels are for
+    assert annotate.STAGE.plan(context).missing() == []
+    assert training(context, "self_training").exists()
     shutil.rmtree(work / "annotate")
     shutil.rmtree(work / "self_training")
-    shutil.rmtree(work / train_downstream._unit(context, "self_training/0").relative_to("data/.work"))
+    shutil.rmtree(work / training(context, "self_training").relative_to("data/.work"))
     make_controls()
     after = {kind: contents(work / kind) for kind in kinds}
     assert after["annotate"] == before["annotate"] and after["self_training"] == before["self_training"]
@@ -101,20 +109,21 @@ def test_controls_cost_nothing_where_they_are_not_asked_for(project, edit) -> No
     context = open_context("coco")
     stand_in(context.paths.synthetic)
     assert main(["annotate", "coco"]) == main(["augment", "coco"]) == 0  # there is no decoder, and none is asked for
-    assert list(context.paths.pseudo.iterdir()) == []
+    assert [file.name for file in context.paths.pseudo.iterdir()] == ["record.json"]
     assert [file.name for file in (context.paths.augmented / "annotations").iterdir()] == ["seed_0.json"]
-    units = {key: train_downstream._unit(context, key) for key in train_downstream.keys(context)}
+    planned = {row: training(context, row.arm) for row in train_downstream.trainings(context)}
 
     edit("benchmarks.coco.downstream.arms", ALL)
     edit("benchmarks.coco.downstream.p_decoder", True)
     edit("benchmarks.coco.downstream.self_training_threshold", 0.9)
-    asked = open_context("coco")
-    there = {subset: augment._units(asked, subset)[f"{subset}/0"].exists() for subset in ("seed_0", "real_0")}
-    assert there == {"seed_0": True, "real_0": False}
-    assert {key: train_downstream._unit(asked, key) for key in units} == units
+    more = open_context("coco")
+    stand_in(more.paths.pseudo)
+    plan = augment.STAGE.plan(more)
+    assert plan["seed_0/0"].is_finished() and not plan["real_0/0"].is_finished()
+    assert {row: training(more, row.arm) for row in planned} == planned
 
 
-def test_a_cut_off_augmentation_goes_on(project, edit, monkeypatch) -> None:
+def test_a_cut_off_augmentation_resumes(project, edit, monkeypatch) -> None:
     project(MINIWORLD)
     assert main(["ingest", "coco"]) == 0
     context, stage = open_context("coco"), STAGES["augment"]
@@ -123,15 +132,21 @@ def test_a_cut_off_augmentation_goes_on(project, edit, monkeypatch) -> None:
     whole = {file.name: file.read_bytes() for file in context.paths.augmented.rglob("*") if file.is_file()}
 
     monkeypatch.setattr(augment, "SHARD_SIZE", 1)
-    assert stage.plan(context) == ["seed_0/0", "seed_0/1"]
-    stage.run_unit(context, "seed_0/1")
-    assert stage.plan(context) == ["seed_0/0"]
+    plan = stage.plan(context)
+    assert plan.missing() == ["seed_0/0", "seed_0/1"]
+    stage.make(context, plan["seed_0/1"])
+    assert plan.missing() == ["seed_0/0"]
     assert main(["augment", "coco"]) == 0
     assert {file.name: file.read_bytes() for file in context.paths.augmented.rglob("*") if file.is_file()} == whole
 
     edit("benchmarks.coco.augmentation.num_images", 0)
     assert main(["augment", "coco"]) == 0
     assert len(context.task().load(context.paths.augmented, "seed_0")) == 0
+
+
+def datasets(context: Context, arm: str) -> list[Labelled]:
+    (unit,) = train_downstream.plan_trainings(context, [Training(arm, 0)])
+    return train_downstream.mixture(unit.payload.groups, context, AnnotatedSets())
 
 
 def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against(controls: Path) -> None:
@@ -143,7 +158,7 @@ def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against
         spliced = task.load(context.paths.augmented, subset)
         assert {sample.image.shape[:2] for sample in spliced} == {(64, 128), (128, 128)} and len(spliced) == 2
     shares = {
-        arm: [(part.subset, round(part.weight, 3)) for part in train_downstream._datasets(context, f"{arm}/0")]
+        arm: [(part.subset, round(part.weight, 3)) for part in datasets(context, arm)]
         for arm in ("synthetic", "both", "real_augmented", "pseudo")
     }
     assert shares["both"] == [("few_shot_0", 0.5), ("seed_0", 0.333), ("seed_0", 0.167)]
@@ -153,12 +168,12 @@ def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against
 
 
 def test_a_teachers_certainty_decides_what_the_student_learns(controls: Path, edit) -> None:
-    before = train_downstream._unit(open_context("coco"), "self_training/0")
-    teacher = train_downstream._unit(open_context("coco"), "real/0")
+    before = training(open_context("coco"), "self_training")
+    teacher = training(open_context("coco"), "real")
     edit("benchmarks.coco.downstream.self_training_threshold", 1.0)
-    assert train_downstream._unit(open_context("coco"), "self_training/0") != before
-    assert train_downstream._unit(open_context("coco"), "real/0") == teacher
+    assert training(open_context("coco"), "self_training") != before
+    assert training(open_context("coco"), "real") == teacher
 
 
 def test_controls_are_never_offered_for_use() -> None:
-    assert set(ALL) - CONTROLS == {"real", "synthetic", "both"}
+    assert {name for name in ALL if not ARMS[name].control} == {"real", "synthetic", "both"}

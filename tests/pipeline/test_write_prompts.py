@@ -11,7 +11,7 @@ MINIWORLD = {
 }
 
 
-def test_edited_prompts_are_kept_and_others_are_written_anew(project, edit, capsys) -> None:
+def test_edited_prompts_are_kept_and_others_are_written_again(project, edit, capsys) -> None:
     project(MINIWORLD)
     table = Path("data/prompts/coco.csv")
     assert main(["run", "coco", "--until", "ingest"]) == 0

@@ -17,6 +17,7 @@ from datasetdm.pipeline.context import open_context
 from datasetdm.pipeline.stages.ingest import weights_elsewhere
 
 ROOT = Path(__file__).parents[2]
+STAGE_FILES = Path("datasetdm/pipeline/stages")  # DVC reads the code versions there
 Repro = Callable[[], tuple[set[str], set[str]]]
 
 
@@ -53,6 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").write_text((ROOT / ".dvc/config").read_text() + "    no_scm = true\n")
     shutil.copy(ROOT / "dvc.yaml", folder)
+    shutil.copytree(ROOT / STAGE_FILES, folder / STAGE_FILES)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     block = content["benchmarks"]["coco"]
     block["source"] = {"format": "coco", "root": "~/coco"}

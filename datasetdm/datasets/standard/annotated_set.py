@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.datasets.standard.unlabelled import load_unlabelled
 from datasetdm.utils.digests import file_digest
 
@@ -15,7 +16,7 @@ def annotated_set(root: Path, subset: str) -> list[Any]:
     Raises:
         DatasetDMError: the list is missing or broken, or an image is missing.
     """
-    file, images = root / "annotations" / f"{subset}.json", str(root / "images")
+    file, images = annotation_file(root, subset), str(root / "images")
     listed = _images_of(root, subset)
     try:
         sizes = [os.stat(os.path.join(images, name)).st_size for name, _, _ in listed]
@@ -32,7 +33,7 @@ def count_images(root: Path, subset: str) -> int:
 
 def _images_of(root: Path, subset: str) -> tuple[tuple[str, str, int], ...]:
     """Name, caption and id of each image; the list, which takes seconds to parse, is parsed once in a process."""
-    file = root / "annotations" / f"{subset}.json"
+    file = annotation_file(root, subset)
     return _parsed_images(root, subset, file_digest(file) if file.is_file() else b"")
 
 

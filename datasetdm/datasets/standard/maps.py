@@ -13,6 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from datasetdm.annotations.sample import Category, Sample
+from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json, write_image, write_json
 from datasetdm.utils.images import read_image, read_map
@@ -106,7 +107,7 @@ def load_maps(root: Path, subset: str, codec: MapCodec) -> MapSplit:
     Raises:
         DatasetDMError: the list is missing, broken, or no such list.
     """
-    file = root / "annotations" / f"{subset}.json"
+    file = annotation_file(root, subset)
     remedy = "Make it again with the stage that wrote it."
     content = read_json(file, remedy=remedy)
     try:
@@ -141,7 +142,7 @@ def save_maps(
         DatasetDMError: two samples of the same name (up to the suffix) or id, an annotation of another size than its
             image, or a name that leads out of the folder.
     """
-    file = root / "annotations" / f"{subset}.json"
+    file = annotation_file(root, subset)
     records: list[dict[str, Any]] = []
     used: set[object] = set()
     highest_id = 0

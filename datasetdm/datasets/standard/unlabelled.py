@@ -7,6 +7,7 @@ import numpy as np
 
 from datasetdm.annotations.sample import Attribution
 from datasetdm.datasets.standard.attribution import AttributionReader
+from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json
 from datasetdm.utils.images import read_image
@@ -49,7 +50,7 @@ def load_unlabelled(root: Path, subset: str) -> list[Unlabelled]:
     Raises:
         DatasetDMError: the list is missing or broken, or an image is missing.
     """
-    file = root / "annotations" / f"{subset}.json"
+    file = annotation_file(root, subset)
     remedy = "Make it again with the stage that wrote it."
     content = read_json(file, remedy=remedy)
     try:

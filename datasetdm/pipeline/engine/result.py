@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What a stage tells of itself: shown by the CLI, Dagster and MLflow alike.
+    """The report of a stage, shown alike by the command line, Dagster and the experiment log.
 
     Attributes:
         metrics: plain numbers.

@@ -1,9 +1,9 @@
 """Units of work that survive a crash.
 
-A unit (a shard of images, one training) is a folder named by the digest of all that it depends on. What
-is there is finished: it was assembled beside and renamed. An inventory beside it says what its files were; a unit
-that has been damaged since is made again. Two callers may work on the same stage at the same time; a lock per unit
-keeps them apart, and the system frees it when its holder dies.
+A unit (a shard of images, one training) is a folder named by the digest of all that it depends on. A folder that is
+there is finished: it was filled under a temporary name and then renamed. An inventory next to it lists its files; a
+unit that has been damaged since is made again. Two callers may work on the same stage at the same time: a lock per unit
+keeps them apart, and the system frees the lock when its holder dies.
 """
 
 import logging
@@ -24,14 +24,14 @@ from datasetdm.utils.inventory import find_damage, take_inventory
 
 log = logging.getLogger(__name__)
 
-_patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: as long as it takes
+_patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: no limit
 
 
 def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
     """Make the unit `folder` unless it is there and whole; `work` fills a temporary folder, which is then renamed.
 
     Raises:
-        filelock.Timeout: another process is at it, and the caller is `passing_over_busy_units`.
+        filelock.Timeout: another process is making it, and the caller is `passing_over_busy_units`.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(_lock(folder), timeout=_patience.get()):
@@ -48,8 +48,8 @@ def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
 def is_finished(folder: Path) -> bool:
     """Whether the unit is there, and as it was when it was made.
 
-    Of every file size and time are looked at; it is read only where its time has changed. A unit that was made
-    before there were inventories counts as it lies there.
+    The size and time of every file are compared; a file is read only if its time has changed. A unit without an
+    inventory counts as finished.
     """
     return folder.exists() and find_damage(folder, _inventory(folder)) is None
 
@@ -57,7 +57,7 @@ def is_finished(folder: Path) -> bool:
 def sweep(work: Path) -> None:
     """Remove what killed processes left next to the units in the folder `work`, even if nobody needs those units now.
 
-    A unit whose lock another process holds is passed over: it is being made.
+    A unit whose lock another process holds is skipped: it is being made.
     """
     if not work.is_dir():
         return
@@ -98,9 +98,9 @@ def _seconds(folder: Path) -> Path:
 
 @contextmanager
 def _timed(folder: Path) -> Iterator[None]:
-    """Note how long the unit took, with what was spent before it was cut off where that is gone on from.
+    """Write down how long the unit took; if it was cut off and then resumed, both parts count.
 
-    The note is beside the unit, not in it: outputs hold nothing that changes from run to run.
+    The note lies next to the unit, not in it: outputs hold nothing that changes from run to run.
     """
     checkpoints, start = resume_folder(folder), time.perf_counter()
     before = unit_seconds(folder) if checkpoints.exists() else 0.0
@@ -113,7 +113,7 @@ def _timed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def passing_over_busy_units() -> Iterator[None]:
-    """Inside it `make_unit` raises `filelock.Timeout` where it would wait for another process."""
+    """Within this block `make_unit` raises `filelock.Timeout` instead of waiting for another process."""
     token = _patience.set(0)
     try:
         yield
@@ -122,12 +122,12 @@ def passing_over_busy_units() -> Iterator[None]:
 
 
 def resume_folder(unit: Path) -> Path:
-    """Where the work on a unit may keep checkpoints, for the case that it is cut off; gone once the unit is there."""
+    """Where the work on a unit may keep checkpoints in case it is cut off; removed once the unit is finished."""
     return unit.with_suffix(".resume")
 
 
 def publish_unit(unit: Path, folder: Path) -> None:
-    """Put the files of a unit into a folder, beside those of other units, as links."""
+    """Link the files of a unit into a folder, which may hold those of other units."""
     shutil.copytree(unit, folder, copy_function=link, dirs_exist_ok=True)
 
 

@@ -1,116 +1,112 @@
 """Stage `annotate`: real images that have no labels, annotated by the P-Decoder; a unit is one seed's decoder.
 
-The arm `pseudo` is trained on them: where `synthetic` is better, drawing images was worth it, and not only reading
+The arm `pseudo` is trained on them. Where `synthetic` is better, drawing images was worth it, and not only reading
 annotations off the diffusion model. So everything but the images is the same: decoder, acceptance, splicing (by
 `augment`), training. The captions are the prompts, as in the evaluation of the decoder; where a data set has none,
 `ingest` wrote them from the labels, as the synthetic images' prompts name what they show.
 
-A benchmark without an arm that needs them gets an empty folder.
+If no arm needs them, nothing is annotated.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from datasetdm.datasets.standard.annotated_set import count_images
+from datasetdm.arms import ARMS
 from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
-from datasetdm.pipeline.checks import check_accepted
+from datasetdm.pipeline.annotated_sets import AnnotatedSets, check_accepted, describe_sets
 from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.plan import Plan, Unit
+from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.stage import Check, Stage, publish_checked
+from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit, publish_unit, unit_seconds
-from datasetdm.pipeline.record import record
+from datasetdm.pipeline.experiment_log import logged_run
 from datasetdm.pipeline.stages import ingest, train_decoder
-from datasetdm.pipeline.unlabelled import labelling, save_labelled, unlabelled_images
+from datasetdm.pipeline.unlabelled_images import labelling, save_labelled, unlabelled_images
 from datasetdm.synthesis.pseudo_labels import read_labels
-from datasetdm.utils.digests import digest
+
+CODE_VERSION = "1"
 
 
 def subsets(context: Context) -> dict[str, int]:
-    """Annotation file -> seed of the decoder; none where no arm needs them.
+    """Annotation file -> seed of the decoder; none if no arm needs them.
 
-    Beside `pseudo` that is `self_training` where its teacher has to be told something of an image, such as the boxes
-    of the persons: what the P-Decoder has found, as nobody has the truth.
+    A teacher that looks at given boxes needs them too: it gets those that the P-Decoder has found, as nobody has the
+    true ones.
     """
-    arms = context.settings.downstream.arms
-    needed = "pseudo" in arms or ("self_training" in arms and context.task().takes_hints)
+    arms = [ARMS[name] for name in context.settings.downstream.arms]
+    needed = any(arm.uses("pseudo") or (arm.teacher and context.task().uses_prompt_boxes) for arm in arms)
     return {f"seed_{seed}": seed for seed in context.seeds} if needed else {}
 
 
-def units(context: Context) -> dict[str, list[Path]]:
-    """The annotation files, each a unit."""
-    return {subset: [_unit(context, subset)] for subset in subsets(context)}
+def units(context: Context) -> Iterator[Unit]:
+    """The annotation files, each a unit whose payload is the decoder's folder."""
+    wanted = subsets(context)
+    images = labelling(context) if wanted else ()
+    for subset, seed in wanted.items():
+        decoder = context.paths.decoders / str(seed)
+        if not decoder.exists():
+            raise missing(context, decoder, "train_decoder")
+        folder = STAGE.folder(context, subset, decoder_fingerprint(decoder), *images)
+        yield Unit(key=subset, folders=(folder,), payload=decoder)
 
 
-def run_unit(context: Context, key: str) -> None:
+def make(context: Context, unit: Unit) -> None:
     """Annotate all images with the decoder of one seed."""
 
     def work(folder: Path) -> None:
         task, backbone = context.task(), context.backbone()
-        decoder, _, reading = load_decoder(_decoder(context, key), backbone)
+        decoder, _, reading = load_decoder(unit.payload, backbone)
         images = unlabelled_images(context)
         samples = read_labels(backbone, decoder, task, reading, images, context.settings.synthesis)
-        save_labelled(task, folder, key, samples, context.paths.real / "images")
+        save_labelled(task, folder, unit.key, samples, context.paths.real / "images")
 
-    make_unit(_unit(context, key), work)
-
-
-def made(context: Context, key: str) -> Path:
-    """The folder of one seed's annotations and their images, made now if it is missing."""
-    run_unit(context, key)
-    return _unit(context, key)
+    make_unit(unit.folder, work)
 
 
-def finish(context: Context) -> StageResult:
+def finish(context: Context, plan: Plan) -> StageResult:
     """Publish the annotations of all seeds, with their images."""
-    units = [_unit(context, subset) for subset in subsets(context)]
-    with publish_checked(context, STAGE, context.paths.pseudo) as folder:
-        for unit in units:
-            publish_unit(unit, folder)
-    if not units:
+    with publish_checked(STAGE, context) as folder:
+        for unit in plan:
+            publish_unit(unit.folder, folder)
+    if not len(plan):
         return StageResult()
-    metrics = _metrics(context)
+    metrics = _metrics(context, plan)
     name, paths = context.benchmark, context.paths
     inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders}
-    with record(context, STAGE, inputs=inputs, output=paths.pseudo, seconds=sum(map(unit_seconds, units))) as run:
+    seconds = sum(map(unit_seconds, plan.folders))
+    with logged_run(context, STAGE, inputs=inputs, output=paths.pseudo, seconds=seconds) as run:
         run.log_metrics(metrics)
     return StageResult(metrics=metrics)
 
 
-def _metrics(context: Context) -> dict[str, float]:
-    asked = len(unlabelled_images(context))
+def _metrics(context: Context, plan: Plan) -> dict[str, float]:
+    sets = AnnotatedSets()
+    available = sets.count(context.paths.real, "oracle")
     metrics: dict[str, float] = {}
-    for subset in subsets(context):
-        accepted = count_images(context.paths.pseudo, subset)
-        metrics |= {f"{subset}/images": float(accepted), f"{subset}/accepted_fraction": accepted / asked}
+    for unit in plan:
+        accepted = sets.count(context.paths.pseudo, unit.key)
+        metrics |= {f"{unit.key}/images": float(accepted), f"{unit.key}/accepted_fraction": accepted / available}
     return metrics
-
-
-def _decoder(context: Context, subset: str) -> Path:
-    folder = context.paths.decoders / str(subsets(context)[subset])
-    if not folder.exists():
-        raise missing(context, folder, "train_decoder")
-    return folder
-
-
-def _unit(context: Context, subset: str) -> Path:
-    fingerprint = digest(subset, decoder_fingerprint(_decoder(context, subset)), *labelling(context))
-    return context.paths.work("annotate") / fingerprint
 
 
 def _check(context: Context, folder: Path) -> dict[str, int]:
     return check_accepted(context, folder, subsets(context), "unlabelled")
 
 
-STAGE = Stage(
+STAGE: Stage[Context] = Stage(
     name="annotate",
     asset="pseudo",
-    description="Real images without labels, annotated by the P-Decoder; empty where no arm is trained on them.",
+    description="Real images without labels, annotated by the P-Decoder; empty if no arm is trained on them.",
     upstream=(ingest.STAGE, train_decoder.STAGE),
     parameters=("task", "seeds", "synthesis", "downstream.arms"),
-    uses_backbone=True,
+    shared_parameters=("backbone",),
+    code_version=CODE_VERSION,
     units=units,
-    run_unit=run_unit,
+    make=make,
     finish=finish,
     output=lambda context: context.paths.pseudo,
+    describe=lambda context, folder: describe_sets(folder),
     checks=(
         Check(
             name="annotations_valid",

@@ -5,6 +5,7 @@ A unit is a shard of one set, named `<set>/<number>`.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,111 +13,139 @@ from typing import Any
 import pandas as pd
 
 from datasetdm.annotations.sample import Sample
-from datasetdm.datasets.standard.annotated_set import annotated_set, count_images
+from datasetdm.arms import ARMS, DRAWN_SPLICED
+from datasetdm.datasets.standard.layout import annotation_file
+from datasetdm.pipeline.annotated_sets import AnnotatedSets, describe_sets
 from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.plan import Plan, Unit
+from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.stage import Check, Stage, publish_checked
+from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.stages import annotate, ingest, synthesize
 from datasetdm.transforms.splice import augment_with_rows
-from datasetdm.utils.digests import digest
 from datasetdm.utils.files import link
+
+CODE_VERSION = "1"
 
 SHARD_SIZE = 500  # splices
 MANIFEST = "manifest.parquet"
 COLUMNS = ["image", "set", "source_folder", "source_set", "sources", "boxes", "grid", "max_size", "seed"]
 
 
-def sources(context: Context) -> dict[str, tuple[Path, str, str]]:
-    """The spliced sets: name -> folder and subset that it is spliced out of, and the stage that makes that.
+@dataclass(frozen=True, kw_only=True)
+class SplicedSet:
+    """A set of spliced images.
 
-    Beside the synthetic images those of the arms `real_augmented` and `pseudo`, where they are asked for: by the same
-    settings, so that these arms have no less of it than `synthetic` and `both`.
+    Attributes:
+        name: of its annotation file.
+        folder: where the set lies that it is spliced out of.
+        source: the name of that set.
+        stage: the stage that makes it.
     """
-    paths, arms = context.paths, context.settings.downstream.arms
-    found = {f"seed_{seed}": (paths.synthetic, f"seed_{seed}", "synthesize") for seed in context.seeds}
-    if "real_augmented" in arms:
-        found |= {f"real_{seed}": (paths.real, f"few_shot_{seed}", "ingest") for seed in context.seeds}
-    if "pseudo" in arms:
-        found |= {f"pseudo_{seed}": (paths.pseudo, f"seed_{seed}", "annotate") for seed in context.seeds}
-    return found
+
+    name: str
+    folder: Path
+    source: str
+    stage: str
 
 
-def units(context: Context) -> dict[str, list[Path]]:
-    """The shards of all sets, each a unit."""
-    return {key: [unit] for subset in sources(context) for key, unit in _units(context, subset).items()}
+def spliced_sets(context: Context) -> list[SplicedSet]:
+    """The spliced sets: those of the synthetic images, and those of the controls that the settings name.
+
+    All have the same settings, so that no arm has fewer splices than the arm that it is compared with.
+    """
+    named = (ARMS[name] for name in ARMS if name in context.settings.downstream.arms)
+    wanted = dict.fromkeys([DRAWN_SPLICED, *(source for arm in named for source in arm.sources)])
+    return [
+        SplicedSet(
+            name=spliced.subset(seed),
+            folder=getattr(context.paths, spliced.spliced_from.output),
+            source=spliced.spliced_from.subset(seed),
+            stage=spliced.spliced_from.stage,
+        )
+        for spliced in wanted
+        if spliced.spliced_from
+        for seed in context.seeds
+    ]
 
 
-def run_unit(context: Context, key: str) -> None:
+def units(context: Context) -> Iterator[Unit]:
+    """The shards of all sets; the payload is the set and the shard's number."""
+    context.task()  # if the real images are missing, that is the first thing to say
+    sets, settings = AnnotatedSets(), context.settings.augmentation
+    for spliced in spliced_sets(context):
+        file = annotation_file(spliced.folder, spliced.source)
+        if not file.exists():
+            raise missing(context, file, spliced.stage)
+        identity = sets.identity(spliced.folder, spliced.source)
+        common = [spliced.name, SHARD_SIZE, COLUMNS, context.settings.task, settings, identity]
+        # One shard even if no splice is wanted, so that there is a set.
+        for number in range(max(1, math.ceil(settings.num_images / SHARD_SIZE))):
+            folder = STAGE.folder(context, *common, number)
+            yield Unit(key=f"{spliced.name}/{number}", folders=(folder,), payload=(spliced, number))
+
+
+def make(context: Context, unit: Unit) -> None:
     """Splice one shard."""
-    subset, number = key.split("/")
-    folder, source, _ = sources(context)[subset]
-    start = int(number) * SHARD_SIZE
+    spliced, number = unit.payload
 
-    def work(unit: Path) -> None:
+    def work(folder: Path) -> None:
         task, settings = context.task(), context.settings.augmentation
-        part = slice(start, start + SHARD_SIZE)
-        (unit / "images").mkdir()
+        part = slice(number * SHARD_SIZE, (number + 1) * SHARD_SIZE)
+        (folder / "images").mkdir()
         rows: list[dict[str, Any]] = []
 
         def samples() -> Iterator[Sample]:
-            for sample, row in augment_with_rows(task.load(folder, source), settings, prefix=subset, part=part):
-                rows.append({"set": subset, **row, "source_folder": str(folder), "source_set": source})
+            source = task.load(spliced.folder, spliced.source)
+            for sample, row in augment_with_rows(source, settings, prefix=spliced.name, part=part):
+                origin = {"source_folder": str(spliced.folder), "source_set": spliced.source}
+                rows.append({"set": spliced.name, **row, **origin})
                 yield sample
 
-        task.save(unit, subset, samples())
-        pd.DataFrame(rows, columns=COLUMNS).to_parquet(unit / MANIFEST, index=False)
+        task.save(folder, spliced.name, samples())
+        pd.DataFrame(rows, columns=COLUMNS).to_parquet(folder / MANIFEST, index=False)
 
-    make_unit(_units(context, subset)[key], work)
+    make_unit(unit.folder, work)
 
 
-def finish(context: Context) -> StageResult:
+def finish(context: Context, plan: Plan) -> StageResult:
     """Put the shards of every set together and publish them, with a manifest of what each splice is made of."""
     task = context.task()
-    with publish_checked(context, STAGE, context.paths.augmented) as folder:
+    shards: dict[str, list[Path]] = {}
+    for unit in plan:
+        shards.setdefault(unit.payload[0].name, []).append(unit.folder)
+    with publish_checked(STAGE, context) as folder:
         (folder / "images").mkdir()
-        for subset in sources(context):
-            units = _units(context, subset).values()
-            for image in chain.from_iterable((unit / "images").iterdir() for unit in units):
+        for subset, parts in shards.items():
+            for image in chain.from_iterable((part / "images").iterdir() for part in parts):
                 link(image, folder / "images" / image.name)
-            task.save(folder, subset, chain.from_iterable(task.load(unit, subset) for unit in units))
-        shards = [unit for subset in sources(context) for unit in _units(context, subset).values()]
-        manifest = pd.concat([pd.read_parquet(unit / MANIFEST) for unit in shards], ignore_index=True)
+            task.save(folder, subset, chain.from_iterable(task.load(part, subset) for part in parts))
+        manifest = pd.concat([pd.read_parquet(part / MANIFEST) for part in plan.folders], ignore_index=True)
         manifest.to_parquet(folder / MANIFEST, index=False)
-        metrics = {f"{subset}/images": float(count_images(folder, subset)) for subset in sources(context)}
-    return StageResult(metrics=metrics)
-
-
-def _units(context: Context, subset: str) -> dict[str, Path]:
-    """The shards of a spliced set by key; one even where no splice is asked for, so that there is a set."""
-    context.task()  # without the real images nothing else is there either
-    folder, source, stage = sources(context)[subset]
-    file = folder / "annotations" / f"{source}.json"
-    if not file.exists():
-        raise missing(context, file, stage)
-    settings = context.settings.augmentation
-    common = digest(subset, SHARD_SIZE, COLUMNS, context.settings.task, settings, *annotated_set(folder, source))
-    return {
-        f"{subset}/{number}": context.paths.work("augment") / digest(common, number)
-        for number in range(max(1, math.ceil(settings.num_images / SHARD_SIZE)))
-    }
+    sets = AnnotatedSets()
+    return StageResult(
+        metrics={f"{subset}/images": float(sets.count(context.paths.augmented, subset)) for subset in shards}
+    )
 
 
 def _check(context: Context, folder: Path) -> dict[str, int]:
     task = context.task()
-    return {subset: task.check(folder, subset)["images"] for subset in sources(context)}
+    return {spliced.name: task.check(folder, spliced.name)["images"] for spliced in spliced_sets(context)}
 
 
-STAGE = Stage(
+STAGE: Stage[Context] = Stage(
     name="augment",
     asset="augmented",
     description="Several synthetic images spliced into one, with their annotations (the paper's augmentation).",
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE),
     parameters=("task", "seeds", "augmentation", "downstream.arms"),
+    code_version=CODE_VERSION,
     units=units,
-    run_unit=run_unit,
+    make=make,
     finish=finish,
     output=lambda context: context.paths.augmented,
+    describe=lambda context, folder: describe_sets(folder),
     checks=(
         Check(
             name="annotations_valid",

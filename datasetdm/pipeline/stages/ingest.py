@@ -3,16 +3,22 @@
 from pathlib import Path
 
 from datasetdm.datasets.object_counts import remarks, tables
+from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.annotated_sets import describe_sets
 from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.engine.plan import Plan
+from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.stage import Check, Stage, publish_checked
+from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.ingestion import check_no_leak, ingest
 from datasetdm.pipeline.paths import BACKBONES
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
 from datasetdm.utils.progress import say
+
+CODE_VERSION = "1"
 
 
 def subsets(context: Context) -> list[str]:
@@ -24,12 +30,12 @@ def subsets(context: Context) -> list[str]:
     return [*few_shot, *decoder, "dev", *oracle, *iid, "test"]
 
 
-def finish(context: Context) -> StageResult:
-    """Select, copy and check; the whole stage, as it takes seconds."""
+def finish(context: Context, plan: Plan) -> StageResult:
+    """Select, copy and check: the whole stage, as it takes seconds."""
     settings = context.settings
     if settings.downstream.pretrained is not None:
-        weights_file(settings.downstream.pretrained)  # what is missing is told now, not hours later
-    with publish_checked(context, STAGE, context.paths.real) as folder:
+        weights_file(settings.downstream.pretrained)  # say now what is missing, not hours later
+    with publish_checked(STAGE, context) as folder:
         metrics = ingest(
             settings.source,
             settings.ingest,
@@ -72,19 +78,21 @@ def _check_annotations(context: Context, folder: Path) -> dict[str, int]:
 
 
 def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:
-    if not (folder / "annotations" / "test.json").exists():
+    if not annotation_file(folder, "test").exists():
         raise DatasetDMError(f"{folder} has no test set: run `python -m datasetdm ingest {context.benchmark}` again.")
     return check_no_leak(folder)
 
 
-STAGE = Stage(
+STAGE: Stage[Context] = Stage(
     name="ingest",
     asset="real",
     description="The few labelled images and the dev, oracle and test sets, taken out of the data set's native layout.",
     upstream=(),
     parameters=("task", "seeds", "source", "ingest"),
+    code_version=CODE_VERSION,
     finish=finish,
     output=lambda context: context.paths.real,
+    describe=lambda context, folder: describe_sets(folder),
     checks=(
         Check(
             name="annotations_valid",

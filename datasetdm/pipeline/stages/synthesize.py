@@ -1,7 +1,7 @@
 """Stage `synthesize`: the synthetic set; a unit is a shard of images with its annotations."""
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -9,16 +9,18 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from datasetdm.annotations.sample import Category, Sample
+from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.annotated_set import count_images
 from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.checks import check_accepted
+from datasetdm.pipeline.annotated_sets import check_accepted, describe_sets
 from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.plan import Plan, Unit
+from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.stage import Check, Stage, publish_checked
+from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit, unit_seconds
-from datasetdm.pipeline.record import record
+from datasetdm.pipeline.experiment_log import logged_run
 from datasetdm.pipeline.stages import ingest, train_decoder, write_prompts
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.pictures import contact_sheet
@@ -27,6 +29,9 @@ from datasetdm.synthesis.manifest import accepted_sample, manifest_rows
 from datasetdm.tasks.base import Task
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import link, write_image
+
+CODE_VERSION = "1"
+DRAWING_VERSION = "1"  # of the code that draws images, which takes longest: other annotations leave the drawings alone
 
 NUM_PREVIEWS = 24
 IMAGES, REJECTED = "images", "rejected"  # folders of the published set
@@ -37,29 +42,60 @@ def subsets(context: Context) -> list[str]:
     return [f"seed_{seed}" for seed in context.seeds]
 
 
-def units(context: Context) -> dict[str, list[Path]]:
-    """The shards, by number."""
-    return {key: [unit] for key, _, unit in _shards(context)}
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """What it takes to make a shard.
+
+    Attributes:
+        requests: its images.
+        drawing: the unit of the images, drawn before they are annotated; None if their features are read while they are
+            drawn. It is named by what decides how they look: another decoder, or another benchmark with the same
+            prompts, does not draw them again.
+    """
+
+    requests: list[GenerationRequest]
+    drawing: Path | None
 
 
-def run_unit(context: Context, key: str) -> None:
+def units(context: Context) -> Iterator[Unit]:
+    """The shards by number, each with its `Shard`; a shard is named by all that its content depends on."""
+    settings, paths = context.settings.synthesis, context.paths
+    if not paths.prompts.exists():
+        raise missing(context, paths.prompts, "write_prompts")
+    task, fingerprint = context.task(), context.backbone().fingerprint
+    # How many images are drawn in all, and in what portions, does not matter to a shard.
+    own = settings.model_dump(exclude={"num_images", "shard_size", "batch_size", "seed"})
+    decoders = [decoder_fingerprint(_decoder_folder(context, seed)) for seed in context.seeds]
+    common = digest(own, fingerprint, context.settings.task, task.words, decoders, list(context.seeds))
+    prompts = load_prompts(paths.prompts, tuple(choose_subjects(task.subjects, context.settings.prompts)))
+    requests = make_requests(prompts, settings.num_images, settings.seed)
+    # Features of the last step exist only while an image is drawn.
+    draws_ahead, sampler = settings.extraction != "last_step", sampler_of(settings)
+    for number, start in enumerate(range(0, len(requests), settings.shard_size)):
+        part = requests[start : start + settings.shard_size]
+        looks = digest(DRAWING_VERSION, sampler, fingerprint, [(order.prompt, order.seed) for order in part])
+        shard = Shard(requests=part, drawing=paths.work("draw") / looks if draws_ahead else None)
+        folder = STAGE.folder(context, common, [vars(order) for order in part])
+        yield Unit(key=f"shard_{number:05d}", folders=(folder,), payload=shard)
+
+
+def make(context: Context, unit: Unit) -> None:
     """Draw and annotate one shard."""
-    orders, unit = next((orders, unit) for name, orders, unit in _shards(context) if name == key)
-    if not unit.exists() and _draws_ahead(context):
-        _drawn(context, orders)  # before the shard, whose time is then that of the labels alone
-    make_unit(unit, lambda folder: _make_shard(context, orders, folder))
+    shard: Shard = unit.payload
+    if not unit.folder.exists() and shard.drawing:
+        _draw(context, shard.requests, shard.drawing)  # before the unit, whose time is then that of the labels alone
+    make_unit(unit.folder, lambda folder: _make_shard(context, shard, folder))
 
 
-def finish(context: Context) -> StageResult:
+def finish(context: Context, plan: Plan) -> StageResult:
     """Put the shards together: images, annotations per seed, manifest, previews.
 
     `images/` holds what the decoder of at least one seed has an accepted annotation of, `rejected/` all others, as a
     reader of folders would take these for images without objects. An image that some seeds accept is in `images/`, and
     in the annotations of these seeds alone; the manifest's `folder` says where each lies.
     """
-    shards = [unit for _, _, unit in _shards(context)]
-    task = context.task()
-    with publish_checked(context, STAGE, context.paths.synthetic) as folder:
+    shards, task = plan.folders, context.task()
+    with publish_checked(STAGE, context) as folder:
         manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
         manifest.insert(1, "folder", folders(manifest))
         for name in (IMAGES, REJECTED):
@@ -72,9 +108,9 @@ def finish(context: Context) -> StageResult:
             task.save(folder, subset, chain.from_iterable(task.load(shard, subset) for shard in shards))
             _draw_previews(task, chain.from_iterable(task.load(shard, subset) for shard in shards), folder, subset)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
-    drawing, labelling = _seconds(context)
-    result = _result(context, manifest, drawing + labelling)
-    _record(context, result, drawing + labelling)
+    seconds = sum(_seconds(plan))
+    result = _result(context, manifest, seconds)
+    _log(context, result, seconds)
     return result
 
 
@@ -86,101 +122,52 @@ def folders(manifest: pd.DataFrame) -> "pd.Series[str]":
 
 def seconds_spent(context: Context) -> float:
     """How long it took to draw the images and to annotate them with the decoder of one seed."""
-    drawing, labelling = _seconds(context)
+    drawing, labelling = _seconds(STAGE.plan(context))
     return drawing + labelling / len(context.seeds)
 
 
-def _seconds(context: Context) -> tuple[float, float]:
+def _seconds(plan: Plan) -> tuple[float, float]:
     """How long it took to draw the images of all shards, and to annotate them with the decoders of all seeds."""
-    shards = _shards(context)
-    drawing = sum(unit_seconds(_drawing(context, orders)) for _, orders, _ in shards) if _draws_ahead(context) else 0.0
-    return drawing, sum(unit_seconds(unit) for _, _, unit in shards)
+    drawings = [unit.payload.drawing for unit in plan if unit.payload.drawing]
+    return sum(map(unit_seconds, drawings)), sum(map(unit_seconds, plan.folders))
 
 
-def _record(context: Context, result: StageResult, seconds: float) -> None:
+def _log(context: Context, result: StageResult, seconds: float) -> None:
     paths, name = context.paths, context.benchmark
     inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders, f"prompts_{name}": paths.prompts}
-    with record(context, STAGE, inputs=inputs, output=paths.synthetic, seconds=seconds) as run:
+    with logged_run(context, STAGE, inputs=inputs, output=paths.synthetic, seconds=seconds) as run:
         run.log_metrics(result.metrics)
         for picture in result.pictures:
             run.log_artifact(picture)
 
 
-def _shards(context: Context) -> list[tuple[str, list[GenerationRequest], Path]]:
-    """Key, orders and folder of every shard; a shard is named by all that its content depends on."""
-    settings, paths = context.settings.synthesis, context.paths
-    if not paths.prompts.exists():
-        raise missing(context, paths.prompts, "write_prompts")
-    task = context.task()
-    subjects = tuple(choose_subjects(task.subjects, context.settings.prompts))
-    # How many images are drawn in all, and in what portions, is no property of a shard.
-    own = settings.model_dump(exclude={"num_images", "shard_size", "batch_size", "seed"})
-    labellers = [_decoder_fingerprint(context, seed) for seed in context.seeds]
-    common = digest(
-        own, context.backbone().fingerprint, context.settings.task, task.words, labellers, list(context.seeds)
-    )
-    size = (settings.num_images, settings.seed, settings.shard_size)
-    cut = _cut(paths.prompts, digest(paths.prompts), subjects, size, common)
-    return [
-        (f"shard_{number:05d}", orders, paths.work("synthesize") / name) for number, (orders, name) in enumerate(cut)
-    ]
-
-
-@lru_cache(maxsize=4)
-def _cut(
-    table: Path, content: str, subjects: tuple[Category, ...], size: tuple[int, int, int], common: str
-) -> list[tuple[list[GenerationRequest], str]]:
-    """Orders and name of every shard; kept, as each unit looks for its own among all of them."""
-    num_images, seed, shard_size = size
-    orders = make_requests(load_prompts(table, subjects), num_images, seed)
-    parts = [orders[start : start + shard_size] for start in range(0, len(orders), shard_size)]
-    return [(part, digest(common, [vars(order) for order in part])) for part in parts]
-
-
-def _decoder_fingerprint(context: Context, seed: int) -> str:
+def _decoder_folder(context: Context, seed: int) -> Path:
     folder = context.paths.decoders / str(seed)
     if not folder.exists():
         raise missing(context, folder, "train_decoder")
-    return decoder_fingerprint(folder)
+    return folder
 
 
-def _draws_ahead(context: Context) -> bool:
-    """Whether images are drawn before they are read; features of the last step are read off while they are drawn."""
-    return context.settings.synthesis.extraction != "last_step"
-
-
-def _drawing(context: Context, orders: list[GenerationRequest]) -> Path:
-    """The unit of a shard's drawn images.
-
-    It is named by what decides how they look: another decoder, or another benchmark with the same prompts, does not
-    draw them again.
-    """
-    wanted = [(order.prompt, order.seed) for order in orders]
-    sampler = sampler_of(context.settings.synthesis)
-    return context.paths.work("draw") / digest(sampler, context.backbone().fingerprint, wanted)
-
-
-def _drawn(context: Context, orders: list[GenerationRequest]) -> torch.Tensor:
-    """The drawn images of a shard, as latents."""
+def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) -> torch.Tensor:
+    """The drawn images of a shard, as latents; `drawing` is their unit."""
     settings, backbone = context.settings.synthesis, context.backbone()
 
     def work(folder: Path) -> None:
-        save_file({"latents": draw(backbone, orders, settings).cpu().contiguous()}, folder / "latents.safetensors")
+        save_file({"latents": draw(backbone, requests, settings).cpu().contiguous()}, folder / "latents.safetensors")
 
-    unit = _drawing(context, orders)
-    make_unit(unit, work)
-    return load_file(unit / "latents.safetensors")["latents"]
+    make_unit(drawing, work)
+    return load_file(drawing / "latents.safetensors")["latents"]
 
 
-def _make_shard(context: Context, orders: list[GenerationRequest], folder: Path) -> None:
+def _make_shard(context: Context, shard: Shard, folder: Path) -> None:
     task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
-    labellers = list(_labellers(context))
-    accepted: dict[str, list[Sample]] = {labeller.name: [] for labeller in labellers}
+    annotators = list(_annotators(context))
+    accepted: dict[str, list[Sample]] = {annotator.name: [] for annotator in annotators}
     rows = []
-    latents = _drawn(context, orders) if _draws_ahead(context) else None
-    for labelled in synthesize(backbone, task, labellers, orders, settings, latents):
+    latents = _draw(context, shard.requests, shard.drawing) if shard.drawing else None
+    for labelled in synthesize(backbone, task, annotators, shard.requests, settings, latents):
         write_image(folder / "images" / labelled.request.name, labelled.image)
-        rows += manifest_rows(labelled, labellers, backbone, settings)
+        rows += manifest_rows(labelled, annotators, backbone, settings)
         for name, samples in accepted.items():
             if (sample := accepted_sample(labelled, name)) is not None:
                 samples.append(sample)
@@ -189,12 +176,13 @@ def _make_shard(context: Context, orders: list[GenerationRequest], folder: Path)
     pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
 
 
-def _labellers(context: Context) -> Iterator[Annotator]:
+def _annotators(context: Context) -> Iterator[Annotator]:
     for seed in context.seeds:
-        decoder, _, settings = load_decoder(context.paths.decoders / str(seed), context.backbone())
+        folder = _decoder_folder(context, seed)
+        decoder, _, settings = load_decoder(folder, context.backbone())
         yield Annotator(
             name=f"seed_{seed}",
-            fingerprint=_decoder_fingerprint(context, seed),
+            fingerprint=decoder_fingerprint(folder),
             decoder=decoder,
             settings=settings,
         )
@@ -265,17 +253,19 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
-STAGE = Stage(
+STAGE: Stage[Context] = Stage(
     name="synthesize",
     asset="synthetic",
     description="Images drawn by the diffusion model, with the annotations that the P-Decoder reads off it.",
     upstream=(ingest.STAGE, train_decoder.STAGE, write_prompts.STAGE),
     parameters=("task", "seeds", "synthesis"),
-    uses_backbone=True,
+    shared_parameters=("backbone",),
+    code_version=f"{CODE_VERSION}.{DRAWING_VERSION}",
     units=units,
-    run_unit=run_unit,
+    make=make,
     finish=finish,
     output=lambda context: context.paths.synthetic,
+    describe=lambda context, folder: describe_sets(folder),
     checks=(
         Check(
             name="annotations_valid",

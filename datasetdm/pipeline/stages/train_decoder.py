@@ -2,20 +2,25 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from datasetdm.datasets.standard.annotated_set import annotated_set
+from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.trainer import train_decoder
+from datasetdm.pipeline.annotated_sets import AnnotatedSets
+from datasetdm.pipeline.backbone_match import check_match
 from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.plan import Plan, Unit
+from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.stage import Check, Stage, publish_checked
+from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit, resume_folder, unit_seconds
-from datasetdm.pipeline.record import crown, finite, judged_by, log_curves, record
-from datasetdm.pipeline.registry import backbone_options
+from datasetdm.pipeline.experiment_log import finite, judged_by, log_curves, logged_run, promote_champion
+from datasetdm.pipeline.registered_decoder import backbone_options
 from datasetdm.pipeline.stages import ingest
-from datasetdm.pipeline.subjects import check_match
-from datasetdm.utils.digests import digest
+
+CODE_VERSION = "1"
 
 
 def _subset(context: Context, seed: int) -> str:
@@ -23,26 +28,27 @@ def _subset(context: Context, seed: int) -> str:
     return f"decoder_{seed}" if context.settings.source.decoder else f"few_shot_{seed}"
 
 
-def _unit(context: Context, seed: int) -> Path:
-    real = context.paths.real
-    few_shot, dev = (real / "annotations" / f"{name}.json" for name in (_subset(context, seed), "dev"))
-    if not (few_shot.exists() and dev.exists()):
-        raise missing(context, few_shot, "ingest")
-    sets = [annotated_set(real, subset) for subset in (_subset(context, seed), "dev")]
-    fingerprint = digest(context.settings.task, seed, context.settings.decoder, context.backbone().fingerprint, *sets)
-    return context.paths.work("train_decoder") / fingerprint
+def units(context: Context) -> Iterator[Unit]:
+    """The decoders; the payload is the seed."""
+    sets = AnnotatedSets()
+    return (_unit(context, seed, sets) for seed in context.seeds)
 
 
-def units(context: Context) -> dict[str, list[Path]]:
-    """The decoders, by seed."""
-    return {str(seed): [_unit(context, seed)] for seed in context.seeds}
+def _unit(context: Context, seed: int, sets: AnnotatedSets) -> Unit:
+    real, subsets = context.paths.real, (_subset(context, seed), "dev")
+    for subset in subsets:
+        if not annotation_file(real, subset).exists():
+            raise missing(context, annotation_file(real, subset), "ingest")
+    settings, backbone = context.settings, context.backbone()
+    data = [sets.identity(real, subset) for subset in subsets]
+    folder = STAGE.folder(context, settings.task, seed, settings.decoder, backbone.fingerprint, *data)
+    return Unit(key=str(seed), folders=(folder,), payload=seed)
 
 
-def run_unit(context: Context, key: str) -> None:
+def make(context: Context, unit: Unit) -> None:
     """Train the decoder of one seed. A training that was cut off resumes from its last checkpoint."""
     check_match(context)  # not after the training, when the prompts are written
-    seed, task = int(key), context.task()
-    unit = _unit(context, seed)
+    seed, task = unit.payload, context.task()
 
     def work(folder: Path) -> None:
         train_decoder(
@@ -53,43 +59,43 @@ def run_unit(context: Context, key: str) -> None:
             context.settings.decoder,
             seed=seed,
             out=folder,
-            resume=resume_folder(unit),
+            resume=resume_folder(unit.folder),
         )
 
-    make_unit(unit, work)
+    make_unit(unit.folder, work)
 
 
-def finish(context: Context) -> StageResult:
+def finish(context: Context, plan: Plan) -> StageResult:
     """Publish the decoders, with the dev figures of all seeds side by side."""
-    with publish_checked(context, STAGE, context.paths.decoders) as folder:
-        for seed in context.seeds:
-            shutil.copytree(_unit(context, seed), folder / str(seed))
+    with publish_checked(STAGE, context) as folder:
+        for unit in plan:
+            shutil.copytree(unit.folder, folder / unit.key)
     metrics: dict[str, float] = {}
-    for seed in context.seeds:
-        metrics |= {f"seed_{seed}/{name}": value for name, value in _record(context, seed).items()}
-    crown(context, "decoder")
+    for unit in plan:
+        metrics |= {f"seed_{unit.key}/{name}": value for name, value in _log(context, unit).items()}
+    promote_champion(context, "decoder")
     return StageResult(metrics=metrics)
 
 
 def seconds_spent(context: Context, seed: int) -> float:
     """How long the decoder of a seed took to train."""
-    return unit_seconds(_unit(context, seed))
+    return unit_seconds(_unit(context, seed, AnnotatedSets()).folder)
 
 
-def _record(context: Context, seed: int) -> dict[str, float]:
-    """Tell MLflow of one decoder; returns its dev figures."""
-    folder = context.paths.decoders / str(seed)
+def _log(context: Context, unit: Unit) -> dict[str, float]:
+    """Log one decoder to MLflow and register it; returns its dev figures."""
+    folder = context.paths.decoders / unit.key
     figures = finite(json.loads((folder / "metrics.json").read_text()))
     inputs = {f"real_{context.benchmark}": context.paths.real}
-    seconds = unit_seconds(_unit(context, seed))
-    tags = {"seed": seed, **judged_by(context)}
-    with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
+    tags = {"seed": unit.payload, **judged_by(context)}
+    seconds = unit_seconds(unit.folder)
+    with logged_run(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
         run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
         log_curves(run, folder / "curves.csv")
         run.register_model(
             f"{context.experiment}_decoder",
             folder,
-            loader="datasetdm.pipeline.registry:load_decoder_model",
+            loader="datasetdm.pipeline.registered_decoder:load_decoder_model",
             options=backbone_options(context.params.backbone),
         )
     return figures
@@ -101,15 +107,16 @@ def _check_loads(context: Context, folder: Path) -> dict[str, int]:
     return {"decoders": len(context.seeds)}
 
 
-STAGE = Stage(
+STAGE: Stage[Context] = Stage(
     name="train_decoder",
     asset="p_decoder",
     description="The P-Decoder: reads annotations off the frozen diffusion model, trained on the few labelled images.",
     upstream=(ingest.STAGE,),
     parameters=("task", "seeds", "decoder"),
-    uses_backbone=True,
+    shared_parameters=("backbone",),
+    code_version=CODE_VERSION,
     units=units,
-    run_unit=run_unit,
+    make=make,
     finish=finish,
     output=lambda context: context.paths.decoders,
     checks=(Check(name="decoders_load", description="Every decoder loads back.", run=_check_loads),),

@@ -5,69 +5,128 @@ A unit is named by the data of its own arm, so `real` is not trained again becau
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from datasetdm.datasets.standard.annotated_set import annotated_set, count_images
+from datasetdm.arms import ARMS, LABELLED, TAUGHT, Output, Source, Training
+from datasetdm.datasets.standard.annotated_set import count_images
+from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.downstream.weights import weights_file
+from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, missing, release_backbone
+from datasetdm.pipeline.engine.plan import Plan, Unit
+from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.stage import Check, Stage, publish_checked
+from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit, resume_folder, unit_seconds
-from datasetdm.pipeline.record import crown, finite, judged_by, log_curves, record
-from datasetdm.pipeline.self_training import SPLICED, TAUGHT, labels_unit, make_labels
+from datasetdm.pipeline.experiment_log import finite, judged_by, log_curves, logged_run, promote_champion
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
+from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
+from datasetdm.pipeline.unlabelled_images import labelling
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
 
-# Trained to be compared with: measured, but never offered for use in the model registry.
-CONTROLS = frozenset({"oracle", "real_augmented", "self_training", "pseudo"})
+CODE_VERSION = "1"
 
-# Which other arms there are, what they mix and what their labels are is no property of a single training; what it is
+# Which other arms there are, what they mix and what their labels are does not matter to a single training: what it is
 # trained on is looked at instead.
 _NOT_OF_A_TRAINING = {"arms", "p_decoder", "real_weight", "self_training_threshold", "pretrained", "checkpoint_every"}
 
+#: Shares of a batch, each with its sources: folder, subset and the stage that makes it.
 Groups = list[tuple[float, list[tuple[Path, str, str]]]]
 
 
-def units(context: Context) -> dict[str, list[Path]]:
-    """The trainings, as `<arm>/<seed>`."""
-    return {key: [_unit(context, key)] for key in keys(context)}
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What it takes to make a training.
+
+    Attributes:
+        training: arm and seed.
+        groups: what it is trained on.
+        teacher: the training that labels images for it, if any; it is made first.
+        labels: where these labels are.
+    """
+
+    training: Training
+    groups: Groups
+    teacher: Unit | None = None
+    labels: Path | None = None
 
 
-def keys(context: Context) -> list[str]:
+def trainings(context: Context) -> list[Training]:
     """All trainings of the benchmark."""
-    return [f"{arm}/{seed}" for seed in context.seeds for arm in context.settings.downstream.arms]
+    return [Training(arm, seed) for seed in context.seeds for arm in context.settings.downstream.arms]
 
 
-def run_unit(context: Context, key: str) -> None:
-    """Train one arm with one seed; for `self_training` its teacher first, unless it is there."""
-    arm, seed = key.split("/")
-    if arm == "self_training":
-        run_unit(context, f"real/{seed}")
-        make_labels(context, seed, _unit(context, f"real/{seed}"))
+def units(context: Context) -> Iterator[Unit]:
+    """All trainings of the benchmark, made or not."""
+    return plan_trainings(context, trainings(context))
 
-    unit = _unit(context, key)
+
+def plan_trainings(context: Context, wanted: Iterable[Training]) -> Iterator[Unit]:
+    """These trainings as units, each with its `Job`.
+
+    Raises:
+        DatasetDMError: an annotated set is missing, or the weights that the model starts from are.
+    """
+    context.task()  # if the real images are missing, that is the first thing to say
+    sets, common = AnnotatedSets(), fingerprint(context)
+    further_images = cache(lambda: labelling(context))  # read only if an arm has a teacher
+
+    @cache  # a teacher is a training of the plan, too
+    def unit_of(training: Training) -> Unit:
+        teacher_arm = ARMS[training.arm].teacher
+        data: list[Any]
+        if teacher_arm is None:
+            groups = _groups(context, training)
+            data = [
+                [sets.identity(part.folder, part.subset), round(part.weight, 6)]
+                for part in mixture(groups, context, sets)
+            ]
+            job = Job(training=training, groups=groups)
+        else:
+            teacher = unit_of(Training(teacher_arm, training.seed))
+            labels = labels_folder(context, training.seed, teacher.folder, further_images())
+            job = Job(training=training, groups=_groups(context, training, labels), teacher=teacher, labels=labels)
+            # The labels are made when it is trained: the name of their unit, which says what they depend on, stands
+            # for them.
+            data = [teacher.folder.name, round(context.settings.downstream.real_weight, 6), labels.name]
+        folder = STAGE.folder(context, common, str(training), data)
+        return Unit(key=str(training), folders=(folder,), payload=job)
+
+    return map(unit_of, wanted)
+
+
+def make(context: Context, unit: Unit) -> None:
+    """Train one arm with one seed; its teacher first, if it has one and that is missing."""
+    job: Job = unit.payload
+    if job.teacher and job.labels:
+        make(context, job.teacher)
+        make_labels(context, job.training.seed, job.teacher.folder, job.labels)
 
     def work(folder: Path) -> None:
-        train(context, _datasets(context, key), int(seed), folder, resume=resume_folder(unit))
-        if arm == "self_training":
-            write_json(folder / "labels.json", {"images": count_images(_labels(context, seed), TAUGHT)})
+        datasets = mixture(job.groups, context, AnnotatedSets())
+        train(context, datasets, job.training.seed, folder, resume=resume_folder(unit.folder))
+        if job.labels:
+            write_json(folder / "labels.json", {"images": count_images(job.labels, TAUGHT.name)})
 
-    make_unit(unit, work)
+    make_unit(unit.folder, work)
 
 
-def trained(context: Context, key: str) -> Path:
+def trained(context: Context, training: Training) -> Path:
     """The folder of a training, which is made now if it is missing."""
-    run_unit(context, key)
-    return _unit(context, key)
+    (unit,) = plan_trainings(context, [training])
+    make(context, unit)
+    return unit.folder
 
 
-def dev_figures(context: Context, key: str) -> dict[str, float]:
-    """What a training, made now if it is missing, reached on dev."""
-    file = trained(context, key) / "metrics.json"
+def dev_figures(context: Context, training: Training) -> dict[str, float]:
+    """The figures of a training on dev; it is made now if it is missing."""
+    file = trained(context, training) / "metrics.json"
     figures: dict[str, float] = read_json(file, remedy="Remove it; it is made again.")
     return figures
 
@@ -91,8 +150,8 @@ def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Pat
     )
 
 
-def fingerprint(context: Context, *data: Any) -> str:
-    """The name of a training: all that it depends on beside `data`, what it is trained on and with which seed.
+def fingerprint(context: Context) -> str:
+    """All that any training depends on, the code of this stage among it, except for its data and its seed.
 
     Raises:
         DatasetDMError: the weights that it starts from are missing.
@@ -100,102 +159,81 @@ def fingerprint(context: Context, *data: Any) -> str:
     settings = context.settings.downstream
     own = settings.model_dump(exclude=_NOT_OF_A_TRAINING)
     pretrained = weights_file(settings.pretrained).parent if settings.pretrained else ""
-    dev = annotated_set(context.paths.real, "dev")
-    return digest(own, context.settings.task, pretrained, dev, *data)
+    dev = AnnotatedSets().identity(context.paths.real, "dev")
+    return digest(CODE_VERSION, own, context.settings.task, pretrained, dev)
 
 
-def finish(context: Context) -> StageResult:
+def finish(context: Context, plan: Plan) -> StageResult:
     """Publish the models, with their dev figures."""
-    with publish_checked(context, STAGE, context.paths.downstream) as folder:
-        for key in keys(context):
-            shutil.copytree(_unit(context, key), folder / key)
+    with publish_checked(STAGE, context) as folder:
+        for unit in plan:
+            shutil.copytree(unit.folder, folder / unit.key)
     metrics: dict[str, float] = {}
-    for key in keys(context):
-        metrics |= {f"{key}/{name}": value for name, value in _record(context, key).items()}
-    if set(context.settings.downstream.arms) - CONTROLS:
-        crown(context, "downstream")
+    for unit in plan:
+        metrics |= {f"{unit.key}/{name}": value for name, value in _log(context, unit).items()}
+    if not all(ARMS[arm].control for arm in context.settings.downstream.arms):
+        promote_champion(context, "downstream")
     return StageResult(metrics=metrics)
 
 
-def _record(context: Context, key: str) -> dict[str, float]:
-    """Tell MLflow of one training; returns its dev figures."""
-    arm, seed = key.split("/")
-    folder, paths = context.paths.downstream / key, context.paths
+def _log(context: Context, unit: Unit) -> dict[str, float]:
+    """Log one training to MLflow, and register its model unless it is a control; returns its dev figures."""
+    training, paths = unit.payload.training, context.paths
+    folder = paths.downstream / unit.key
     figures = finite(json.loads((folder / "metrics.json").read_text()))
     known = {paths.real: "real", paths.synthetic: "synthetic", paths.pseudo: "pseudo", paths.augmented: "augmented"}
-    used = {source for _, sources in _groups(context, key) for source, _, _ in sources}
+    used = {source for _, sources in unit.payload.groups for source, _, _ in sources}
     inputs = {f"{name}_{context.benchmark}": path for path, name in known.items() if path in used}
-    seconds = unit_seconds(_unit(context, key))
-    tags = {"arm": arm, "seed": seed, **judged_by(context)}
-    with record(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
+    seconds = unit_seconds(unit.folder)
+    tags = {"arm": training.arm, "seed": training.seed, **judged_by(context)}
+    with logged_run(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
         run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
         log_curves(run, folder / "curves.csv")
-        if arm not in CONTROLS:
+        if not ARMS[training.arm].control:
             run.register_model(
                 f"{context.experiment}_downstream",
                 folder,
                 loader=DOWNSTREAM[context.settings.task.name].loader,
-                takes_boxes=context.task().takes_hints,
+                takes_boxes=context.task().uses_prompt_boxes,
             )
     return figures
 
 
-def _datasets(context: Context, key: str) -> list[Labelled]:
-    """The annotated images that an arm is trained on, with their share of a batch."""
-    return mixture(context, _groups(context, key))
+def _groups(context: Context, training: Training, labels: Path | None = None) -> Groups:
+    """What an arm is trained on; `labels` is where those of its teacher are."""
+
+    def folder(output: Output) -> Path:
+        found: Path | None = labels if output == "teacher_labels" else getattr(context.paths, output)
+        assert found is not None, "an arm with a teacher is trained on the teacher's labels"
+        return found
+
+    def located(sources: Iterable[Source]) -> list[tuple[Path, str, str]]:
+        return [(folder(source.output), source.subset(training.seed), source.stage) for source in sources]
+
+    arm, real_weight = ARMS[training.arm], context.settings.downstream.real_weight
+    if arm.with_labelled:
+        return [(real_weight, located([LABELLED])), (1.0 - real_weight, located(arm.sources))]
+    return [(1.0, located(arm.sources))]
 
 
-def mixture(context: Context, groups: Groups) -> list[Labelled]:
+def mixture(groups: Groups, context: Context, sets: AnnotatedSets) -> list[Labelled]:
     """Annotated images with their share of a batch; a group's share is split in proportion to numbers of images.
-
-    Args:
-        context: the benchmark.
-        groups: share of a batch, and its sources: folder, subset and the stage that makes it.
 
     Raises:
         DatasetDMError: a source is missing.
     """
-    return [part for share, sources in groups for part in _weighted(context, share, sources)]
+    return [part for share, sources in groups for part in _weighted(share, sources, context, sets)]
 
 
-def _groups(context: Context, key: str) -> Groups:
-    """What an arm is trained on: shares of a batch, each with its sources (folder, subset, stage that makes it).
-
-    `real_augmented` and `self_training` have as many plain real images in a batch as `both`; the other half is spliced
-    out of these, or labelled by the teacher. `pseudo` is to real images what `synthetic` is to drawn ones.
-    """
-    arm, seed = key.split("/")
-    paths, real_weight = context.paths, context.settings.downstream.real_weight
-    real = [(paths.real, f"few_shot_{seed}", "ingest")]
-    made = [(paths.synthetic, f"seed_{seed}", "synthesize"), (paths.augmented, f"seed_{seed}", "augment")]
-    if arm == "self_training":
-        labels = _labels(context, seed)
-        made = [(labels, TAUGHT, "train_downstream"), (labels, SPLICED, "train_downstream")]
-    groups: dict[str, Groups] = {
-        "real": [(1.0, real)],
-        "synthetic": [(1.0, made)],
-        "both": [(real_weight, real), (1.0 - real_weight, made)],
-        "oracle": [(1.0, [(paths.real, "oracle", "ingest")])],
-        "real_augmented": [(real_weight, real), (1.0 - real_weight, [(paths.augmented, f"real_{seed}", "augment")])],
-        "self_training": [(real_weight, real), (1.0 - real_weight, made)],
-        "pseudo": [(1.0, [(paths.pseudo, f"seed_{seed}", "annotate"), (paths.augmented, f"pseudo_{seed}", "augment")])],
-    }
-    return groups[arm]
-
-
-def _labels(context: Context, seed: str) -> Path:
-    """Where the teacher's labels lie, or will lie."""
-    return labels_unit(context, seed, _unit(context, f"real/{seed}"))
-
-
-def _weighted(context: Context, share: float, sources: list[tuple[Path, str, str]]) -> list[Labelled]:
-    """Sources that share a weight in proportion to their number of images."""
-    context.task()  # without the real images nothing else is there either
+def _weighted(
+    share: float, sources: Sequence[tuple[Path, str, str]], context: Context, sets: AnnotatedSets
+) -> list[Labelled]:
+    """The sources of a group, with a weight each; one without images is left out."""
     counts = []
     for folder, subset, stage in sources:
-        if not (folder / "annotations" / f"{subset}.json").exists():
-            raise missing(context, folder / "annotations" / f"{subset}.json", stage)
-        counts.append(count_images(folder, subset))
+        if not annotation_file(folder, subset).exists():
+            raise missing(context, annotation_file(folder, subset), stage)
+        counts.append(sets.count(folder, subset))
     return [
         Labelled(folder=folder, subset=subset, weight=share * count / sum(counts))
         for count, (folder, subset, _) in zip(counts, sources, strict=True)
@@ -203,38 +241,22 @@ def _weighted(context: Context, share: float, sources: list[tuple[Path, str, str
     ]
 
 
-def _unit(context: Context, key: str) -> Path:
-    return context.paths.work("train_downstream") / fingerprint(context, key, *_data(context, key))
-
-
-def _data(context: Context, key: str) -> list[Any]:
-    """What the data of a training are known by: annotated sets, each with its weight.
-
-    For `self_training`, whose labels are made when it is trained, the name of their unit stands for them.
-    """
-    arm, seed = key.split("/")
-    if arm == "self_training":
-        weight = round(context.settings.downstream.real_weight, 6)
-        return [*_data(context, f"real/{seed}"), weight, _labels(context, seed).name]
-    return [
-        [*annotated_set(source.folder, source.subset), round(source.weight, 6)] for source in _datasets(context, key)
-    ]
-
-
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:
-    for key in keys(context):
-        DOWNSTREAM[context.settings.task.name].load(folder / key, "cpu")
-    return {"models": len(keys(context))}
+    wanted = trainings(context)
+    for training in wanted:
+        DOWNSTREAM[context.settings.task.name].load(folder / str(training), "cpu")
+    return {"models": len(wanted)}
 
 
-STAGE = Stage(
+STAGE: Stage[Context] = Stage(
     name="train_downstream",
     asset="downstream",
     description="An ordinary model of the task, trained on real, synthetic, both and the controls.",
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE, augment.STAGE),
     parameters=("task", "seeds", "downstream", "synthesis"),
+    code_version=CODE_VERSION,
     units=units,
-    run_unit=run_unit,
+    make=make,
     finish=finish,
     output=lambda context: context.paths.downstream,
     checks=(Check(name="models_load", description="Every trained model loads back.", run=_check_loads),),

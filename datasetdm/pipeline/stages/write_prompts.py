@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
+from datasetdm.pipeline.backbone_match import check_match
 from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.plan import Plan
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
+from datasetdm.pipeline.prompt_subjects import not_shown_to, shortened, subjects, without_example
 from datasetdm.pipeline.stages import ingest
-from datasetdm.pipeline.subjects import check_match, not_shown_to, shortened, subjects, without_example
 from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, write_prompts
 from datasetdm.utils.files import remove_leftovers, write_bytes
 from datasetdm.utils.progress import say
 
+CODE_VERSION = "1"
 
-def finish(context: Context) -> StageResult:
+
+def finish(context: Context, plan: Plan) -> StageResult:
     """Write the prompts of the benchmark's categories; a table that a person has edited is kept as it is.
 
-    Categories without a labelled example are left out, and told.
+    Categories without a labelled example are left out, and listed.
     """
     check_match(context)
     named = subjects(context)
@@ -67,12 +71,13 @@ def _check_prompts(context: Context, file: Path) -> dict[str, int]:
     return {"prompts": len(load_prompts(file, choose_subjects(context.task().subjects, context.settings.prompts)))}
 
 
-STAGE = Stage(
+STAGE: Stage[Context] = Stage(
     name="write_prompts",
     asset="prompts",
     description="Prompts over the categories, balanced per class, in a table that a person may edit.",
     upstream=(ingest.STAGE,),
     parameters=("task", "seeds", "prompts"),
+    code_version=CODE_VERSION,
     finish=finish,
     output=lambda context: context.paths.prompts,
     checks=(

@@ -1,4 +1,4 @@
-"""What a finished stage tells MLflow: settings, figures, curves, pictures, inputs, models."""
+"""What a finished stage logs to MLflow: settings, figures, curves, pictures, inputs, models."""
 
 import csv
 import math
@@ -15,9 +15,9 @@ from datasetdm.utils.digests import digest
 
 
 @contextmanager
-def record(
+def logged_run(
     context: Context,
-    stage: Stage,
+    stage: Stage[Context],
     *,
     inputs: Mapping[str, Path],
     output: Path,
@@ -28,9 +28,9 @@ def record(
 
     Args:
         context: the benchmark.
-        stage: what was run.
-        inputs: data sets that were read, by name; logged with DVC's md5 as their version.
-        output: what was made; its DVC md5 becomes a tag.
+        stage: the stage that ran.
+        inputs: the data sets that it read, by name; logged with DVC's md5 as their version.
+        output: what it made; its DVC md5 becomes a tag.
         seconds: how long the work took.
         tags: further tags, such as arm and seed.
     """
@@ -48,8 +48,8 @@ def record(
         yield run
 
 
-def crown(context: Context, kind: str) -> None:
-    """Give the alias `champion` to the model of this kind (`decoder`, `downstream`) that does best on this dev set."""
+def promote_champion(context: Context, kind: str) -> None:
+    """Give the alias `champion` to the model of this kind (`decoder`, `downstream`) that is best on this dev set."""
     task = context.task()
     promote(
         f"{context.experiment}_{kind}",

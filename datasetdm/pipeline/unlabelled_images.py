@@ -1,15 +1,16 @@
-"""The images that stand for unlabelled ones: those of the oracle set, of which pixels and captions alone are read."""
+"""The images that stand for unlabelled ones: those of the oracle set, of which only pixels and captions are read."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.datasets.standard.unlabelled import Unlabelled, load_unlabelled
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.tasks.base import Task
 from datasetdm.utils.files import link
 
-# Decides how images are drawn, not how what is found in them is filtered.
+# How images are drawn, which does not matter to the filters of what is found in them.
 _DRAWING = {
     "num_images",
     "num_inference_steps",
@@ -24,20 +25,20 @@ _DRAWING = {
 
 def unlabelled_images(context: Context) -> list[Unlabelled]:
     """The images without their labels."""
-    file = context.paths.real / "annotations" / "oracle.json"
+    file = annotation_file(context.paths.real, "oracle")
     if not file.exists():
         raise missing(context, file, "ingest")
     return load_unlabelled(context.paths.real, "oracle")
 
 
 def labelling(context: Context) -> tuple[object, ...]:
-    """What labels for these images depend on, whoever gives them: the images, the task, the filters."""
+    """What any labels of these images depend on: the images, the task, the filters."""
     filters = context.settings.synthesis.model_dump(mode="json", exclude=_DRAWING)
     return [image.identity for image in unlabelled_images(context)], context.settings.task, filters
 
 
 def save_labelled(task: Task, folder: Path, subset: str, samples: Iterable[Sample], images: Path) -> None:
-    """Save samples whose images lie in the folder `images` already: they are linked, not written anew."""
+    """Save samples whose images are in the folder `images` already, by linking these."""
 
     def linked() -> Iterator[Sample]:
         for sample in samples:

@@ -1,4 +1,4 @@
-"""Registered P-Decoders: where their diffusion model lies, and how both are loaded back."""
+"""A P-Decoder in the model registry: where its diffusion model lies, and how both are loaded."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,7 @@ from datasetdm.errors import DatasetDMError
 
 
 def backbone_options(settings: config.Backbone) -> dict[str, Any]:
-    """What the registry keeps of the diffusion model, which is too large to go into it: arguments of
-    `load_decoder_model`."""
+    """What the registry keeps of the diffusion model, which is too large for it: arguments of `load_decoder_model`."""
     local = Path(settings.path)
     return {
         "backbone_path": str(local.resolve()) if local.is_dir() else settings.path,
@@ -43,7 +42,7 @@ def load_decoder_model(
         backbone_dtype: see there.
 
     Raises:
-        DatasetDMError: the diffusion model is not there, or is another one.
+        DatasetDMError: the diffusion model is missing, or is not the one that the decoder was trained on.
     """
     if backbone_path is None:
         settings = load_params().backbone.model_copy(update={"device": device})

@@ -11,8 +11,9 @@ from pycocotools.coco import COCO
 
 from datasetdm.cli import main
 from datasetdm.config import load_params
+from datasetdm.pipeline.backbone_match import mismatch
 from datasetdm.pipeline.context import open_context
-from datasetdm.pipeline.subjects import mismatch, not_shown_to, subjects, without_example
+from datasetdm.pipeline.prompt_subjects import not_shown_to, subjects, without_example
 from datasetdm.utils.files import write_image
 
 Export = Callable[..., Path]
@@ -65,7 +66,7 @@ def test_what_nobody_labelled_is_neither_prompted_nor_labelled(project, edit, ex
     assert {name for names in table["categories"] for name in names.split(";")} == {"dog", "car"}
     assert not table["prompt"].str.contains("toy|bus").any()
     assert json.loads(Path("data/decoders/coco/0/config.json").read_text())["learnt"] == [1, 2]
-    # The table is the person's: a category that nobody labelled may be asked for, and is still not labelled.
+    # The table is the person's: a category that nobody labelled may be named, and is still not labelled.
     table.loc[:, "prompt"], table.loc[:, "categories"] = "a photo of a bus and a dog", "bus;dog"
     table.to_csv("data/prompts/coco.csv", index=False)
     assert main(["synthesize", "coco"]) == 0
@@ -74,7 +75,7 @@ def test_what_nobody_labelled_is_neither_prompted_nor_labelled(project, edit, ex
     assert len(annotations)
 
 
-def test_what_the_settings_ask_for_is_prompted(project, edit, export) -> None:
+def test_what_the_settings_name_is_prompted(project, edit, export) -> None:
     project({"format": "coco", "root": str(export())})
     assert main(["ingest", "coco"]) == 0
     context = open_context("coco")
@@ -86,7 +87,7 @@ def test_what_the_settings_ask_for_is_prompted(project, edit, export) -> None:
     assert without_example(open_context("coco")) == ()
 
 
-def test_each_seed_has_categories_of_its_own(project, edit, export) -> None:
+def test_each_seed_has_other_categories(project, edit, export) -> None:
     project({"format": "coco", "root": str(export())})
     edit("benchmarks.coco.seeds", [0, 1])
     assert main(["ingest", "coco"]) == 0
@@ -119,9 +120,9 @@ def test_words_that_the_model_does_not_know_are_refused_before_any_work(
     edit("backbone.path", str(foreign(tmp_path / "foreign")))
     for command in ("run", "train_decoder", "write_prompts"):
         assert main([command, "coco"]) == 2
-        told = capsys.readouterr().err
-        assert "does not know these words of what it is asked to draw: glass, okapi, wine." in told
-        assert "backbone.allow_mismatch" in told
+        error = capsys.readouterr().err
+        assert "does not know these words of what it is asked to draw: glass, okapi, wine." in error
+        assert "backbone.allow_mismatch" in error
     assert not Path("data/prompts/coco.csv").exists() and not Path("data/decoders").exists()
     edit("backbone.allow_mismatch", True)
     assert main(["write_prompts", "coco"]) == 0

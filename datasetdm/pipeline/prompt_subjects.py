@@ -1,9 +1,8 @@
-"""What the prompts of a benchmark name: categories with a labelled example, in words that the diffusion model knows."""
+"""What the prompts of a benchmark name: the categories with a labelled example."""
 
 from pathlib import Path
 
 from datasetdm.annotations.sample import Category
-from datasetdm.diffusion import draws_miniworld, words_unknown_to
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.prompts import choose_subjects
@@ -15,7 +14,7 @@ MOST_SHOWN = 20  # names in one line
 def subjects(context: Context) -> tuple[Category, ...]:
     """What prompts name: `prompts.subjects`, else the categories with a labelled example for some seed.
 
-    Those of `task.unseen` are asked for without one. An edited table may name any category of the data set.
+    Those of `task.unseen` need none. An edited table may name any category of the data set.
 
     Raises:
         DatasetDMError: no category has an example.
@@ -32,7 +31,7 @@ def subjects(context: Context) -> tuple[Category, ...]:
 
 
 def without_example(context: Context) -> tuple[Category, ...]:
-    """The categories that no prompt names, as no decoder is shown one; none where the settings say what is named."""
+    """The categories that no prompt names, as no decoder is shown one; none if the settings say what prompts name."""
     task = context.task()
     if context.settings.prompts.subjects or not task.words:
         return ()
@@ -52,36 +51,6 @@ def not_shown_to(context: Context) -> dict[int, list[str]]:
         for seed in context.seeds
         if task.words and (lacking := [name for name in named if name in known - _examples(context, seed)])
     }
-
-
-def mismatch(context: Context) -> str | None:
-    """Why the diffusion model cannot draw images such as the benchmark's own; None where nothing says so."""
-    if context.world == "miniworld":
-        return None
-    backbone = context.params.backbone
-    if draws_miniworld(backbone):
-        return f"{backbone.path} draws the embedded world and nothing else, and the data are not of that world"
-    if words := words_unknown_to(backbone, [category.noun for category in subjects(context)]):
-        return f"{backbone.path} does not know these words of what it is asked to draw: {shortened(words)}"
-    return None
-
-
-def check_match(context: Context) -> None:
-    """Refuse a diffusion model that cannot draw what it is asked to, unless the settings allow it.
-
-    Raises:
-        DatasetDMError: it says why.
-    """
-    if context.params.backbone.allow_mismatch:
-        return
-    if reason := mismatch(context):
-        of_one_world = draws_miniworld(context.params.backbone)
-        words = "" if of_one_world else " or name what it knows in `prompts.subjects` or `source.names`"
-        raise DatasetDMError(
-            f"The diffusion model {reason}. Set backbone.path in params.yaml to a model that was trained on images "
-            f"like yours (for photographs such as CompVis/stable-diffusion-v1-4){words}. To try the workflow only, set "
-            "`backbone.allow_mismatch: true`."
-        )
 
 
 def shortened(names: list[str]) -> str:

@@ -1,0 +1,92 @@
+"""The one way to run a stage: plan, make what is missing, publish."""
+
+import time
+
+from filelock import FileLock, Timeout
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.engine.plan import Plan, Unit
+from datasetdm.pipeline.engine.publish import digest_of_sources, known_result, remember
+from datasetdm.pipeline.engine.result import StageResult
+from datasetdm.pipeline.engine.stage import P, Project, Stage
+from datasetdm.pipeline.engine.units import passing_over_busy_units, sweep
+from datasetdm.utils.progress import duration, say, working_on
+
+
+def run_stage(stage: Stage[P], project: P) -> StageResult:
+    """Run a stage from its first missing unit to its published output (what the command line and DVC do).
+
+    Several processes may run the same stage at once, each on a GPU of its own. A unit that another process is making is
+    left to that process, and waited for at the end.
+    """
+    name = f"{stage.name} {project.name}"
+    with working_on(name):
+        start = time.perf_counter()
+        plan = begin_stage(stage, project)
+        keys, busy = plan.missing(), []
+        for number, key in enumerate(keys, 1):
+            with working_on(f"{name} {key} ({number} of {len(keys)})"):
+                try:
+                    with passing_over_busy_units():
+                        run_unit(stage, project, plan[key])
+                except Timeout:
+                    busy.append(key)
+        for key in busy:
+            with working_on(f"{name} {key}"):
+                say("another process has begun it; waiting")
+                stage.make(project, plan[key])
+        result = finish_stage(stage, project, plan)
+        say(f"done in {duration(time.perf_counter() - start)}")
+    return result
+
+
+def begin_stage(stage: Stage[P], project: P) -> Plan:
+    """The plan of a stage that is about to run, after a look at what could spoil hours of work.
+
+    Raises:
+        DatasetDMError: the experiment log could not record the results, or an input is missing.
+    """
+    sweep_work(project)
+    project.check_log()
+    return stage.plan(project)
+
+
+def run_unit(stage: Stage[P], project: P, unit: Unit) -> None:
+    """Make one unit, and say how long it took."""
+    start = time.perf_counter()
+    stage.make(project, unit)
+    say(f"done in {duration(time.perf_counter() - start)}")
+
+
+def finish_stage(stage: Stage[P], project: P, plan: Plan) -> StageResult:
+    """Publish the output of a stage unless it is up to date, one caller at a time.
+
+    Raises:
+        DatasetDMError: a unit is missing or damaged.
+    """
+    project.work.mkdir(parents=True, exist_ok=True)
+    with FileLock(project.work / f"{stage.name}_{project.name}.lock"):
+        if not stage.has_units:  # it takes seconds, and reads what is not ours: raw data, edited tables
+            return stage.finish(project, plan)
+        _refuse_unfinished(stage, project, plan)
+        sources = digest_of_sources(stage, project, plan)
+        result = known_result(stage, project, sources)
+        if result is None:
+            result = stage.finish(project, plan)
+            remember(stage, project, sources, result)
+        return result
+
+
+def sweep_work(project: Project) -> None:
+    """Remove what killed processes left next to the units of all stages."""
+    if project.work.is_dir():
+        for folder in sorted(path for path in project.work.iterdir() if path.is_dir()):
+            sweep(folder)
+
+
+def _refuse_unfinished(stage: Stage[P], project: P, plan: Plan) -> None:
+    if unfinished := plan.missing():
+        raise DatasetDMError(
+            f"{stage.name} {project.name}: {len(unfinished)} of {len(plan)} units are missing, or were damaged after "
+            f"they were made, such as {unfinished[0]}. Run the stage again, which makes them again."
+        )

@@ -1,0 +1,125 @@
+"""Units and outputs appear whole or not at all."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from datasetdm.pipeline.engine.units import (
+    is_finished,
+    make_unit,
+    passing_over_busy_units,
+    resume_folder,
+    sweep,
+    unit_seconds,
+)
+from datasetdm.utils.files import link
+
+
+def write(folder: Path, name: str = "a.txt", text: str = "a") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def test_unit_is_made_once(tmp_path: Path) -> None:
+    made = []
+    for _ in range(2):
+        make_unit(tmp_path / "unit", lambda folder: (made.append(1), write(folder)))
+    assert made == [1] and (tmp_path / "unit" / "a.txt").read_text() == "a"
+
+
+def test_failed_unit_leaves_nothing(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        write(folder)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        make_unit(tmp_path / "work" / "unit", fail)
+    assert [path.name for path in (tmp_path / "work").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_checkpoints_outlive_a_failure_but_not_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "unit"
+
+    def cut(folder: Path) -> None:
+        write(resume_folder(unit))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_unit(unit, cut)
+    assert (resume_folder(unit) / "a.txt").exists()
+    unit.with_suffix(".seconds").write_text("100")  # as if it had been cut off late
+    make_unit(unit, lambda folder: write(folder, text=(resume_folder(unit) / "a.txt").read_text()))
+    assert (unit / "a.txt").read_text() == "a" and not resume_folder(unit).exists()
+    assert 100 <= unit_seconds(unit) < 200
+    shutil.rmtree(unit)
+    make_unit(unit, write)
+    assert unit_seconds(unit) < 100  # from the start, not resumed
+
+
+def test_what_another_process_is_making_is_passed_over(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "unit.lock"), passing_over_busy_units(), pytest.raises(Timeout):
+        make_unit(tmp_path / "unit", write)
+    make_unit(tmp_path / "unit", write)
+    assert (tmp_path / "unit" / "a.txt").exists()
+
+
+@pytest.mark.parametrize("content", ["", "12.", "nan", "many"])
+def test_a_damaged_note_of_the_time_is_ignored(tmp_path: Path, content: str) -> None:
+    make_unit(tmp_path / "unit", write)
+    (tmp_path / "unit.seconds").write_text(content)
+    assert unit_seconds(tmp_path / "unit") == (12.0 if content == "12." else 0.0)
+
+
+def test_a_unit_damaged_through_a_published_link_is_made_again(tmp_path: Path, caplog) -> None:
+    make_unit(tmp_path / "unit", write)
+    published = tmp_path / "out" / "a.txt"
+    link(tmp_path / "unit" / "a.txt", published)
+    os.truncate(published, 0)
+    assert not is_finished(tmp_path / "unit")
+    make_unit(tmp_path / "unit", write)
+    assert "unit is damaged (a.txt has 0 bytes instead of 1) and is made again" in caplog.text
+    assert is_finished(tmp_path / "unit") and (tmp_path / "unit" / "a.txt").read_text() == "a"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_unit_without_an_inventory_stays(tmp_path: Path) -> None:
+    make_unit(tmp_path / "unit", write)
+    (tmp_path / "unit.files").unlink()  # as units were before there were inventories
+    (tmp_path / "unit" / "a.txt").write_text("as it was")
+    assert is_finished(tmp_path / "unit")
+    make_unit(tmp_path / "unit", write)
+    assert (tmp_path / "unit" / "a.txt").read_text() == "as it was"
+
+
+LEFTOVERS = (
+    ".unit.0123abcd.tmp",
+    ".unit.0123abcd.old",
+    "..unit.0123abcd.tmp.89abcdef.tmp",
+    "..unit.0123abcd.tmp-x_1y2z3a",
+    ".unit.files.0123abcd.tmp",
+    ".unit.seconds.0123abcd.tmp",
+)
+
+
+def test_leftovers_are_swept_unless_their_process_lives(tmp_path: Path) -> None:
+    for name in LEFTOVERS:
+        write(tmp_path / name)
+        write(tmp_path / name.replace("unit", "busy"))
+    write(tmp_path / "unit")
+    with FileLock(tmp_path / "busy.lock"):
+        sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(
+        [*(name.replace("unit", "busy") for name in LEFTOVERS), "unit"]
+    )
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["unit"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    for name in (*LEFTOVERS, ".unit.lock"):
+        write(tmp_path / name)
+    make_unit(tmp_path / "unit", write)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [".unit.lock", "unit"]
