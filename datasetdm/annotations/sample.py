@@ -1,6 +1,6 @@
 """An annotated image, its categories, and where it comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,14 @@ class Attribution:
     fields: Mapping[str, Any] = field(default_factory=dict)
     license: Mapping[str, Any] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def join_attributions(parts: Iterable[Iterable[Attribution]]) -> tuple[Attribution, ...]:
+    """The attributions of an image that shows several images, each once."""
+    found: list[Attribution] = []  # attributions hold dictionaries, so that a set cannot hold them
+    for part in parts:
+        found.extend(item for item in part if item not in found)
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)

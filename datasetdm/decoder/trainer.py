@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -31,16 +30,6 @@ WARM_UP = 0.05  # share of the iterations in which the learning rate rises
 GRADIENT_CLIP = 1.0  # largest norm of the gradient of all parameters
 
 Row = dict[str, float]
-
-
-@dataclass
-class _State:
-    """How far a training is, and its best weights so far."""
-
-    iteration: int = 0
-    rows: list[Row] = field(default_factory=list)
-    best_score: float = -math.inf
-    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def train_decoder(
@@ -76,32 +65,29 @@ def train_decoder(
     Raises:
         DatasetDMError: no labelled image, features beyond memory, or a loss that is not finite.
     """
-    identity = json.dumps(describe_decoder(task, settings, backbone, seed), sort_keys=True)
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(seed, 3))
         embeddings = embed_vocabulary(task, backbone)
         decoder = build_decoder(task, backbone.feature_info, settings, embeddings).to(backbone.device)
         decoder.learnt = learnt_labels(task, few_shot)
-        optimizer = torch.optim.AdamW(
-            decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        training = _Training(backbone, task, settings, seed, decoder)
         checkpoint = None if resume is None else resume / "checkpoint.pt"
-        state = _resumed(checkpoint, identity, decoder, optimizer) or _State()
-        if state.iteration < settings.iterations:
+        if checkpoint is not None:
+            training.resume(checkpoint)
+        if training.iteration < settings.iterations:
             views = open_views(backbone, task, few_shot, settings, seed=seed)
-            if state.iteration == 0:
+            if training.iteration == 0:
                 decoder.calibrate(views.examples())
-        while state.iteration < settings.iterations:
-            stop = min(state.iteration + settings.evaluate_every, settings.iterations)
-            _run(decoder, optimizer, task, views, settings, seed, state, stop, backbone.device)
-            _evaluate_on_dev(backbone, decoder, task, dev, settings, state)
+        while training.iteration < settings.iterations:
+            training.run(views, stop=min(training.iteration + settings.evaluate_every, settings.iterations))
+            training.evaluate(dev)
             if checkpoint is not None:
-                _save_checkpoint(checkpoint, identity, decoder, optimizer, state)
-    decoder.load_state_dict(state.best_weights)
+                training.save(checkpoint)
+    decoder.load_state_dict(training.best_weights)
     metrics = _final_metrics(backbone, decoder.eval(), task, dev, settings, embeddings)
-    metrics["loss"] = next(row["loss"] for row in reversed(state.rows) if "loss" in row)
+    metrics["loss"] = next(row["loss"] for row in reversed(training.rows) if "loss" in row)
     save_decoder(out, decoder, task, settings, backbone, seed)
-    write_text(out / "curves.csv", pd.DataFrame(state.rows).to_csv(index=False, lineterminator="\n"))
+    write_text(out / "curves.csv", pd.DataFrame(training.rows).to_csv(index=False, lineterminator="\n"))
     write_json(out / "metrics.json", metrics)
     return metrics
 
@@ -136,59 +122,107 @@ def evaluate(
     return evaluator.compute() if len(samples) else {}
 
 
-def _run(
-    decoder: PDecoder,
-    optimizer: torch.optim.Optimizer,
-    task: Task,
-    views: Views,
-    settings: config.Decoder,
-    seed: int,
-    state: _State,
-    stop: int,
-    device: torch.device,
-) -> None:
-    """Iterations up to `stop`, with a row of the loss curve every `LOG_EVERY`."""
-    decoder.train()
-    pace = Progress(settings.iterations, "iterations", done=state.iteration)
-    sums: Row = {}
-    count = 0
-    for iteration in range(state.iteration, stop):
-        torch.manual_seed(derived_seed(seed, 4, iteration))
-        rate = _learning_rate(iteration, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        features, targets = views.sample(settings.batch_size, device)
-        losses = _step(decoder, optimizer, task, features, targets, iteration)
-        sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
-        count += 1
-        if (iteration + 1) % LOG_EVERY == 0 or iteration + 1 == stop:
-            means = {name: value / count for name, value in sums.items()}
-            state.rows.append({"iteration": iteration + 1, "learning_rate": rate, **means})
-            pace.update(iteration + 1, f"loss {means['loss']:.3f}")
-            sums, count = {}, 0
-    state.iteration = stop
+class _Training:
+    """A training under way: how far it is, and its best weights so far.
 
+    Args:
+        backbone: the frozen diffusion model.
+        task: what is learnt.
+        settings: the decoder and its training.
+        seed: of the batches.
+        decoder: what is trained.
+    """
 
-def _step(
-    decoder: PDecoder,
-    optimizer: torch.optim.Optimizer,
-    task: Task,
-    features: DiffusionFeatures,
-    targets: Sequence[Mapping[str, torch.Tensor]],
-    iteration: int,
-) -> Row:
-    losses = task.loss(decoder(features), targets)
-    loss = torch.stack(list(losses.values())).sum()
-    if not torch.isfinite(loss):
-        raise DatasetDMError(
-            f"The loss of the decoder is {loss.item()} at iteration {iteration + 1}: lower decoder.learning_rate in "
-            "params.yaml, and check that the backbone's features are finite (backbone.dtype float32)."
+    def __init__(self, backbone: Backbone, task: Task, settings: config.Decoder, seed: int, decoder: PDecoder):
+        self.backbone, self.task, self.settings, self.seed, self.decoder = backbone, task, settings, seed, decoder
+        self.optimizer = torch.optim.AdamW(
+            decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(decoder.parameters(), GRADIENT_CLIP)
-    optimizer.step()
-    return {"loss": loss.item(), **{name: value.item() for name, value in losses.items()}}
+        self.iteration = 0
+        self.rows: list[Row] = []
+        self.best_score = -math.inf
+        self.best_weights: dict[str, torch.Tensor] = {}
+
+    def run(self, views: Views, *, stop: int) -> None:
+        """Iterations up to `stop`, with a row of the loss curve every `LOG_EVERY`."""
+        self.decoder.train()
+        pace = Progress(self.settings.iterations, "iterations", done=self.iteration)
+        sums: Row = {}
+        count = 0
+        for iteration in range(self.iteration, stop):
+            torch.manual_seed(derived_seed(self.seed, 4, iteration))
+            rate = _learning_rate(iteration, self.settings)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            losses = self._step(*views.sample(self.settings.batch_size, self.backbone.device), iteration)
+            sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
+            count += 1
+            if (iteration + 1) % LOG_EVERY == 0 or iteration + 1 == stop:
+                means = {name: value / count for name, value in sums.items()}
+                self.rows.append({"iteration": iteration + 1, "learning_rate": rate, **means})
+                pace.update(iteration + 1, f"loss {means['loss']:.3f}")
+                sums, count = {}, 0
+        self.iteration = stop
+
+    def _step(self, features: DiffusionFeatures, targets: Sequence[Mapping[str, torch.Tensor]], iteration: int) -> Row:
+        losses = self.task.loss(self.decoder(features), targets)
+        loss = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(loss):
+            raise DatasetDMError(
+                f"The loss of the decoder is {loss.item()} at iteration {iteration + 1}: lower decoder.learning_rate "
+                "in params.yaml, and check that the backbone's features are finite (backbone.dtype float32)."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), GRADIENT_CLIP)
+        self.optimizer.step()
+        return {"loss": loss.item(), **{name: value.item() for name, value in losses.items()}}
+
+    def evaluate(self, dev: Sequence[Sample]) -> None:
+        """Evaluate on dev, add the score to the curve, and keep the weights if they are the best so far."""
+        metric, text = self.task.primary_metric, f"loss {self.rows[-1]['loss']:.3f}"
+        score = math.nan
+        if len(dev):
+            score = evaluate(self.backbone, self.decoder.eval(), self.task, dev, self.settings)[metric]
+            text += f", dev {metric} {score:.4f}"
+            if math.isfinite(score):
+                self.rows[-1][f"dev_{metric}"] = score
+        merit = score if self.task.higher_is_better else -score
+        if not merit <= self.best_score:  # a score of NaN keeps the latest weights
+            weights = self.decoder.state_dict().items()
+            self.best_weights = {name: value.detach().cpu().clone() for name, value in weights}
+            self.best_score = merit if math.isfinite(merit) else self.best_score
+        say(f"iteration {self.iteration} of {self.settings.iterations}: {text}")
+
+    def save(self, checkpoint: Path) -> None:
+        """Write all that `resume` needs."""
+        content = {
+            "identity": self._identity(),
+            "decoder": self.decoder.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "iteration": self.iteration,
+            "rows": self.rows,
+            "best_score": self.best_score,
+            "best_weights": self.best_weights,
+        }
+        write_checkpoint(checkpoint, content)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Continue from a checkpoint of the same training, if there is one that is not damaged."""
+        content = read_checkpoint(checkpoint)
+        if content is None:
+            return
+        if content.get("identity") != self._identity():
+            say(f"{checkpoint} is of other settings and is not used")
+            return
+        self.decoder.load_state_dict(content["decoder"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.iteration, self.rows = content["iteration"], content["rows"]
+        self.best_score, self.best_weights = content["best_score"], content["best_weights"]
+        say(f"continues at iteration {self.iteration}")
+
+    def _identity(self) -> str:
+        return json.dumps(describe_decoder(self.task, self.settings, self.backbone, self.seed), sort_keys=True)
 
 
 def _learning_rate(iteration: int, settings: config.Decoder) -> float:
@@ -201,29 +235,6 @@ def _learning_rate(iteration: int, settings: config.Decoder) -> float:
         return settings.learning_rate * (iteration + 1) / warm_up
     done = (iteration - warm_up) / max(1, settings.iterations - warm_up)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _evaluate_on_dev(
-    backbone: Backbone,
-    decoder: PDecoder,
-    task: Task,
-    dev: Sequence[Sample],
-    settings: config.Decoder,
-    state: _State,
-) -> None:
-    """Evaluate on dev, add the score to the curve, and keep the weights if they are the best so far."""
-    text = f"iteration {state.iteration} of {settings.iterations}: loss {state.rows[-1]['loss']:.3f}"
-    score = math.nan
-    if len(dev):
-        score = evaluate(backbone, decoder.eval(), task, dev, settings)[task.primary_metric]
-        text += f", dev {task.primary_metric} {score:.4f}"
-        if math.isfinite(score):
-            state.rows[-1][f"dev_{task.primary_metric}"] = score
-    merit = score if task.higher_is_better else -score
-    if not merit <= state.best_score:  # a score of NaN keeps the latest weights
-        state.best_weights = {name: value.detach().cpu().clone() for name, value in decoder.state_dict().items()}
-        state.best_score = merit if math.isfinite(merit) else state.best_score
-    say(text)
 
 
 def _final_metrics(
@@ -249,37 +260,3 @@ def _final_metrics(
         score = evaluate(backbone, free, task, dev, unprompted, prompt)[task.primary_metric]
         metrics[f"{task.primary_metric}_{kind}_prompt"] = score
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
-
-
-def _save_checkpoint(
-    path: Path, identity: str, decoder: PDecoder, optimizer: torch.optim.Optimizer, state: _State
-) -> None:
-    content = {
-        "identity": identity,
-        "decoder": decoder.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "iteration": state.iteration,
-        "rows": state.rows,
-        "best_score": state.best_score,
-        "best_weights": state.best_weights,
-    }
-    write_checkpoint(path, content)
-
-
-def _resumed(
-    path: Path | None,
-    identity: str,
-    decoder: PDecoder,
-    optimizer: torch.optim.Optimizer,
-) -> _State | None:
-    """Load a checkpoint of the same training; None if there is none, or a damaged one."""
-    content = None if path is None else read_checkpoint(path)
-    if content is None:
-        return None
-    if content.get("identity") != identity:
-        say(f"{path} is of other settings and is not used")
-        return None
-    decoder.load_state_dict(content["decoder"])
-    optimizer.load_state_dict(content["optimizer"])
-    say(f"continues at iteration {content['iteration']}")
-    return _State(content["iteration"], content["rows"], content["best_score"], content["best_weights"])

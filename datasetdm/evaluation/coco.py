@@ -1,8 +1,8 @@
 """COCO's and LVIS's mask AP, by pycocotools, fed one image at a time.
 
-Masks are run-length encoded as they come in, so that thousands of images stay small. Categories are evaluated one by
-one, each on the images that have to do with it: the same figures, but all at once pycocotools would go through every
-pair of an image and a category, 24 million of them in LVIS, nearly all empty.
+Masks are run-length encoded as they are added, so that thousands of images take little memory. Categories are evaluated
+one by one, each on the images that concern it. The figures are the same, but all at once pycocotools would go through
+every pair of an image and a category, 24 million of them in LVIS and nearly all empty.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class CocoMaskEvaluator:
     Images whose annotation is federated (`Instances.judged`) are judged as LVIS does it (arXiv 1908.03195): of the
     300 best detections those of a category that nobody looked for are left out, and those that match no object do not
     count where their category was not annotated exhaustively. (A detection without a single pixel is wrong to COCO; the
-    official program of LVIS passes over it, and so does this.)
+    official program of LVIS ignores it, and so does this one.)
 
     Args:
         categories: in label order.
@@ -63,7 +63,7 @@ class CocoMaskEvaluator:
         self._not_exhaustive: defaultdict[int, set[int]] = defaultdict(set)
 
     def add(self, target: Instances, predicted: Instances) -> None:
-        """Take in one image: its true and its predicted objects.
+        """Add one image: its true and its predicted objects.
 
         Raises:
             ValueError: their masks differ in size.

@@ -32,9 +32,9 @@ class DepthEvaluator:
         self._images: list[dict[str, float]] = []
 
     def add(self, target: DepthMap, predicted: DepthMap) -> None:
-        """Take in one image. One without a true pixel that counts says nothing and is passed over.
+        """Add one image. An image without a true pixel that counts is skipped.
 
-        Where nothing finite is predicted `min_depth` stands, so that gaps never pay.
+        Pixels without a finite prediction get `min_depth`, so that gaps never pay.
 
         Raises:
             ValueError: the maps differ in size.

@@ -35,7 +35,7 @@ class CocoKeypointEvaluator:
         self._predictions: list[dict[str, Any]] = []
 
     def add(self, target: Persons, predicted: Persons) -> None:
-        """Take in one image: its true and its predicted persons; the masks of the predicted ones do not matter."""
+        """Add one image: its true and its predicted persons; the masks of the predicted ones do not matter."""
         image_id = len(self._images) + 1
         self._images.append({"id": image_id})
         true_areas = target.masks.sum(axis=(1, 2))

@@ -26,7 +26,7 @@ class SemanticEvaluator:
         self.confusion = np.zeros((count, count + 1), dtype=np.int64)  # true x predicted, the last column for IGNORE
 
     def add(self, target: SemanticMap, predicted: SemanticMap) -> None:
-        """Take in one image: its true and its predicted map.
+        """Add one image: its true and its predicted map.
 
         Raises:
             ValueError: they differ in size, or hold a label that is no category.

@@ -13,8 +13,7 @@ import numpy as np
 
 from datasetdm import config
 from datasetdm.annotations.annotation import Annotation, merge
-from datasetdm.annotations.sample import Sample
-from datasetdm.datasets.standard.attribution import joined
+from datasetdm.annotations.sample import Sample, join_attributions
 from datasetdm.errors import DatasetDMError
 from datasetdm.transforms.geometry import resize_matrix, resized
 
@@ -101,7 +100,7 @@ def splice(samples: Sequence[Sample], grid: Grid, *, max_size: int, name: str = 
         image=image,
         caption="; ".join(captions),
         target=merge(targets),
-        attribution=joined(sample.attribution for sample in samples),
+        attribution=join_attributions(sample.attribution for sample in samples),
     )
 
 

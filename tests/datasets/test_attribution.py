@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from datasetdm.annotations.sample import Attribution
-from datasetdm.datasets.standard.attribution import AttributionReader, AttributionWriter, joined
+from datasetdm.annotations.sample import Attribution, join_attributions
+from datasetdm.datasets.standard.attribution import AttributionReader, AttributionWriter
 from datasetdm.datasets.standard.coco import load_coco, save_coco
 from datasetdm.datasets.standard.unlabelled import load_unlabelled
 from datasetdm.transforms.splice import splice
@@ -81,7 +81,7 @@ def test_sources_and_licences_of_two_data_sets_stay_apart() -> None:
     assert read.of({"file_name": "a.jpg", **records[0]}) == (one,)
     both = read.of({"file_name": "c.png", **records[2]})
     assert both == (one, replace(two, license={"id": 2, "name": "own"}))
-    assert joined([both, (one,), ()]) == both
+    assert join_attributions([both, (one,), ()]) == both
 
 
 @pytest.mark.parametrize(

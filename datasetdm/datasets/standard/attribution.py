@@ -91,14 +91,6 @@ class AttributionWriter:
         return number
 
 
-def joined(parts: Iterable[Iterable[Attribution]]) -> tuple[Attribution, ...]:
-    """The attributions of an image that shows several, each once."""
-    found: list[Attribution] = []
-    for part in parts:
-        found.extend(item for item in part if item not in found)
-    return tuple(found)
-
-
 def _terms(licence: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in licence.items() if key != "id"}
 
