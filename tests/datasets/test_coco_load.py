@@ -212,7 +212,7 @@ def test_missing_and_broken_files_are_told(content: Any, build: Callable, tmp_pa
     with pytest.raises(DatasetDMError, match=r"folder .*none is missing"):
         load_coco(file, tmp_path / "none")
     file.write_bytes(file.read_bytes()[:-40])
-    with pytest.raises(DatasetDMError, match="cut off JSON"):
+    with pytest.raises(DatasetDMError, match="is not valid JSON"):
         load_coco(file, images)
     file.write_text("[]")
     with pytest.raises(DatasetDMError, match="no COCO annotation file"):
