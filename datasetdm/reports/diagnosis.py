@@ -81,7 +81,7 @@ def conclude(
 def break_even(gain: float, per_doubling: float, effort: Effort) -> dict[str, float | None]:
     """How many labelled images the synthetic ones are worth.
 
-    A metric grows about with the logarithm of the number of labels; the last doubling, from half of them to all, tells
+    A metric grows about with the logarithm of the number of labels; the last doubling, from half of them to all, shows
     how fast. `labels`: further labelled images that would have brought the same gain, 0 where there is none, None where
     the last doubling brought nothing, as then nothing can be said. `annotation_hours`: what a person would need for
     them. `compute_hours`: what the decoder and the synthetic set took.

@@ -1,4 +1,4 @@
-"""The figures that the paper reports (arXiv 2308.06160, its tables and project page), to stand beside ours.
+"""The figures that the paper reports (arXiv 2308.06160, its tables and project page), to compare ours with.
 
 They are the authors' own, on real data with Stable Diffusion; nothing of them was measured here.
 """

@@ -10,7 +10,7 @@ from PIL import Image
 from datasetdm import config
 from datasetdm.datasets.standard.coco import load_coco
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.ingestion import ingest
+from datasetdm.pipeline.ingestion.ingest import ingest
 from datasetdm.tasks import build_task
 
 
