@@ -15,7 +15,7 @@ from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.datasets.standard.coco import load_coco
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.ingestion import ingest
+from datasetdm.pipeline.ingestion.ingest import ingest
 
 
 def _ingest(root: Path, out: Path, **source: Any) -> None:

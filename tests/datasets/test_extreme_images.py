@@ -11,7 +11,7 @@ from datasetdm import config
 from datasetdm.datasets.standard.coco import load_coco
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.ingestion import ingest
+from datasetdm.pipeline.ingestion.ingest import ingest
 
 
 def _ingest(root: Path, out: Path) -> dict[str, int | float]:

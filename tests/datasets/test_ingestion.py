@@ -17,7 +17,9 @@ from datasetdm.datasets.native.coco import open_native_coco
 from datasetdm.datasets.selection import select, select_long_tail
 from datasetdm.datasets.standard.coco import load_coco
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.ingestion import check_no_leak, ingest, render_miniworld
+from datasetdm.pipeline.ingestion.ingest import ingest
+from datasetdm.pipeline.ingestion.leaks import check_no_leak
+from datasetdm.pipeline.ingestion.rendering import render_miniworld
 
 REAL = Path(__file__).parents[3] / "shared" / "realdata" / "COCO2017"
 

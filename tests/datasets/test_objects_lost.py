@@ -14,7 +14,7 @@ from datasetdm.datasets.object_counts import remarks, tables, without_example
 from datasetdm.datasets.standard.coco import load_coco
 from datasetdm.datasets.standard.coco_keypoints import load_coco_keypoints
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.ingestion import ingest
+from datasetdm.pipeline.ingestion.ingest import ingest
 
 
 def _ingest(root: Path, out: Path, *, source: dict[str, Any] | None = None, **counts: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`dvc commit` beside another DVC command."""
+"""`dvc commit` while another DVC command runs."""
 
 import logging
 import subprocess

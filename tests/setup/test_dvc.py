@@ -101,7 +101,7 @@ def test_an_edited_label_is_noticed_and_unchanged_ones_cost_no_more_than_a_look(
     labels.write_text(json.dumps(content))
     assert repro() == ({"ingest@coco", "write_prompts@coco"}, set())
 
-    # Nothing was written beside the project, whose name means something in a URL and to a shell.
+    # Nothing was written outside the project, whose name means something in a URL and to a shell.
     assert {path.name for path in project.parent.iterdir()} == {"home", project.name}
 
 

@@ -12,7 +12,8 @@ from datasetdm.pipeline.engine.plan import Plan
 from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.ingestion import check_no_leak, ingest
+from datasetdm.pipeline.ingestion.ingest import ingest
+from datasetdm.pipeline.ingestion.leaks import check_no_leak
 from datasetdm.pipeline.paths import BACKBONES
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
