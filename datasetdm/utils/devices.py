@@ -6,7 +6,7 @@ from datasetdm.errors import DatasetDMError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first GPU, or the CPU where there is none.
+    """The device of that name; "auto" is CUDA where there is any, else the CPU.
 
     Raises:
         DatasetDMError: the device does not exist, or torch was not built for it.
@@ -16,8 +16,8 @@ def choose_device(name: str) -> torch.device:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = str(error).splitlines()[0]
         raise DatasetDMError(
-            f"backbone.device in params.yaml is '{name}', which cannot be used: {reason}. Set it to auto or cpu."
+            f"backbone.device in params.yaml is '{name}', which cannot be used: {reason}. Set it to cpu or auto."
         ) from None
     return torch.device(name)
