@@ -22,6 +22,7 @@ from benchmarks.backbone.command import markdown
 from datasetdm.annotations.sample import Sample
 from datasetdm.arms import Training
 from datasetdm.datasets.standard.annotated_set import annotated_set
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import DOWNSTREAM, Labelled, evaluate
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
@@ -173,7 +174,7 @@ def save_set(
             save_labelled(context.task(), folder, source.subset, renumbered, source.images_dir)
         else:
             (folder / "images").mkdir()
-            context.task().save(folder, source.subset, renumbered)
+            standard_format(*context.task().kind).save(folder, source.subset, renumbered)
 
     make_unit(unit, work)
     return Labelled(folder=unit, subset=source.subset)
@@ -211,7 +212,9 @@ def _evaluated(context: Context, folder: Path, subset: str) -> Path:
 
     def work(made: Path) -> None:
         model = DOWNSTREAM[context.settings.task.name].load(folder, device=context.params.backbone.device)
-        write_json(made / "metrics.json", evaluate(model, task, task.load(context.paths.real, subset)))
+        write_json(
+            made / "metrics.json", evaluate(model, task, standard_format(*task.kind).load(context.paths.real, subset))
+        )
 
     make_unit(unit, work)
     return unit
@@ -250,7 +253,7 @@ def _merit(context: Context, figure: Row) -> float:
 
 
 def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
-    return context.task().load(part.folder, part.subset)
+    return standard_format(*context.task().kind).load(part.folder, part.subset)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from datasetdm import config
 from datasetdm.datasets.native.coco import open_native_coco
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.miniworld import export_coco
 from datasetdm.tasks.instance import InstanceTask
@@ -36,7 +37,9 @@ def main() -> None:
         task = InstanceTask(open_native_coco(folder / "world", "train").categories)
         for split in ("train", "val"):
             samples = open_native_coco(folder / "world", split)
-            task.save(folder / "set", split, (replace(one, name=f"{one.image_id}.png") for one in samples))
+            standard_format(*task.kind).save(
+                folder / "set", split, (replace(one, name=f"{one.image_id}.png") for one in samples)
+            )
         print(
             "| model | iterations | batch | learning rate | minutes | CPU minutes | mask AP | AP50 |",
             flush=True,

@@ -12,6 +12,7 @@ import time
 import warnings
 
 from datasetdm import config
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.trainer import evaluate
 from datasetdm.pipeline.context import open_context
@@ -34,7 +35,7 @@ def main() -> None:
         reference = None
         for outlines in ("decoder", "grabcut"):
             task = build_task(config.InstanceAnnotation(outlines=outlines), trained.categories)
-            samples = task.load(context.paths.real, subset)
+            samples = standard_format(*task.kind).load(context.paths.real, subset)
             start = time.perf_counter()
             found = evaluate(backbone, decoder, task, samples, settings)
             seconds = (time.perf_counter() - start) / len(samples)

@@ -46,6 +46,7 @@ from datasetdm.decoder.inference import read, read_features
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.decoder.trainer import evaluate, train_decoder
 from datasetdm.diffusion import Backbone
+from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.synthesis.generate import sampler_of
 from datasetdm.tasks import build_task
@@ -129,7 +130,7 @@ def compare_extraction(backbone: Backbone, dev: Sequence[Sample], arguments: arg
     settings = decoder_settings(arguments)
     folder = train(backbone, dev, settings, arguments.num_labelled, arguments)
     decoder, task, _ = load_decoder(folder, backbone)
-    evaluators = {name: task.evaluator() for name in ("re-noised", "last step")}
+    evaluators = {name: build_evaluator(*task.kind) for name in ("re-noised", "last step")}
     shots = take_shots("prompts", arguments.num_images, seed=arguments.seed)
     captions = [shot.sample.caption for shot in shots]
     for images, readings in read_both_ways(backbone, decoder, task, captions, settings, arguments):

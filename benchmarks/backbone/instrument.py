@@ -33,9 +33,11 @@ from benchmarks.backbone.figures import best_threshold, count_labels, psnr
 from benchmarks.backbone.worlds import coco_task, renderer_state, take_shots
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.diffusion.backbone import encode_images
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.downstream.detection import Detector
+from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.miniworld.pretraining.resnet import ResNet18
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.utils.batches import batches
@@ -136,7 +138,9 @@ def open_instrument(arguments: argparse.Namespace) -> Instrument:
 def _render_set(num_images: int, num_held_out: int, seed: int, folder: Path) -> None:
     say(f"rendering {num_images + num_held_out} labelled images")
     for stream, count in (("training", num_images), ("held_out", num_held_out)):
-        coco_task().save(folder, stream, (shot.sample for shot in take_shots(stream, count, seed=seed)))
+        standard_format(*coco_task().kind).save(
+            folder, stream, (shot.sample for shot in take_shots(stream, count, seed=seed))
+        )
 
 
 def _train(settings: config.Downstream, set_folder: Path, arguments: argparse.Namespace, folder: Path) -> None:
@@ -152,7 +156,7 @@ def _train(settings: config.Downstream, set_folder: Path, arguments: argparse.Na
         device=arguments.device,
     )
     detector = Detector.load(folder / "detector", arguments.device)
-    samples = list(task.load(set_folder, "held_out"))
+    samples = list(standard_format(*task.kind).load(set_folder, "held_out"))
     found = detector.predict([sample.image for sample in samples])
     threshold = best_threshold(
         count_objects([sample.target for sample in samples]), [(one.labels, one.scores) for one in found]
@@ -198,7 +202,7 @@ def measure_autoencoder(instrument: Instrument, arguments: argparse.Namespace) -
     """The detector's AP on fresh renders and on what the autoencoder makes of them, and the mean PSNR in dB."""
     backbone = open_backbone(arguments.backbone, arguments.device)
     task = coco_task()
-    evaluators = {name: task.evaluator() for name in ("renders", "reconstructed")}
+    evaluators = {name: build_evaluator(*task.kind) for name in ("renders", "reconstructed")}
     ratios = []
     shots = take_shots("prompts", arguments.num_images, seed=arguments.seed)
     for batch in batches(shots, READING_BATCH):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Sample
+from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.tasks.base import Task
 
 EVALUATION_BATCH = 16  # images in memory at once
@@ -14,7 +15,7 @@ def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[st
     """The task's metrics of a model on annotated images; metrics without a value there are left out."""
     if not len(samples):
         return {}
-    evaluator = task.evaluator()
+    evaluator = build_evaluator(*task.kind)
     for start in range(0, len(samples), EVALUATION_BATCH):
         batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
         prompt_boxes = [task.prompt_boxes(sample.target) for sample in batch]

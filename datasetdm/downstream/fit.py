@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from datasetdm import config
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream.curve import LossCurve
 from datasetdm.downstream.evaluation import evaluate
 from datasetdm.downstream.model import DownstreamModel
@@ -56,7 +57,7 @@ def fit(
     """
     find_model(task.name, settings.model).check(settings)
     where = family.choose_device(device)
-    dev_samples = task.load(dev.folder, dev.subset)
+    dev_samples = standard_format(*task.kind).load(dev.folder, dev.subset)
     _seed_generators(seed)
     model = family.build(settings, task)
     curve = LossCurve(settings.iterations)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.datasets.standard.annotated_set import annotated_set, count_images
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
@@ -98,7 +99,7 @@ def check_accepted(context: Context, folder: Path, subsets: Iterable[str], kind:
         DatasetDMError: annotations do not load, or nothing of a set was accepted; `kind` names its images.
     """
     task = context.task()
-    counts = {subset: task.check(folder, subset)["images"] for subset in subsets}
+    counts = {subset: standard_format(*task.kind).check(folder, subset)["images"] for subset in subsets}
     if not all(counts.values()):
         empty = [subset for subset, count in counts.items() if count == 0]
         raise DatasetDMError(

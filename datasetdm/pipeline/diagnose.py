@@ -14,6 +14,7 @@ import numpy as np
 from datasetdm.annotations.sample import Sample
 from datasetdm.arms import Training
 from datasetdm.datasets.standard.annotated_set import annotated_set
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, missing
@@ -93,14 +94,14 @@ def _pseudo(context: Context) -> Labelled:
 
 
 def _samples(context: Context, part: Labelled) -> Sequence[Sample]:
-    return context.task().load(part.folder, part.subset)
+    return standard_format(*context.task().kind).load(part.folder, part.subset)
 
 
 def _objects_per_image(context: Context, synthetic: Labelled) -> dict[str, float]:
     """Of the real and of a synthetic set; nothing if the task has no separate objects."""
     means = {}
     for name, part in (("real", _real(context)), ("synthetic", synthetic)):
-        labels = [context.task().labels_in(sample.target) for sample in _samples(context, part)]
+        labels = [sample.target.object_labels() for sample in _samples(context, part)]
         counts = [len(found) for found in labels if found is not None]
         if counts:
             means[name] = fmean(counts)

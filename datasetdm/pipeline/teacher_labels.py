@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.arms import PSEUDO, TAUGHT, TAUGHT_SPLICED
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.pipeline.context import Context, missing
@@ -41,9 +42,9 @@ def make_labels(context: Context, seed: int, teacher: Path, labels: Path) -> Non
         threshold = settings.downstream.self_training_threshold
         samples = teach_labels(model, task, images, prompt_boxes, threshold, settings.synthesis)
         save_labelled(task, folder, TAUGHT.name, samples, context.paths.real / "images")
-        taught = task.load(folder, TAUGHT.name)
+        taught = standard_format(*task.kind).load(folder, TAUGHT.name)
         spliced = augment(taught, settings.augmentation, prefix=TAUGHT_SPLICED.name) if len(taught) else ()
-        task.save(folder, TAUGHT_SPLICED.name, spliced)
+        standard_format(*task.kind).save(folder, TAUGHT_SPLICED.name, spliced)
 
     make_unit(labels, work)
 
@@ -51,7 +52,7 @@ def make_labels(context: Context, seed: int, teacher: Path, labels: Path) -> Non
 def _prompt_boxes(context: Context, seed: int) -> dict[str, Any]:
     """Image name -> the boxes of what the P-Decoder found there, for the teacher (see `Task.prompt_boxes`)."""
     task = context.task()
-    samples = task.load(context.paths.pseudo, PSEUDO.subset(seed))
+    samples = standard_format(*task.kind).load(context.paths.pseudo, PSEUDO.subset(seed))
     return {sample.name: task.prompt_boxes(sample.target) for sample in samples}
 
 

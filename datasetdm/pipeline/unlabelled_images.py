@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.datasets.standard.unlabelled import Unlabelled, load_unlabelled
 from datasetdm.pipeline.context import Context, missing
@@ -46,4 +47,4 @@ def save_labelled(task: Task, folder: Path, subset: str, samples: Iterable[Sampl
             yield sample
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    task.save(folder, subset, linked())
+    standard_format(*task.kind).save(folder, subset, linked())

@@ -19,7 +19,9 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.diffusion.words import asked_counts
-from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Task
+from datasetdm.filters import build_filter
+from datasetdm.filters.base import NOTHING_ASKED, Acceptance
+from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
 
 
@@ -166,6 +168,7 @@ def _annotate(
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[int, int], DiffusionFeatures] = {}
+    acceptance = build_filter(*task.kind)
     asked = [_asked(request, task) if settings.require_prompted else NOTHING_ASKED for request in batch]
     for annotator in annotators:
         reading = (annotator.settings.timestep, annotator.settings.noise_draws)
@@ -181,7 +184,7 @@ def _annotate(
             features[reading] = _with_table(found_in, batch, task)
         predictions = read(annotator.decoder, task, features[reading], images, annotator.settings)
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
-            found[annotator.name] = task.accept(prediction, settings, counts)
+            found[annotator.name] = acceptance.accept(prediction, settings, counts)
     for request, image, found in zip(batch, images, acceptances, strict=True):
         yield AnnotatedImage(image=image, request=request, acceptances=found)
 

@@ -15,7 +15,9 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.words import asked_counts
 from datasetdm.downstream import EVALUATION_BATCH
-from datasetdm.tasks.base import NOTHING_ASKED, Acceptance, Task
+from datasetdm.filters import build_filter
+from datasetdm.filters.base import NOTHING_ASKED, Acceptance
+from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
 
 CHUNK = 64  # images held in memory at a time
@@ -44,7 +46,7 @@ def read_labels(
         found = predict_images(backbone, decoder, task, pixels, prompts, reading)
         for image, picture, prediction in zip(part, pixels, found, strict=True):
             asked = asked_counts(image.caption, task.words) if settings.require_prompted else NOTHING_ASKED
-            yield from _accepted(image, picture, task.accept(prediction, settings, asked))
+            yield from _accepted(image, picture, build_filter(*task.kind).accept(prediction, settings, asked))
 
 
 def teach_labels(
@@ -69,7 +71,9 @@ def teach_labels(
         pixels = [image.read() for image in part]
         found = teacher.predict(pixels, [prompt_boxes.get(image.name) for image in part])
         for image, picture, target in zip(part, pixels, found, strict=True):
-            yield from _accepted(image, picture, task.trusted(target, threshold, settings))
+            yield from _accepted(
+                image, picture, build_filter(*task.kind).filter_pseudo_labels(target, threshold, settings)
+            )
 
 
 def _accepted(image: Unlabelled, pixels: Any, acceptance: Acceptance) -> Iterator[Sample]:

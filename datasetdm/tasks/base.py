@@ -4,21 +4,14 @@ The shared loops (`decoder/trainer.py`, `synthesis/generate.py`) know this inter
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from datasetdm import config
-from datasetdm.annotations.sample import Category, Prediction, Sample
-from datasetdm.datasets.standard.formats import standard_format
-from datasetdm.evaluation.baselines import Guess, fit_baseline
-from datasetdm.evaluation.evaluators import Evaluator, build_evaluator
-from datasetdm.filters import build_filter
-from datasetdm.filters.base import NOTHING_ASKED, Acceptance
-from datasetdm.reports.overlays import overlay
+from datasetdm.annotations.sample import Category, Prediction
 from datasetdm.tasks.vocabulary import Vocabulary
 
 
@@ -40,6 +33,11 @@ class Task(ABC):
     def __init__(self, categories: Sequence[Category], settings: Any):
         self.categories = tuple(categories)
         self.settings = settings
+
+    @property
+    def kind(self) -> tuple[config.TaskSettings, tuple[Category, ...]]:
+        """What `standard_format`, `build_filter` and `build_evaluator` need to know of the task."""
+        return self.settings, self.categories
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -108,48 +106,3 @@ class Task(ABC):
     def refine(self, prediction: Prediction, image: np.ndarray) -> Prediction:
         """The prediction, possibly improved with the pixels of the image (uint8, H x W x 3)."""
         return prediction
-
-    # --- files, filters, metrics and pictures, for callers that hold nothing but a task
-
-    def load(self, folder: Path, subset: str) -> Any:
-        """See `StandardFormat.load`."""
-        return standard_format(self.settings, self.categories).load(folder, subset)
-
-    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
-        """See `StandardFormat.save`."""
-        standard_format(self.settings, self.categories).save(folder, subset, samples)
-
-    def check(self, folder: Path, subset: str) -> dict[str, int]:
-        """See `StandardFormat.check`."""
-        return standard_format(self.settings, self.categories).check(folder, subset)
-
-    def accept(
-        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
-    ) -> Acceptance:
-        """See `Filter.accept`."""
-        return build_filter(self.settings, self.categories).accept(prediction, settings, asked)
-
-    def trusted(self, found: Any, threshold: float, settings: config.Synthesis) -> Acceptance:
-        """See `Filter.filter_pseudo_labels`."""
-        return build_filter(self.settings, self.categories).filter_pseudo_labels(found, threshold, settings)
-
-    def evaluator(self) -> Evaluator:
-        """See `build_evaluator`."""
-        return build_evaluator(self.settings, self.categories)
-
-    def baseline(self, targets: Iterable[Any]) -> Guess | None:
-        """See `fit_baseline`."""
-        return fit_baseline(self.settings, targets)
-
-    def draw(self, image: np.ndarray, target: Any) -> np.ndarray:
-        """See `overlay`."""
-        return overlay(target, image, self.categories)
-
-    def warp(self, target: Any, matrix: np.ndarray, size: tuple[int, int]) -> Any:
-        """See `Annotation.warp`."""
-        return target.warp(matrix, size)
-
-    def labels_in(self, target: Any) -> tuple[int, ...] | None:
-        """See `Annotation.object_labels`."""
-        labels: tuple[int, ...] | None = target.object_labels()
-        return labels

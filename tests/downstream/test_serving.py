@@ -17,6 +17,7 @@ from pycocotools import mask as mask_utils
 
 from datasetdm import config, tracking
 from datasetdm.annotations.sample import Category
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import build_decoder, save_decoder
 from datasetdm.diffusion import load_backbone
 from datasetdm.downstream import DOWNSTREAM, Labelled
@@ -45,7 +46,7 @@ def data(
     rng = np.random.default_rng(0)
     for name, task in TASKS.items():
         folder = tmp_path_factory.mktemp(name)
-        task.save(folder, "train", [draw_scene(rng, name, number) for number in range(4)])
+        standard_format(*task.kind).save(folder, "train", [draw_scene(rng, name, number) for number in range(4)])
         found[name] = (task, Labelled(folder=folder, subset="train"))
     folder = tmp_path_factory.mktemp("pose")
     POSE.save(folder, "train", [draw_person(rng, number) for number in range(4)])

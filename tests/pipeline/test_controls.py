@@ -8,6 +8,7 @@ import pytest
 
 from datasetdm.arms import ARMS, Training
 from datasetdm.cli import main
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import Labelled
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, open_context
@@ -37,7 +38,7 @@ def stand_in(folder: Path) -> None:
     """The labelled images instead of a set that the diffusion model has a part in."""
     context = open_context("coco")
     real, task = context.paths.real, context.task()
-    save_labelled(task, folder, "seed_0", task.load(real, "few_shot_0"), real / "images")
+    save_labelled(task, folder, "seed_0", standard_format(*task.kind).load(real, "few_shot_0"), real / "images")
 
 
 def scramble(file: Path) -> None:
@@ -84,7 +85,7 @@ def test_labels_of_the_oracle_reach_neither_pseudo_nor_self_training(controls: P
     context = open_context("coco")
     oracle_images = {image.name: image for image in unlabelled_images(context)}
     unit = annotate.STAGE.plan(context)["seed_0"].folder
-    for sample in context.task().load(unit, "seed_0"):
+    for sample in standard_format(*context.task().kind).load(unit, "seed_0"):
         assert sample.caption == oracle_images[sample.name].caption
         assert (sample.image == oracle_images[sample.name].read()).all()
     oracle = training(context, "oracle")
@@ -141,7 +142,7 @@ def test_a_cut_off_augmentation_resumes(project, edit, monkeypatch) -> None:
 
     edit("benchmarks.coco.augmentation.num_images", 0)
     assert main(["augment", "coco"]) == 0
-    assert len(context.task().load(context.paths.augmented, "seed_0")) == 0
+    assert len(standard_format(*context.task().kind).load(context.paths.augmented, "seed_0")) == 0
 
 
 def datasets(context: Context, arm: str) -> list[Labelled]:
@@ -155,7 +156,7 @@ def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against
     stand_in(context.paths.pseudo)
     assert main(["augment", "coco"]) == 0
     for subset in ("seed_0", "real_0", "pseudo_0"):
-        spliced = task.load(context.paths.augmented, subset)
+        spliced = standard_format(*task.kind).load(context.paths.augmented, subset)
         assert {sample.image.shape[:2] for sample in spliced} == {(64, 128), (128, 128)} and len(spliced) == 2
     shares = {
         arm: [(part.subset, round(part.weight, 3)) for part in datasets(context, arm)]

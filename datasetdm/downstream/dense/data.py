@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance
 from torch.utils.data import Dataset
 
 from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream.dense.readouts import Readout
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.downstream.sources import Labelled
@@ -49,7 +50,7 @@ class TrainingViews(Dataset[dict[str, torch.Tensor]]):
         num_views: int,
         seed: int,
     ):
-        loaded = [(source, task.load(source.folder, source.subset)) for source in sources]
+        loaded = [(source, standard_format(*task.kind).load(source.folder, source.subset)) for source in sources]
         filled = [(source.weight, samples) for source, samples in loaded if len(samples)]
         if not filled:
             files = ", ".join(str(source.annotation_file) for source in sources)
@@ -99,7 +100,7 @@ def augmented_view(
     )
     resize = resize_matrix(sample.image.shape[:2], (height, width))
     matrix = np.column_stack([move[:, :2] @ resize[:, :2], move[:, :2] @ resize[:, 2] + move[:, 2]])
-    return tinted(image, rng), task.warp(sample.target, matrix, (side, side)), zoom
+    return tinted(image, rng), sample.target.warp(matrix, (side, side)), zoom
 
 
 def tinted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from datasetdm.annotations.persons import move_keypoints
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.standard.coco_keypoints import CocoKeypointSplit
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
@@ -64,7 +65,10 @@ class PersonCrops(Dataset[dict[str, torch.Tensor]]):
         seed: int,
     ):
         task = PoseTask(categories)
-        read = [(source.weight, _persons(task.load(source.folder, source.subset))) for source in sources]
+        read = [
+            (source.weight, _persons(standard_format(*task.kind).load(source.folder, source.subset)))
+            for source in sources
+        ]
         filled = [(weight, source) for weight, source in read if len(source.images)]
         if not filled:
             files = ", ".join(str(source.annotation_file) for source in sources)

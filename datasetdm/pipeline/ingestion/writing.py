@@ -12,6 +12,7 @@ import numpy as np
 
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.standard.coco_records import Rejection
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.ingestion.subsets import Subset
 from datasetdm.prompts.english import counted
@@ -74,7 +75,7 @@ def _write_subset(task: Task, chosen: Subset, out: Path, name: str) -> dict[str,
                 + (f" And {len(unusable) - _SHOWN} more." if len(unusable) > _SHOWN else "")
             )
 
-    task.save(out, name, samples())
+    standard_format(*task.kind).save(out, name, samples())
     if task.words and not objects:
         raise DatasetDMError(
             f"{split.annotation_file} has no annotation that could be used for any of the {len(chosen.indices)} images "
@@ -110,7 +111,7 @@ def _standard_sample(chosen: Subset, index: int, task: Task) -> tuple[Sample, tu
     split = chosen.split
     sample = split.compact(index)
     _check_shape(split.path_of(index), sample)
-    labels = task.labels_in(sample.target)  # without those that the list of annotations has, but that cover no pixel
+    labels = sample.target.object_labels()  # without those that the list of annotations has, but that cover no pixel
     if labels is None:
         labels = split.labels_of(index)
     named = [split.categories[label] for label in dict.fromkeys(labels)]

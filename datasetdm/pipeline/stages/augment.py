@@ -14,6 +14,7 @@ import pandas as pd
 
 from datasetdm.annotations.sample import Sample
 from datasetdm.arms import ARMS, DRAWN_SPLICED
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.pipeline.annotated_sets import AnnotatedSets, describe_sets
 from datasetdm.pipeline.context import Context, missing
@@ -97,13 +98,13 @@ def make(context: Context, unit: Unit) -> None:
         rows: list[dict[str, Any]] = []
 
         def samples() -> Iterator[Sample]:
-            source = task.load(spliced.folder, spliced.source)
+            source = standard_format(*task.kind).load(spliced.folder, spliced.source)
             for sample, row in augment_with_rows(source, settings, prefix=spliced.name, part=part):
                 origin = {"source_folder": str(spliced.folder), "source_set": spliced.source}
                 rows.append({"set": spliced.name, **row, **origin})
                 yield sample
 
-        task.save(folder, spliced.name, samples())
+        standard_format(*task.kind).save(folder, spliced.name, samples())
         pd.DataFrame(rows, columns=COLUMNS).to_parquet(folder / MANIFEST, index=False)
 
     make_unit(unit.folder, work)
@@ -120,7 +121,9 @@ def finish(context: Context, plan: Plan) -> StageResult:
         for subset, parts in shards.items():
             for image in chain.from_iterable((part / "images").iterdir() for part in parts):
                 link(image, folder / "images" / image.name)
-            task.save(folder, subset, chain.from_iterable(task.load(part, subset) for part in parts))
+            standard_format(*task.kind).save(
+                folder, subset, chain.from_iterable(standard_format(*task.kind).load(part, subset) for part in parts)
+            )
         manifest = pd.concat([pd.read_parquet(part / MANIFEST) for part in plan.folders], ignore_index=True)
         manifest.to_parquet(folder / MANIFEST, index=False)
     sets = AnnotatedSets()
@@ -131,7 +134,10 @@ def finish(context: Context, plan: Plan) -> StageResult:
 
 def _check(context: Context, folder: Path) -> dict[str, int]:
     task = context.task()
-    return {spliced.name: task.check(folder, spliced.name)["images"] for spliced in spliced_sets(context)}
+    return {
+        spliced.name: standard_format(*task.kind).check(folder, spliced.name)["images"]
+        for spliced in spliced_sets(context)
+    }
 
 
 STAGE: Stage[Context] = Stage(

@@ -13,10 +13,12 @@ import pandas as pd
 from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Category
 from datasetdm.arms import ARMS, LABELLED, P_DECODER, P_DECODER_EXPLANATION, PSEUDO, Training
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.decoder.inference import DecoderModel
 from datasetdm.downstream import DOWNSTREAM, evaluate
 from datasetdm.errors import DatasetDMError
+from datasetdm.evaluation.baselines import Guess, fit_baseline
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.backbone_match import mismatch
 from datasetdm.pipeline.context import Context, missing
@@ -29,9 +31,9 @@ from datasetdm.pipeline.experiment_log import logged_run
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.reports.comparison import METRICS, plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
+from datasetdm.reports.overlays import overlay
 from datasetdm.reports.page import IID_TITLE, render_page
 from datasetdm.reports.pictures import contact_sheet
-from datasetdm.tasks.base import Guess
 from datasetdm.utils.files import read_json, write_image, write_json, write_text
 
 CODE_VERSION = "1"
@@ -74,7 +76,8 @@ def make(context: Context, unit: Unit) -> None:
 
 def _evaluate(context: Context, row: Training, subset: str, folder: Path) -> None:
     task = context.task()
-    write_json(folder / "metrics.json", evaluate(_model(context, row), task, task.load(context.paths.real, subset)))
+    samples = standard_format(*task.kind).load(context.paths.real, subset)
+    write_json(folder / "metrics.json", evaluate(_model(context, row), task, samples))
 
 
 def finish(context: Context, plan: Plan) -> StageResult:
@@ -152,8 +155,10 @@ class _Trivial:
 def _baseline(context: Context) -> dict[str, float]:
     """The figures of the trivial model of the first seed's labelled images; none where it finds nothing."""
     task, real = context.task(), context.paths.real
-    guess = task.baseline(sample.target for sample in task.load(real, LABELLED.subset(context.seeds[0])))
-    return {} if guess is None else evaluate(_Trivial(guess, task.categories), task, task.load(real, "test"))
+    files = standard_format(*task.kind)
+    labelled = files.load(real, LABELLED.subset(context.seeds[0]))
+    guess = fit_baseline(task.settings, (sample.target for sample in labelled))
+    return {} if guess is None else evaluate(_Trivial(guess, task.categories), task, files.load(real, "test"))
 
 
 def _metrics(context: Context, plan: Plan) -> dict[str, Any]:
@@ -246,12 +251,13 @@ def _galleries(context: Context, folder: Path) -> list[tuple[str, Path]]:
         sets.append(("pseudo.png", title, context.paths.pseudo, subset))
     galleries = []
     for name, title, source, annotations in sets:
-        samples = task.load(source, annotations)
+        samples = standard_format(*task.kind).load(source, annotations)
         step = max(1, len(samples) // NUM_SHOWN)
         chosen = [samples[index] for index in range(0, len(samples), step)][:NUM_SHOWN]
         if chosen:
             picture = folder / "galleries" / name
-            write_image(picture, contact_sheet([task.draw(sample.image, sample.target) for sample in chosen]))
+            pictures = [overlay(sample.target, sample.image, task.categories) for sample in chosen]
+            write_image(picture, contact_sheet(pictures))
             galleries.append((title, picture))
     return galleries
 

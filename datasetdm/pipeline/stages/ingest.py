@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from datasetdm.datasets.object_counts import remarks, tables
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.downstream.weights import weights_file
 from datasetdm.errors import DatasetDMError
@@ -75,7 +76,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _check_annotations(context: Context, folder: Path) -> dict[str, int]:
     task = context.task_of(folder)
-    return {subset: task.check(folder, subset)["images"] for subset in subsets(context)}
+    return {subset: standard_format(*task.kind).check(folder, subset)["images"] for subset in subsets(context)}
 
 
 def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.annotated_set import count_images
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.annotated_sets import check_accepted, describe_sets
@@ -23,6 +24,7 @@ from datasetdm.pipeline.engine.units import make_unit, unit_seconds
 from datasetdm.pipeline.experiment_log import logged_run
 from datasetdm.pipeline.stages import ingest, train_decoder, write_prompts
 from datasetdm.prompts import choose_subjects, load_prompts
+from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.synthesis.generate import Annotator, GenerationRequest, draw, make_requests, sampler_of, synthesize
 from datasetdm.synthesis.manifest import accepted_sample, manifest_rows
@@ -105,8 +107,15 @@ def finish(context: Context, plan: Plan) -> StageResult:
             for image in (shard / "images").iterdir():
                 link(image, folder / folder_of[image.name] / image.name)
         for subset in subsets(context):
-            task.save(folder, subset, chain.from_iterable(task.load(shard, subset) for shard in shards))
-            _draw_previews(task, chain.from_iterable(task.load(shard, subset) for shard in shards), folder, subset)
+            standard_format(*task.kind).save(
+                folder, subset, chain.from_iterable(standard_format(*task.kind).load(shard, subset) for shard in shards)
+            )
+            _draw_previews(
+                task,
+                chain.from_iterable(standard_format(*task.kind).load(shard, subset) for shard in shards),
+                folder,
+                subset,
+            )
         manifest.to_parquet(folder / "manifest.parquet", index=False)
     seconds = sum(_seconds(plan))
     result = _result(context, manifest, seconds)
@@ -172,7 +181,7 @@ def _make_shard(context: Context, shard: Shard, folder: Path) -> None:
             if (sample := accepted_sample(labelled, name)) is not None:
                 samples.append(sample)
     for name, samples in accepted.items():
-        task.save(folder, name, samples)
+        standard_format(*task.kind).save(folder, name, samples)
     pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
 
 
@@ -191,7 +200,7 @@ def _annotators(context: Context) -> Iterator[Annotator]:
 def _draw_previews(task: Task, accepted: Iterable[Sample], folder: Path, subset: str) -> None:
     samples = list(islice(accepted, NUM_PREVIEWS))
     if samples:
-        pictures = [task.draw(sample.image, sample.target) for sample in samples]
+        pictures = [overlay(sample.target, sample.image, task.categories) for sample in samples]
         write_image(folder / "previews" / f"{subset}.png", contact_sheet(pictures))
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.trainer import train_decoder
@@ -54,8 +55,8 @@ def make(context: Context, unit: Unit) -> None:
         train_decoder(
             context.backbone(),
             task,
-            task.load(context.paths.real, _subset(context, seed)),
-            task.load(context.paths.real, "dev"),
+            standard_format(*task.kind).load(context.paths.real, _subset(context, seed)),
+            standard_format(*task.kind).load(context.paths.real, "dev"),
             context.settings.decoder,
             seed=seed,
             out=folder,

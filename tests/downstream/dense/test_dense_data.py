@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import Labelled
 from datasetdm.downstream.dense.data import TrainingViews, augmented_view, fitting_size, padded
 from datasetdm.downstream.dense.readouts import DepthReadout, SemanticReadout
@@ -64,7 +65,7 @@ def test_the_colour_outside_becomes_about_zero_for_the_network(tmp_path: Path) -
     task = DepthTask(CATEGORIES)
     depth = DepthMap(depth=np.full((32, 32), 2.0, np.float32), valid_mask=np.ones((32, 32), dtype=bool))
     image = np.broadcast_to(np.round(MEAN).astype(np.uint8), (32, 32, 3))
-    task.save(tmp_path, "train", [Sample(name="a.png", image=image, caption="", target=depth)])
+    standard_format(*task.kind).save(tmp_path, "train", [Sample(name="a.png", image=image, caption="", target=depth)])
     views = make_views(task, DepthReadout(0.1, 10.0, 5.0), [Labelled(folder=tmp_path, subset="train")])
     for view in views:
         assert view["images"].shape == (3, 64, 64) and view["targets"].shape == (64, 64)

@@ -14,9 +14,11 @@ from datasetdm import config
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.annotations.semantic_map import SemanticMap
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.downstream.dense import DenseModel, load
 from datasetdm.errors import DatasetDMError
+from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.depth import DepthTask
 from datasetdm.tasks.semantic import SemanticTask
@@ -58,7 +60,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Labe
     for name, task in TASKS.items():
         for subset, seed in (("train", 0), ("dev", 1)):
             folder, rng = tmp_path_factory.mktemp(f"{name}_{subset}"), np.random.default_rng(seed)
-            task.save(folder, subset, (draw_scene(rng, name, number) for number in range(12)))
+            standard_format(*task.kind).save(folder, subset, (draw_scene(rng, name, number) for number in range(12)))
             found.setdefault(name, {})[subset] = Labelled(folder=folder, subset=subset)
     return found
 
@@ -130,10 +132,10 @@ def test_a_loaded_network_predicts_what_the_trained_one_did(
 ) -> None:
     name, out, metrics = trained
     task, dev = TASKS[name], scenes[name]["dev"]
-    samples = task.load(dev.folder, dev.subset)
+    samples = standard_format(*task.kind).load(dev.folder, dev.subset)
     images = [samples[number].image for number in range(len(samples))]
     first, second = load(out, "cpu").predict(images, [None] * len(images)), load(out, "cpu").predict(images)
-    evaluator = task.evaluator()
+    evaluator = build_evaluator(*task.kind)
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         np.testing.assert_array_equal(pixels(one), pixels(other))
         evaluator.add(samples[number].target, one)
@@ -188,7 +190,7 @@ def test_other_architectures_make_the_round_trip(
 ) -> None:
     metrics = run(task_name, scenes[task_name], tmp_path / "model", model=model)
     task, dev = TASKS[task_name], scenes[task_name]["dev"]
-    samples, evaluator = task.load(dev.folder, dev.subset), task.evaluator()
+    samples, evaluator = standard_format(*task.kind).load(dev.folder, dev.subset), build_evaluator(*task.kind)
     for sample, found in zip(samples, load(tmp_path / "model", "cpu").predict([s.image for s in samples]), strict=True):
         evaluator.add(sample.target, found)
     again = evaluator.compute()

@@ -16,6 +16,7 @@ from transformers import SwinConfig, SwinForImageClassification
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import DOWNSTREAM, Labelled
 from datasetdm.downstream.detection import Detector
 from datasetdm.downstream.detection.backbone import load_pretrained
@@ -256,7 +257,7 @@ def test_long_strips_are_trained_on(categories: tuple[Category, ...], tmp_path: 
         target = Instances.of(mask, np.array([number % 2]))
         samples.append(Sample(name=f"{number}.png", image=image, caption="", target=target, image_id=number))
     task = InstanceTask(categories)
-    task.save(strips.folder, strips.subset, samples)
+    standard_format(*task.kind).save(strips.folder, strips.subset, samples)
     data = {"task": task, "datasets": [strips], "dev": strips}
     out = tmp_path / "detector"
     train(make_settings(iterations=4, batch_size=4), seed=0, out=out, device="cpu", **data)

@@ -13,6 +13,7 @@ from transformers import VitPoseConfig, VitPoseForPoseEstimation
 from datasetdm import config
 from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
 from datasetdm.annotations.sample import Category, Sample
+from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import DOWNSTREAM, Labelled, evaluate
 from datasetdm.downstream.pose import PoseModel
 from datasetdm.downstream.pose.architectures import crop_size, heatmap_size
@@ -62,7 +63,7 @@ def draw_person(rng: np.random.Generator, number: int) -> Sample:
 
 
 def save(root: Path, subset: str, samples: list[Sample]) -> Labelled:
-    TASK.save(root, subset, samples)
+    standard_format(*TASK.kind).save(root, subset, samples)
     return Labelled(folder=root, subset=subset)
 
 
@@ -132,7 +133,7 @@ def test_a_trained_model_loads_and_predicts_a_person_per_box(
     assert model.predict([], []) == []
     whole = model.predict(images)  # without boxes each image is that of one person
     assert [one.boxes.tolist() for one in whole] == [[[0, 0, 64, 64]], [[0, 0, 90, 50]], [[0, 0, 20, 33]]]
-    again = evaluate(model, TASK, TASK.load(persons.folder, persons.subset))
+    again = evaluate(model, TASK, standard_format(*TASK.kind).load(persons.folder, persons.subset))
     assert again == pytest.approx(trained[1])
 
 
