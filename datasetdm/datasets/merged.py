@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.datasets.split import Split, Tally
-from datasetdm.datasets.standard.coco_records import Rejection
+from datasetdm.datasets.split import Rejection, Split, Tally
 
 
 class MergedSplit:

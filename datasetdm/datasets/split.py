@@ -8,9 +8,25 @@ from typing import Any, Literal, Protocol, overload
 import numpy as np
 
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.datasets.standard.coco_records import Rejection
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """An annotation that is left out, and why.
+
+    Attributes:
+        annotation_id: id of the annotation.
+        image_id: id of its image.
+        reason: why.
+        partly: a part is left out alone, such as a keypoint of a person, and the object stays.
+    """
+
+    annotation_id: int
+    image_id: int
+    reason: str
+    partly: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

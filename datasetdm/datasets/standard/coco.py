@@ -15,14 +15,13 @@ from pycocotools import mask as coco_mask
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.image_folder import check_complete, find_image, missing_images
-from datasetdm.datasets.split import Tally, size_remedy
+from datasetdm.datasets.split import Rejection, Tally, size_remedy
 from datasetdm.datasets.standard.attribution import AttributionWriter
 from datasetdm.datasets.standard.coco_records import (
     NEGATIVE,
     NOT_EXHAUSTIVE,
     LoadReport,
     Records,
-    Rejection,
     read_captions,
     read_records,
     segmentation_of,

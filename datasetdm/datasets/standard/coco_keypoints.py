@@ -16,9 +16,9 @@ import numpy as np
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons, inside_image
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.datasets.split import Tally
+from datasetdm.datasets.split import Rejection, Tally
 from datasetdm.datasets.standard.coco import CocoSplit, save_coco
-from datasetdm.datasets.standard.coco_records import INCOMPLETE, Records, Rejection, read_captions, read_records
+from datasetdm.datasets.standard.coco_records import INCOMPLETE, Records, read_captions, read_records
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json, replacing
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.annotations.sample import Category
+from datasetdm.datasets.split import Rejection
 from datasetdm.datasets.standard.attribution import AttributionReader
 from datasetdm.datasets.standard.masks import Outside, check_segmentation, is_drawable
 from datasetdm.errors import DatasetDMError
@@ -18,23 +19,6 @@ FREQUENCIES = ("r", "c", "f")  # LVIS: rare, common, frequent
 NEGATIVE = "neg_category_ids"  # LVIS: looked for in the image and not there
 NOT_EXHAUSTIVE = "not_exhaustive_category_ids"  # LVIS: there, but not every object of them is annotated
 _KINDS = {int: "a whole number", str: "text", list: "a list", dict: "a record"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rejection:
-    """An annotation that is left out, and why.
-
-    Attributes:
-        annotation_id: id of the annotation.
-        image_id: id of its image.
-        reason: why.
-        partly: a part is left out alone, such as a keypoint of a person, and the object stays.
-    """
-
-    annotation_id: int
-    image_id: int
-    reason: str
-    partly: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.datasets.standard.coco_records import Rejection
+from datasetdm.datasets.split import Rejection
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.ingestion.subsets import Subset
