@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from datasetdm import config
 from datasetdm.annotations.persons import move_keypoints
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.standard.coco_keypoints import CocoKeypointSplit
-from datasetdm.datasets.standard.formats import standard_format
+from datasetdm.datasets.standard.formats import PersonFormat
 from datasetdm.downstream.mixture import MixtureSampler
 from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
-from datasetdm.tasks.pose import PoseTask
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, to_cells
 from datasetdm.utils.normalisation import MEAN, normalise
 
@@ -64,11 +64,8 @@ class PersonCrops(Dataset[dict[str, torch.Tensor]]):
         num_crops: int,
         seed: int,
     ):
-        task = PoseTask(categories)
-        read = [
-            (source.weight, _persons(standard_format(*task.kind).load(source.folder, source.subset)))
-            for source in sources
-        ]
+        layout = PersonFormat(config.PoseAnnotation(), categories)
+        read = [(source.weight, _persons(layout.load(source.folder, source.subset))) for source in sources]
         filled = [(weight, source) for weight, source in read if len(source.images)]
         if not filled:
             files = ", ".join(str(source.annotation_file) for source in sources)
