@@ -130,5 +130,5 @@ def test_what_grows_towards_the_camera_is_worth_a_warning(
 
 def test_depth_of_eight_bits_is_told(tmp_path: Path) -> None:
     write_nyu(tmp_path, lambda metres: (metres / metres.max() * 255).astype(np.uint8))
-    with pytest.raises(DatasetDMError, match=r"no 16-bit map .*grey, 8 bits.*16-bit grey PNG"):
+    with pytest.raises(DatasetDMError, match=r"not a 16-bit map .*grey, 8 bits.*16-bit grey PNG"):
         open_nyu(tmp_path, "train")[0]

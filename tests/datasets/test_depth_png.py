@@ -118,7 +118,7 @@ def test_a_native_map_is_read_or_refused(
 )
 def test_other_kinds_of_picture_are_refused(tmp_path: Path, values: np.ndarray) -> None:
     (tmp_path / "depth.png").write_bytes(png(values))
-    with pytest.raises(DatasetDMError, match=r"depth\.png is no 16-bit map"):
+    with pytest.raises(DatasetDMError, match=r"depth\.png is not a 16-bit map"):
         read_depth(tmp_path / "depth.png", Sensor(units_per_metre=MILLIMETRES, farthest=10, common=1))
 
 

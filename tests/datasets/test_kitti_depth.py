@@ -86,7 +86,7 @@ def test_eight_bit_depth_is_refused(build: Build) -> None:
     root = build()
     path = root / "gt_depth" / DRIVES[1] / "proj_depth/groundtruth/image_02/0000000005.png"
     Image.fromarray(np.full((4, 12), 7, np.uint8)).save(path)
-    with pytest.raises(DatasetDMError, match=r"0000000005\.png is no 16-bit map"):
+    with pytest.raises(DatasetDMError, match=r"0000000005\.png is not a 16-bit map"):
         open_kitti(root, "val")[0]
 
 

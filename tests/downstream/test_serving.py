@@ -49,7 +49,7 @@ def data(
         standard_format(*task.kind).save(folder, "train", [draw_scene(rng, name, number) for number in range(4)])
         found[name] = (task, Labelled(folder=folder, subset="train"))
     folder = tmp_path_factory.mktemp("pose")
-    POSE.save(folder, "train", [draw_person(rng, number) for number in range(4)])
+    standard_format(*POSE.kind).save(folder, "train", [draw_person(rng, number) for number in range(4)])
     return {**found, "pose": (POSE, Labelled(folder=folder, subset="train"))}
 
 

@@ -92,7 +92,7 @@ def write_labelled(folder: Path, num_images: int, label: int) -> Labelled:
         )
         for number in range(num_images)
     ]
-    SemanticTask(CATEGORIES).save(folder, "train", samples)
+    standard_format(*SemanticTask(CATEGORIES).kind).save(folder, "train", samples)
     return Labelled(folder=folder, subset="train", weight=1.0 + 2.0 * label)
 
 

@@ -168,7 +168,7 @@ def test_an_enlarged_image_gets_the_enlarged_annotation(
     """Nothing is shifted on the way through resizing and padding."""
     name, out, _ = trained
     dev = scenes[name]["dev"]
-    image = TASKS[name].load(dev.folder, dev.subset)[0].image[:40]
+    image = standard_format(*TASKS[name].kind).load(dev.folder, dev.subset)[0].image[:40]
     large = cv2.resize(image, None, fx=3, fy=3, interpolation=cv2.INTER_LINEAR)
     small, found = (pixels(annotation) for annotation in load(out, "cpu").predict([image, large]))
     enlarged = cv2.resize(small, (192, 120), interpolation=cv2.INTER_NEAREST)
