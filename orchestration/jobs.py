@@ -29,7 +29,7 @@ def build_job(benchmark: str) -> Any:
         "processes": Field(
             Int,
             default_value=1,
-            description="Steps at the same time, each in a process of its own; 1: all in one process.",
+            description="Steps that run at the same time, each in a separate process; 1: all in one process.",
         ),
         "per_device": Field(
             Int,
@@ -39,9 +39,9 @@ def build_job(benchmark: str) -> Any:
     },
 )
 def executor(config: dict[str, Any]) -> dict[str, Any]:
-    """Steps run in one process, as a process of its own costs a step the import of the libraries.
+    """Steps run in one process, as every new process has to import the libraries first.
 
-    Several at once are asked for in the run's configuration: in the launchpad, or as `--config-json` of
+    To run several at once, say so in the run's configuration: in the launchpad, or as `--config-json` of
     `dagster asset materialize`: `{"execution": {"config": {"processes": 4, "per_device": 2}}}`.
     """
     if config["processes"] == 1:

@@ -170,7 +170,7 @@ def _task(settings: config.TaskSettings, file: Path, remedy: str, state: tuple[i
     try:
         categories = [Category(**record) for record in read_json(file, remedy=remedy)]
     except TypeError:
-        raise DatasetDMError(f"{file} is no list of categories. {remedy}") from None
+        raise DatasetDMError(f"{file} does not hold a list of categories. {remedy}") from None
     return build_task(settings, categories)
 
 

@@ -16,7 +16,7 @@ from datasetdm.utils.progress import duration, say, working_on
 def run_stage(stage: Stage[P], project: P) -> StageResult:
     """Run a stage from its first missing unit to its published output (what the command line and DVC do).
 
-    Several processes may run the same stage at once, each on a GPU of its own. A unit that another process is making is
+    Several processes may run the same stage at once, each on another GPU. A unit that another process is making is
     left to that process, and waited for at the end.
     """
     name = f"{stage.name} {project.name}"

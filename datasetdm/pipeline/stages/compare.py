@@ -43,7 +43,7 @@ NUM_SHOWN = 12
 
 
 def _rows(context: Context) -> list[Training]:
-    """All models, the P-Decoders last if they are asked for."""
+    """All models, the P-Decoders last if the settings name them."""
     decoders = [Training(P_DECODER, seed) for seed in context.seeds if context.settings.downstream.p_decoder]
     return train_downstream.trainings(context) + decoders
 
@@ -60,7 +60,7 @@ def units(context: Context) -> Iterator[Unit]:
         model, folders = _model_folder(context, row), []
         for subset in _test_sets(context):
             file = annotation_file(real, subset)
-            if not file.exists():  # asked for after `ingest`
+            if not file.exists():  # added to the settings after `ingest`
                 raise missing(context, file, "ingest")
             weights = [model / "model.safetensors", model / "config.json"]
             test = sets.identity(real, subset)

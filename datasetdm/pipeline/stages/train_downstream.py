@@ -1,6 +1,6 @@
 """Stage `train_downstream`: the ordinary model on every arm and seed; a unit is one training.
 
-A unit is named by the data of its own arm, so `real` is not trained again because the decoder changed.
+A unit is named by the data of its arm alone, so `real` is not trained again because the decoder changed.
 """
 
 import json
