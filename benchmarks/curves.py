@@ -56,7 +56,7 @@ def measure_schedule(context: Context, arguments: argparse.Namespace) -> list[Ro
     for arm in arguments.arms:
         curve = []
         for iterations in arguments.iterations:
-            timed = context.with_downstream(iterations=iterations)
+            timed = context.with_settings("downstream", iterations=iterations)
             folders = [train_downstream.trained(timed, Training(arm, seed)) for seed in arguments.seeds]
             curve.append({"arm": arm, "iterations": iterations, **judge(timed, folders)})
         best = max(curve, key=lambda row: _merit(context, row["dev"]))
@@ -128,7 +128,7 @@ def first_drawn(context: Context, seed: int, drawn: int) -> tuple[int, tuple[Lab
 
 def both_of(context: Context, seed: int, accepted: Labelled, spliced: Labelled) -> list[Labelled]:
     """The mixture of the arm `both` with these synthetic images."""
-    share = context.settings.downstream.real_weight
+    share = context.settings.experiment.real_weight
     real = (context.paths.real, f"few_shot_{seed}", "ingest")
     made = [(part.folder, part.subset, "synthesize") for part in (accepted, spliced)]
     return train_downstream.mixture([(share, [real]), (1 - share, made)], context, AnnotatedSets())
@@ -211,7 +211,7 @@ def _evaluated(context: Context, folder: Path, subset: str) -> Path:
     unit = context.paths.work("curves") / digest(folder / "model.safetensors", folder / "config.json", data)
 
     def work(made: Path) -> None:
-        model = DOWNSTREAM[context.settings.task.name].load(folder, device=context.params.backbone.device)
+        model = DOWNSTREAM[context.settings.task.name].load(folder, device=context.params.device)
         write_json(
             made / "metrics.json", evaluate(model, task, standard_format(*task.kind).load(context.paths.real, subset))
         )

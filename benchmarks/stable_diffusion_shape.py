@@ -39,10 +39,8 @@ def main() -> None:
         with timed("build and save"):
             build_pipeline(folder).save_pretrained(folder)
         with timed("load"):
-            settings = config.Backbone(
-                path=name, image_size=arguments.image_size, device=arguments.device, dtype=arguments.dtype
-            )
-            backbone = load_backbone(settings)
+            settings = config.Backbone(path=name, image_size=arguments.image_size, dtype=arguments.dtype)
+            backbone = load_backbone(settings, arguments.device)
         for level in backbone.feature_info:
             print(f"  stride {level.stride}: {level.channels} channels, {level.attention_layers} attention layers")
         with timed(f"draw one image, {arguments.steps} steps with guidance"):

@@ -64,7 +64,7 @@ class Arm:
 
     Attributes:
         sources: the sets that it is trained on, in proportion to their numbers of images.
-        with_labelled: whether a share of every batch (`downstream.real_weight`) comes from the labelled images.
+        with_labelled: whether a share of every batch (`experiment.real_weight`) comes from the labelled images.
         further_images: whether it needs the images of the oracle set (`ingest.num_oracle`).
         teacher: the arm whose model labels images for it.
         control: whether it is trained for comparison only: measured, but never registered for use.
@@ -120,7 +120,7 @@ ARMS: dict[str, Arm] = {  # a key for each `ArmName`
     ),
 }
 
-#: Trained by default, and the columns of the leaderboard.
+#: The columns of the leaderboard.
 MAIN_ARMS: tuple[ArmName, ...] = ("real", "synthetic", "both", "oracle")
 
 #: The arm of interest and the one that it is compared with: what synthetic images add to the real ones, whether that is

@@ -58,7 +58,7 @@ def build_assets(params: Params, stages: Mapping[str, Stage[Context]]) -> list[A
         for stage in stages.values():
             upstream = [asset_name(step, benchmark) for step in stage.upstream]
             if stage.has_units:
-                assets.append(_asset_of_units(stage, benchmark, upstream, params.backbone.device))
+                assets.append(_asset_of_units(stage, benchmark, upstream, params.device))
             else:
                 assets.append(_plain_asset(stage, benchmark, upstream))
     return assets

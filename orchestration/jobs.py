@@ -34,7 +34,7 @@ def build_job(benchmark: str) -> Any:
         "per_device": Field(
             Int,
             default_value=1,
-            description="Units that share a device (`backbone.device` of params.yaml) at the same time.",
+            description="Units that share a device (`device` of params.yaml) at the same time.",
         ),
     },
 )

@@ -45,7 +45,8 @@ def add_sampler(parser: argparse.ArgumentParser, several_steps: Sequence[int] = 
         parser: gets the arguments.
         several_steps: makes `--steps` a list, with these as its default.
     """
-    usual = config.load_params().benchmark("coco").synthesis
+    synthesis = config.load_params().benchmark("coco").synthesis
+    usual = synthesis.sampler
     group = parser.add_argument_group("sampler")
     if several_steps:
         group.add_argument("--steps", type=int, nargs="+", default=list(several_steps))
@@ -54,18 +55,16 @@ def add_sampler(parser: argparse.ArgumentParser, several_steps: Sequence[int] = 
     group.add_argument("--guidance", type=float, default=usual.guidance_scale)
     group.add_argument("--guidance-rescale", type=float, default=usual.guidance_rescale)
     group.add_argument("--scheduler", default=usual.scheduler, choices=["dpmsolver++", "ddim", "pndm", "model"])
-    group.add_argument("--batch-size", type=int, default=usual.batch_size, help="images drawn at a time")
+    group.add_argument("--batch-size", type=int, default=synthesis.batch_size, help="images drawn at a time")
 
 
-def sampler_settings(arguments: argparse.Namespace, steps: int | None = None) -> config.Synthesis:
+def sampler_settings(arguments: argparse.Namespace, steps: int | None = None) -> config.Sampler:
     """The arguments of `add_sampler` as the project's settings; `steps` picks one of several."""
-    return config.Synthesis(
-        num_images=arguments.num_images,
+    return config.Sampler(
         num_inference_steps=steps or arguments.steps,
         guidance_scale=arguments.guidance,
         guidance_rescale=arguments.guidance_rescale,
         scheduler=arguments.scheduler,
-        batch_size=arguments.batch_size,
     )
 
 
@@ -76,14 +75,14 @@ def set_threads(arguments: argparse.Namespace) -> None:
         cv2.setNumThreads(arguments.threads)
 
 
-def backbone_settings(folder: Path, device: str) -> config.Backbone:
+def backbone_settings(folder: Path) -> config.Backbone:
     """The settings of a model of the miniworld."""
-    return config.Backbone(path=str(folder), image_size=IMAGE_SIZE, device=device)
+    return config.Backbone(path=str(folder), image_size=IMAGE_SIZE)
 
 
 def open_backbone(folder: Path, device: str) -> Backbone:
     """The model in a folder."""
-    return load_backbone(backbone_settings(folder, device))
+    return load_backbone(backbone_settings(folder), device)
 
 
 def say(text: str) -> None:

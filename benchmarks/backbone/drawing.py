@@ -10,7 +10,7 @@ from benchmarks.backbone.command import say
 from datasetdm import config
 from datasetdm.diffusion import Backbone
 from datasetdm.pipeline.engine.units import make_unit
-from datasetdm.synthesis.generate import GenerationRequest, draw, sampler_of
+from datasetdm.synthesis.generate import GenerationRequest, draw
 from datasetdm.utils.batches import batches
 from datasetdm.utils.digests import digest
 from datasetdm.utils.seeding import derived_seed
@@ -19,7 +19,7 @@ SHARD_SIZE = 100
 
 
 def draw_images(
-    backbone: Backbone, prompts: Sequence[str], settings: config.Synthesis, *, seed: int, cache: Path
+    backbone: Backbone, prompts: Sequence[str], sampler: config.Sampler, *, batch_size: int, seed: int, cache: Path
 ) -> np.ndarray:
     """One image per prompt, uint8 N x S x S x 3.
 
@@ -28,16 +28,17 @@ def draw_images(
     Args:
         backbone: the model.
         prompts: N texts.
-        settings: the sampler.
+        sampler: its settings.
+        batch_size: images drawn at a time.
         seed: of the noise.
         cache: where the shards are kept, in `drawn/`.
     """
     shards = []
     for requests in batches(_requests(prompts, seed), SHARD_SIZE):
-        folder = cache / "drawn" / _shard_name(backbone, requests, settings)
-        make_unit(folder, partial(_draw_shard, backbone, requests, settings))
+        folder = cache / "drawn" / _shard_name(backbone, requests, sampler)
+        make_unit(folder, partial(_draw_shard, backbone, requests, sampler, batch_size))
         shards.append(np.load(folder / "images.npy"))
-        say(f"{requests[-1].index + 1} of {len(prompts)} images drawn in {settings.num_inference_steps} steps")
+        say(f"{requests[-1].index + 1} of {len(prompts)} images drawn in {sampler.num_inference_steps} steps")
     return np.concatenate(shards)
 
 
@@ -48,14 +49,14 @@ def _requests(prompts: Sequence[str], seed: int) -> list[GenerationRequest]:
     ]
 
 
-def _shard_name(backbone: Backbone, requests: Sequence[GenerationRequest], settings: config.Synthesis) -> str:
-    return digest(backbone.fingerprint, sampler_of(settings), [(request.prompt, request.seed) for request in requests])
+def _shard_name(backbone: Backbone, requests: Sequence[GenerationRequest], sampler: config.Sampler) -> str:
+    return digest(backbone.fingerprint, sampler, [(request.prompt, request.seed) for request in requests])
 
 
 def _draw_shard(
-    backbone: Backbone, requests: Sequence[GenerationRequest], settings: config.Synthesis, folder: Path
+    backbone: Backbone, requests: Sequence[GenerationRequest], sampler: config.Sampler, batch_size: int, folder: Path
 ) -> None:
     images = [
-        backbone.decode(draw(backbone, batch, settings)).numpy() for batch in batches(requests, settings.batch_size)
+        backbone.decode(draw(backbone, batch, sampler, batch_size)).numpy() for batch in batches(requests, batch_size)
     ]
     np.save(folder / "images.npy", np.concatenate(images))

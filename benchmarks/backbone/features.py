@@ -48,7 +48,6 @@ from datasetdm.decoder.trainer import evaluate, train_decoder
 from datasetdm.diffusion import Backbone
 from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.pipeline.engine.units import make_unit
-from datasetdm.synthesis.generate import sampler_of
 from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
@@ -84,7 +83,7 @@ def compare_backbones(backbone: Backbone, dev: Sequence[Sample], arguments: argp
     """The model against random weights and against pixels, each with captions and with the empty prompt."""
     others = {
         "the model": backbone,
-        "random U-Net": random_unet(backbone_settings(arguments.backbone, arguments.device), arguments.seed),
+        "random U-Net": random_unet(backbone_settings(arguments.backbone), arguments.device, arguments.seed),
         "pixels": Pixels(backbone),
     }
     rows = []
@@ -102,8 +101,8 @@ def compare_timesteps(backbone: Backbone, dev: Sequence[Sample], arguments: argp
     decoder, task, _ = load_decoder(folder, backbone)
     rows = []
     for timestep in arguments.timesteps:
-        for draws in arguments.noise_draws:
-            reading = settings.model_copy(update={"timestep": timestep, "noise_draws": draws})
+        for draws in arguments.ensemble_sizes:
+            reading = settings.model_copy(update={"timestep": timestep, "ensemble_size": draws})
             metrics = [evaluate(backbone, decoder, task, dev, reading, prompt) for prompt in (None, "")]
             rows.append([str(timestep), draws, *(one[task.primary_metric] for one in metrics)])
             say(f"read at {timestep} with {draws} draws: {rows[-1]}")
@@ -153,13 +152,13 @@ def read_both_ways(
 ) -> Iterator[tuple[list[np.ndarray], dict[str, list[Prediction]]]]:
     """Draw in batches; yields the images and what the decoder reads off them in either way."""
     sampler = sampler_settings(arguments)
-    for batch in batches(enumerate(captions), sampler.batch_size):
+    for batch in batches(enumerate(captions), arguments.batch_size):
         prompts = [caption for _, caption in batch]
         drawn = backbone.generate(
             prompts,
             generators=[_generator(arguments.seed, 0, number) for number, _ in batch],
             words=task.words,
-            **sampler_of(sampler),
+            **sampler.model_dump(),
         )
         assert drawn.features is not None
         noise = [_generator(arguments.seed, 1, number) for number, _ in batch]
@@ -242,7 +241,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, help="of the decoder, in place of the settings'")
     parser.add_argument("--views", type=int, help="cached views of a labelled image, in place of the settings'")
     parser.add_argument("--timesteps", nargs="+", type=int, default=[1, 50, 100, 200])
-    parser.add_argument("--noise-draws", nargs="+", type=int, default=[1, 4])
+    parser.add_argument("--ensemble-sizes", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--labels", nargs="+", type=int, default=[10, 40, 160, 4000])
     add_sampler(parser)
     add_instrument(parser)

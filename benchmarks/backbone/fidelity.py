@@ -66,7 +66,14 @@ def measure_likeness(
     reference = instrument.stream_features(_images("reference", arguments))
     figures = {"renders": compare(reference, renders)}
     for folder, backbone in backbones.items():
-        drawn = draw_images(backbone, captions, sampler_settings(arguments), seed=arguments.seed, cache=arguments.cache)
+        drawn = draw_images(
+            backbone,
+            captions,
+            sampler_settings(arguments),
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            cache=arguments.cache,
+        )
         figures[folder] = compare(reference, instrument.features(drawn))
     return figures
 
@@ -84,7 +91,14 @@ def measure_copies(
     features = {"renders": instrument.features(np.stack([shot.sample.image for shot in shots]))}
     captions = [shot.sample.caption for shot in shots]
     for folder, backbone in backbones.items():
-        drawn = draw_images(backbone, captions, sampler_settings(arguments), seed=arguments.seed, cache=arguments.cache)
+        drawn = draw_images(
+            backbone,
+            captions,
+            sampler_settings(arguments),
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            cache=arguments.cache,
+        )
         features[folder] = instrument.features(drawn)
     nearest = nearest_pretraining(instrument, features, arguments)
     close = float(np.percentile(nearest["renders"], CLOSE))

@@ -50,6 +50,7 @@ def main() -> None:
         backbone,
         [shot.sample.caption for shot in shots],
         sampler_settings(arguments),
+        batch_size=arguments.batch_size,
         seed=arguments.seed,
         cache=arguments.cache,
     )

@@ -125,8 +125,14 @@ def measure_quality(backbone: Backbone, arguments: argparse.Namespace) -> dict[i
     reference = instrument.stream_features(shot.sample.image for shot in others)
     figures = {0: {"found": 1.0, "count": 1.0, "frechet": frechet_distance(reference, instrument.features(renders))}}
     for steps in arguments.steps:
-        settings = sampler_settings(arguments, steps)
-        drawn = draw_images(backbone, captions, settings, seed=arguments.seed, cache=arguments.cache)
+        drawn = draw_images(
+            backbone,
+            captions,
+            sampler_settings(arguments, steps),
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            cache=arguments.cache,
+        )
         things = judge_things(instrument, shots, renders, drawn)
         figures[steps] = {
             "found": things["found"]["relative"],

@@ -65,7 +65,7 @@ class Pixels(Backbone):
         return DiffusionFeatures(maps=maps, attention={})
 
 
-def random_unet(settings: config.Backbone, seed: int) -> Backbone:
+def random_unet(settings: config.Backbone, device: str, seed: int) -> Backbone:
     """The model with its own autoencoder and text encoder, and a U-Net of its configuration with random weights."""
     folder = find_weights(settings)
     pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
@@ -75,6 +75,6 @@ def random_unet(settings: config.Backbone, seed: int) -> Backbone:
     return StableDiffusionBackbone(
         pipeline,
         image_size=settings.image_size,
-        device=choose_device(settings.device),
+        device=choose_device(device),
         fingerprint=fingerprint_of(folder, f"random U-Net {seed}"),
     )

@@ -1,34 +1,20 @@
 """The settings: `params.yaml`, read and validated in this one place."""
 
+from datasetdm.config.backbone import Backbone
+from datasetdm.config.base import Fraction, Section, Seed, Timestep
 from datasetdm.config.benchmark import Benchmark, Params, task_settings
+from datasetdm.config.data import TASKS, DataSource, Distribution, Format, Ingest, Miniworld, Source
+from datasetdm.config.experiment import Experiment
 from datasetdm.config.loading import load_params
-from datasetdm.config.sections import (
-    GRID,
-    TASKS,
-    Augmentation,
-    Backbone,
-    DataSource,
-    Decoder,
+from datasetdm.config.synthesis import GRID, Augmentation, Filter, Prompts, Sampler, Scene, Synthesis
+from datasetdm.config.tasks import (
     DepthAnnotation,
-    Distribution,
-    Downstream,
-    Format,
-    Fraction,
-    Ingest,
     InstanceAnnotation,
-    Miniworld,
     PoseAnnotation,
-    PromptNoise,
-    Prompts,
-    Scene,
-    Section,
-    Seed,
     SemanticAnnotation,
-    Source,
-    Synthesis,
     TaskSettings,
-    Timestep,
 )
+from datasetdm.config.training import Decoder, Downstream, PromptNoise
 
 __all__ = [
     "GRID",
@@ -41,6 +27,8 @@ __all__ = [
     "DepthAnnotation",
     "Distribution",
     "Downstream",
+    "Experiment",
+    "Filter",
     "Format",
     "Fraction",
     "Ingest",
@@ -50,6 +38,7 @@ __all__ = [
     "PoseAnnotation",
     "PromptNoise",
     "Prompts",
+    "Sampler",
     "Scene",
     "Section",
     "Seed",

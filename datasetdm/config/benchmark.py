@@ -9,20 +9,13 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from datasetdm.arms import ARMS
-from datasetdm.config.sections import (
-    TASKS,
-    Augmentation,
-    Backbone,
-    DataSource,
-    Decoder,
-    Downstream,
-    Ingest,
-    Prompts,
-    Section,
-    Seed,
-    Synthesis,
-    TaskSettings,
-)
+from datasetdm.config.backbone import Backbone
+from datasetdm.config.base import Section, Seed, Text
+from datasetdm.config.data import TASKS, DataSource, Ingest
+from datasetdm.config.experiment import Experiment
+from datasetdm.config.synthesis import Augmentation, Prompts, Synthesis
+from datasetdm.config.tasks import TaskSettings
+from datasetdm.config.training import Decoder, Downstream
 from datasetdm.errors import DatasetDMError
 
 # Names that Dagster reserves; its assets and jobs are named after benchmarks.
@@ -46,6 +39,7 @@ class Benchmark(Section):
     synthesis: Synthesis
     augmentation: Augmentation
     downstream: Downstream
+    experiment: Experiment
 
     @field_validator("task", mode="before")
     @classmethod
@@ -106,13 +100,13 @@ def _subjects_have_their_new_names(source: DataSource, prompts: Prompts) -> Iter
             yield f"prompts.subjects has '{subject}', which source.names calls '{source.names[subject]}'"
 
 
-def _arms_have_what_they_need(ingest: Ingest, downstream: Downstream) -> Iterator[str]:
-    for arm in downstream.arms:
+def _arms_have_what_they_need(ingest: Ingest, experiment: Experiment) -> Iterator[str]:
+    for arm in experiment.arms:
         needs = ARMS[arm]
         if needs.further_images and ingest.num_oracle == 0:
-            yield f"downstream.arms has '{arm}' but ingest.num_oracle is 0"
-        if needs.teacher and needs.teacher not in downstream.arms:
-            yield f"downstream.arms has '{arm}' but not '{needs.teacher}', whose model is its teacher"
+            yield f"experiment.arms has '{arm}' but ingest.num_oracle is 0"
+        if needs.teacher and needs.teacher not in experiment.arms:
+            yield f"experiment.arms has '{arm}' but not '{needs.teacher}', whose model is its teacher"
 
 
 def _tail_images_have_a_tail(task: TaskSettings, ingest: Ingest) -> Iterator[str]:
@@ -155,6 +149,9 @@ def task_settings(description: Any) -> TaskSettings:
 class Params(Section):
     """The whole of `params.yaml`."""
 
+    device: Text = Field(
+        default="auto", description="auto, cpu, cuda, cuda:1, ...; of the diffusion model and of downstream models"
+    )
     backbone: Backbone
     benchmarks: dict[str, Benchmark] = Field(min_length=1)
     study: dict[str, Any] = Field(

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from datasetdm.config.backbone import Backbone
 from datasetdm.config.benchmark import Params, disagreements, misnamed, valid_sections
 from datasetdm.config.problems import described
-from datasetdm.config.sections import Backbone
 from datasetdm.errors import DatasetDMError
 
 #: Gets the valid sections of a benchmark, and `backbone` if that is valid; returns further problems.

@@ -2,12 +2,12 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from datasetdm.config import sections
-from datasetdm.config.benchmark import Benchmark, Params
+from datasetdm.config.base import Section
+from datasetdm.config.benchmark import Params
 
 _WANTED = {
     "int": "write a whole number",
@@ -26,11 +26,33 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
 }
 _LONGEST = 60
-_SECTIONS: list[type[sections.Section]] = [
-    one for one in vars(sections).values() if isinstance(one, type) and issubclass(one, sections.Section)
-]
-_SECTIONS += [Benchmark, Params]
-_SETTINGS = sorted({name for one in _SECTIONS for name in one.model_fields})
+RENAMED = {  # old name of a setting -> its name now
+    "backbone.device": "device",
+    "decoder.noise_draws": "decoder.ensemble_size",
+    "synthesis.num_inference_steps": "synthesis.sampler.num_inference_steps",
+    "synthesis.guidance_scale": "synthesis.sampler.guidance_scale",
+    "synthesis.guidance_rescale": "synthesis.sampler.guidance_rescale",
+    "synthesis.scheduler": "synthesis.sampler.scheduler",
+    "synthesis.score_threshold": "synthesis.filter.score_threshold",
+    "synthesis.require_prompted": "synthesis.filter.require_prompted",
+    "synthesis.doubt_threshold": "synthesis.filter.doubt_threshold",
+    "synthesis.min_area": "synthesis.filter.min_area",
+    "synthesis.max_instances": "synthesis.filter.max_instances",
+    "downstream.arms": "experiment.arms",
+    "downstream.p_decoder": "experiment.p_decoder",
+    "downstream.real_weight": "experiment.real_weight",
+    "downstream.self_training_threshold": "experiment.self_training_threshold",
+}
+
+
+def _names_in(kind: Any) -> set[str]:
+    """The names of all settings in a section and in the sections that its fields hold, however deep."""
+    if not isinstance(kind, type) or not issubclass(kind, Section):
+        return set().union(*map(_names_in, get_args(kind)))
+    return {*kind.model_fields}.union(*(_names_in(field.annotation) for field in kind.model_fields.values()))
+
+
+_SETTINGS = sorted(_names_in(Params))
 
 
 def described(error: ValidationError) -> list[str]:
@@ -61,7 +83,7 @@ def _sentence(where: str, item: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"{where} is missing"
     if kind == "extra_forbidden":
-        return f"{where} is not a setting{_meant(where.rpartition('.')[2])}"
+        return f"{where} is {_new_name(where) or f'not a setting{_meant(where)}'}"
     if kind == "value_error":
         return f"{where} {context['error']}"
     if kind in _BOUNDS:
@@ -97,6 +119,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
-def _meant(name: str) -> str:
-    close = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.75)
+def _new_name(where: str) -> str | None:
+    """`now called ...` if the setting has moved."""
+    old = ".".join(where.split(".")[-2:])
+    return f"now called {where.removesuffix(old)}{RENAMED[old]}" if old in RENAMED else None
+
+
+def _meant(where: str) -> str:
+    close = difflib.get_close_matches(where.rpartition(".")[2], _SETTINGS, n=1, cutoff=0.75)
     return f"; did you mean {close[0]}?" if close else ""

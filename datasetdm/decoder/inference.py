@@ -39,7 +39,7 @@ def read_features(
     settings: config.Decoder,
     generators: Sequence[torch.Generator],
 ) -> DiffusionFeatures:
-    """Features at `settings.timestep`, the mean of `settings.noise_draws` draws of noise.
+    """Features at `settings.timestep`, the mean of `settings.ensemble_size` draws of noise.
 
     Args:
         backbone: the frozen diffusion model.
@@ -51,7 +51,7 @@ def read_features(
     """
     draws = [
         backbone.extract(latents, prompts, timestep=settings.timestep, words=words, generators=generators)
-        for _ in range(settings.noise_draws)
+        for _ in range(settings.ensemble_size)
     ]
     return DiffusionFeatures(
         maps=_mean([draw.maps for draw in draws]),

@@ -79,7 +79,7 @@ class StableDiffusionBackbone(Backbone):
         self.latent_shape = (self.unet.config.in_channels, side, side)
 
     @classmethod
-    def load(cls, folder: Path, settings: config.Backbone) -> "StableDiffusionBackbone":
+    def load(cls, folder: Path, settings: config.Backbone, device: str = "auto") -> "StableDiffusionBackbone":
         """The model in `folder`; the safety checker is not loaded: the prompts decide what is drawn.
 
         Raises:
@@ -106,7 +106,7 @@ class StableDiffusionBackbone(Backbone):
         return cls(
             pipeline,
             image_size=settings.image_size,
-            device=choose_device(settings.device),
+            device=choose_device(device),
             fingerprint=fingerprint_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}"),
             source=(settings.path, settings.revision),
         )
@@ -259,7 +259,9 @@ def make_scheduler(name: str, own: Any) -> Any:
         if own.config.get("rescale_betas_zero_snr"):
             raise DatasetDMError(
                 "PNDM cannot start from the zero terminal SNR of this model: "
-                "set synthesis.scheduler in params.yaml to dpmsolver++ or ddim."
+                "set synthesis.sampler.scheduler in params.yaml to dpmsolver++ or ddim."
             )
         return PNDMScheduler.from_config(own.config, skip_prk_steps=True)
-    raise DatasetDMError(f"synthesis.scheduler '{name}' is unknown; it is one of dpmsolver++, ddim, pndm, model.")
+    raise DatasetDMError(
+        f"synthesis.sampler.scheduler '{name}' is unknown; it is one of dpmsolver++, ddim, pndm, model."
+    )

@@ -43,7 +43,7 @@ class Filter(ABC):
 
     @abstractmethod
     def accept(
-        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+        self, prediction: Prediction, settings: config.Filter, asked: Mapping[int, int | None] = NOTHING_ASKED
     ) -> Acceptance:
         """Filter what the P-Decoder found in one image. Only the prediction and the prompt count.
 
@@ -55,7 +55,7 @@ class Filter(ABC):
                 number if the annotation lists objects.
         """
 
-    def filter_pseudo_labels(self, found: Any, threshold: float, settings: config.Synthesis) -> Acceptance:
+    def filter_pseudo_labels(self, found: Any, threshold: float, settings: config.Filter) -> Acceptance:
         """Filter what a downstream model found in an unlabelled image, so that another model can learn from it.
 
         The filter is that of `accept`, with `threshold` instead of `score_threshold` and without `doubt_threshold`: the

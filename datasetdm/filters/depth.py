@@ -16,7 +16,7 @@ class DepthFilter(Filter):
     """Keeps any map that is finite and not flat; the decoder does not score depth."""
 
     def accept(
-        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+        self, prediction: Prediction, settings: config.Filter, asked: Mapping[int, int | None] = NOTHING_ASKED
     ) -> Acceptance:
         """See `Filter.accept`; `median_depth` and `depth_range` (metres) go to the manifest."""
         depth = prediction.target.depth[prediction.target.valid_mask]

@@ -19,7 +19,7 @@ class InstanceFilter(Filter):
     """Keeps objects above `score_threshold` and `min_area`, at most `max_instances`, and makes their masks disjoint."""
 
     def accept(
-        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+        self, prediction: Prediction, settings: config.Filter, asked: Mapping[int, int | None] = NOTHING_ASKED
     ) -> Acceptance:
         """See `Filter.accept`.
 
@@ -42,7 +42,7 @@ class InstanceFilter(Filter):
 
 
 def _reason(
-    found: Instances, likely: Instances, kept: Instances, settings: config.Synthesis, asked: Mapping[int, int | None]
+    found: Instances, likely: Instances, kept: Instances, settings: config.Filter, asked: Mapping[int, int | None]
 ) -> str | None:
     """Why the image is rejected, if it is."""
     if not len(likely):

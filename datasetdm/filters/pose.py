@@ -24,7 +24,7 @@ class PersonFilter(Filter):
         self._objects = InstanceFilter(config.InstanceAnnotation(), categories)
 
     def accept(
-        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+        self, prediction: Prediction, settings: config.Filter, asked: Mapping[int, int | None] = NOTHING_ASKED
     ) -> Acceptance:
         """See `Filter.accept`.
 
@@ -50,7 +50,7 @@ class PersonFilter(Filter):
             scores={**kept.scores, "num_keypoints": float((keypoints[..., 2] > 0).sum())},
         )
 
-    def filter_pseudo_labels(self, found: Persons, threshold: float, settings: config.Synthesis) -> Acceptance:
+    def filter_pseudo_labels(self, found: Persons, threshold: float, settings: config.Filter) -> Acceptance:
         """See `Filter.filter_pseudo_labels`; keypoints below `threshold` or outside the image become unlabelled.
 
         A top-down model is given the boxes of the persons and draws no masks, so the boxes serve as masks. Persons with

@@ -25,7 +25,7 @@ class SemanticFilter(Filter):
         self._background = background_labels(categories)
 
     def accept(
-        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+        self, prediction: Prediction, settings: config.Filter, asked: Mapping[int, int | None] = NOTHING_ASKED
     ) -> Acceptance:
         """See `Filter.accept`; pixels below `min_certainty` and categories below `min_area` become `IGNORE`.
 
@@ -53,7 +53,7 @@ class SemanticFilter(Filter):
             },
         )
 
-    def filter_pseudo_labels(self, found: SemanticMap, threshold: float, settings: config.Synthesis) -> Acceptance:
+    def filter_pseudo_labels(self, found: SemanticMap, threshold: float, settings: config.Filter) -> Acceptance:
         """See `Filter.filter_pseudo_labels`; pixels less certain than `threshold` become `IGNORE`."""
         return super().filter_pseudo_labels(_without_uncertain(found, threshold), threshold, settings)
 

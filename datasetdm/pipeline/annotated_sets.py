@@ -104,6 +104,7 @@ def check_accepted(context: Context, folder: Path, subsets: Iterable[str], kind:
         empty = [subset for subset, count in counts.items() if count == 0]
         raise DatasetDMError(
             f"No {kind} image of {context.benchmark} was accepted for {', '.join(empty)}: lower "
-            f"synthesis.score_threshold or synthesis.min_area in params.yaml, or train the decoder for longer."
+            "synthesis.filter.score_threshold or synthesis.filter.min_area in params.yaml, or train the decoder for "
+            "longer."
         )
     return counts

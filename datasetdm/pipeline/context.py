@@ -44,10 +44,10 @@ class Context:
         """The benchmark's block of `params.yaml`."""
         return self.params.benchmark(self.benchmark)
 
-    def with_downstream(self, **changes: Any) -> "Context":
-        """The same benchmark with some settings of its downstream model changed."""
-        downstream = self.settings.downstream.model_copy(update=changes)
-        settings = self.settings.model_copy(update={"downstream": downstream})
+    def with_settings(self, section: str, **changes: Any) -> "Context":
+        """The same benchmark with some settings of a section, such as `downstream`, changed."""
+        changed = getattr(self.settings, section).model_copy(update=changes)
+        settings = self.settings.model_copy(update={section: changed})
         benchmarks = {**self.params.benchmarks, self.benchmark: settings}
         return replace(self, params=self.params.model_copy(update={"benchmarks": benchmarks}))
 
@@ -77,7 +77,7 @@ class Context:
         return self.paths.work_root
 
     def settings_of(self, own: Sequence[str], shared: Sequence[str]) -> dict[str, Any]:
-        """Settings by key: of the benchmark's block (`downstream.arms`), and of the rest of `params.yaml`."""
+        """Settings by key: of the benchmark's block (`experiment.arms`), and of the rest of `params.yaml`."""
         block = self.settings.model_dump(mode="json")
         found = {key: reduce(operator.getitem, key.split("."), block) for key in own}
         return found | {key: getattr(self.params, key).model_dump(mode="json") for key in shared}
@@ -105,7 +105,7 @@ class Context:
 
     def backbone(self) -> Backbone:
         """The frozen diffusion model, loaded once per process, and again after `release_backbone`."""
-        return _backbone(self.params.backbone)
+        return _backbone(self.params.backbone, self.params.device)
 
 
 def open_context(benchmark: str, *, study: bool = False, params: config.Params | None = None) -> Context:
@@ -175,5 +175,5 @@ def _task(settings: config.TaskSettings, file: Path, remedy: str, state: tuple[i
 
 
 @lru_cache(maxsize=1)
-def _backbone(settings: config.Backbone) -> Backbone:
-    return load_backbone(settings)
+def _backbone(settings: config.Backbone, device: str) -> Backbone:
+    return load_backbone(settings, device)

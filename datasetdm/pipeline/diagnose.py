@@ -87,7 +87,7 @@ def _synthetic(context: Context) -> Labelled:
 
 def _pseudo(context: Context) -> Labelled:
     """The further real images as the P-Decoder annotates them: the unit of `annotate`, even if no arm needs it."""
-    with_pseudo, subset = context.with_downstream(arms=("pseudo",)), f"seed_{context.seeds[0]}"
+    with_pseudo, subset = context.with_settings("experiment", arms=("pseudo",)), f"seed_{context.seeds[0]}"
     unit = annotate.STAGE.plan(with_pseudo)[subset]
     annotate.make(with_pseudo, unit)
     return Labelled(folder=unit.folder, subset=subset)
@@ -113,7 +113,7 @@ def _some(context: Context, part: Labelled, count: int) -> Labelled:
     if count == 0:
         raise DatasetDMError(
             f"{part.annotation_file} holds too few images to compare anything: raise synthesis.num_images or lower "
-            "synthesis.score_threshold in params.yaml."
+            "synthesis.filter.score_threshold in params.yaml."
         )
     samples = _samples(context, part)
     chosen = sorted(np.random.default_rng(0).permutation(len(samples))[:count].tolist())

@@ -45,19 +45,18 @@ def load_decoder_model(
         DatasetDMError: the diffusion model is missing, or is not the one that the decoder was trained on.
     """
     if backbone_path is None:
-        settings = load_params().backbone.model_copy(update={"device": device})
+        settings = load_params().backbone
     else:
         settings = config.Backbone.model_validate(
             {
                 "path": backbone_path,
                 "revision": backbone_revision,
                 "image_size": backbone_image_size,
-                "device": device,
                 "dtype": backbone_dtype,
             }
         )
     try:
-        backbone = load_backbone(settings)
+        backbone = load_backbone(settings, device)
     except DatasetDMError as error:
         raise DatasetDMError(
             f"The P-Decoder in {folder} works on the diffusion model {settings.path}, which cannot be loaded: {error} "

@@ -24,7 +24,7 @@ def labels_folder(context: Context, seed: int, teacher: Path, images: tuple[obje
     """Where the labels of the teacher, a finished or planned training, are, or will be; `images` as of `labelling`."""
     settings = context.settings
     decoded = _decoded_file(context, seed) if context.task().uses_prompt_boxes else ""
-    threshold = settings.downstream.self_training_threshold
+    threshold = settings.experiment.self_training_threshold
     fingerprint = digest(teacher.name, decoded, threshold, settings.augmentation, *images)
     return context.paths.work("self_training") / fingerprint
 
@@ -34,13 +34,13 @@ def make_labels(context: Context, seed: int, teacher: Path, labels: Path) -> Non
     settings, task = context.settings, context.task()
 
     def work(folder: Path) -> None:
-        model = DOWNSTREAM[task.name].load(teacher, device=context.params.backbone.device)
+        model = DOWNSTREAM[task.name].load(teacher, device=context.params.device)
         images, prompt_boxes = unlabelled_images(context), {}
         if task.uses_prompt_boxes:
             prompt_boxes = _prompt_boxes(context, seed)
             images = [image for image in images if image.name in prompt_boxes]
-        threshold = settings.downstream.self_training_threshold
-        samples = teach_labels(model, task, images, prompt_boxes, threshold, settings.synthesis)
+        threshold = settings.experiment.self_training_threshold
+        samples = teach_labels(model, task, images, prompt_boxes, threshold, settings.synthesis.filter)
         save_labelled(task, folder, TAUGHT.name, samples, context.paths.real / "images")
         taught = standard_format(*task.kind).load(folder, TAUGHT.name)
         spliced = augment(taught, settings.augmentation, prefix=TAUGHT_SPLICED.name) if len(taught) else ()

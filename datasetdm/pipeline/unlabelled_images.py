@@ -11,18 +11,6 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.tasks.base import Task
 from datasetdm.utils.files import link
 
-# How images are drawn, which does not matter to the filters of what is found in them.
-_DRAWING = {
-    "num_images",
-    "num_inference_steps",
-    "guidance_scale",
-    "scheduler",
-    "extraction",
-    "batch_size",
-    "shard_size",
-    "seed",
-}
-
 
 def unlabelled_images(context: Context) -> list[Unlabelled]:
     """The images without their labels."""
@@ -33,9 +21,9 @@ def unlabelled_images(context: Context) -> list[Unlabelled]:
 
 
 def labelling(context: Context) -> tuple[object, ...]:
-    """What any labels of these images depend on: the images, the task, the filters."""
-    filters = context.settings.synthesis.model_dump(mode="json", exclude=_DRAWING)
-    return [image.identity for image in unlabelled_images(context)], context.settings.task, filters
+    """What any labels of these images depend on: the images, the task, the filter."""
+    settings = context.settings
+    return [image.identity for image in unlabelled_images(context)], settings.task, settings.synthesis.filter
 
 
 def save_labelled(task: Task, folder: Path, subset: str, samples: Iterable[Sample], images: Path) -> None:

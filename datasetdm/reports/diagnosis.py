@@ -14,7 +14,7 @@ LINKS = {
     "label": (
         ("true", "pseudo"),
         "The P-Decoder's labels are the limit. Try more or better labelled images, a longer training "
-        "(decoder.iterations), another noise level (decoder.timestep) or a stricter synthesis.score_threshold.",
+        "(decoder.iterations), another noise level (decoder.timestep) or a stricter synthesis.filter.score_threshold.",
     ),
     "image": (
         ("pseudo", "synthetic"),

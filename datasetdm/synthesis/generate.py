@@ -7,7 +7,6 @@ one by one, the batch size changes nothing either. On a GPU it changes the last 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,15 +98,12 @@ def make_requests(prompts: pd.DataFrame, num_images: int, seed: int) -> list[Gen
     ]
 
 
-def sampler_of(settings: config.Synthesis) -> dict[str, Any]:
-    """The settings that decide, with model, prompt and seed, how an image looks (see `Backbone.generate`)."""
-    return settings.model_dump(include={"num_inference_steps", "guidance_scale", "guidance_rescale", "scheduler"})
-
-
-def draw(backbone: Backbone, requests: Sequence[GenerationRequest], settings: config.Synthesis) -> torch.Tensor:
+def draw(
+    backbone: Backbone, requests: Sequence[GenerationRequest], sampler: config.Sampler, batch_size: int
+) -> torch.Tensor:
     """Latents of the requested images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
-    portions = batches(requests, _portion(backbone, settings))
-    return torch.cat([_draw(backbone, portion, settings).latents for portion in portions])
+    portions = batches(requests, backbone.portion(batch_size))
+    return torch.cat([_draw(backbone, portion, sampler).latents for portion in portions])
 
 
 def synthesize(
@@ -129,30 +125,27 @@ def synthesize(
         latents: of the images, as `draw` made them. None: they are drawn now. `extraction: last_step` needs that: it
             reads features that exist only while an image is drawn.
     """
-    for batch in batches(range(len(requests)), _portion(backbone, settings)):
+    for batch in batches(range(len(requests)), backbone.portion(settings.batch_size)):
         part = [requests[index] for index in batch]
         if latents is None:
-            drawn = _draw(backbone, part, settings, words=task.words if settings.extraction == "last_step" else None)
+            words = task.words if settings.extraction == "last_step" else None
+            drawn = _draw(backbone, part, settings.sampler, words=words)
         else:
             drawn = Generated(latents=latents[batch].to(backbone.device))
         yield from _annotate(backbone, task, annotators, part, drawn, settings)
 
 
-def _portion(backbone: Backbone, settings: config.Synthesis) -> int:
-    return backbone.portion(settings.batch_size)
-
-
 def _draw(
     backbone: Backbone,
     batch: Sequence[GenerationRequest],
-    settings: config.Synthesis,
+    sampler: config.Sampler,
     words: Sequence[str] | None = None,
 ) -> Generated:
     return backbone.generate(
         [request.prompt for request in batch],
         generators=[_generator(request, 0) for request in batch],
         words=words,
-        **sampler_of(settings),
+        **sampler.model_dump(),
     )
 
 
@@ -169,9 +162,9 @@ def _annotate(
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[int, int], DiffusionFeatures] = {}
     acceptance = build_filter(*task.kind)
-    asked = [_asked(request, task) if settings.require_prompted else NOTHING_ASKED for request in batch]
+    asked = [_asked(request, task) if settings.filter.require_prompted else NOTHING_ASKED for request in batch]
     for annotator in annotators:
-        reading = (annotator.settings.timestep, annotator.settings.noise_draws)
+        reading = (annotator.settings.timestep, annotator.settings.ensemble_size)
         if reading not in features:  # decoders of one benchmark read the same features
             found_in = drawn.features or read_features(
                 backbone,
@@ -184,7 +177,7 @@ def _annotate(
             features[reading] = _with_table(found_in, batch, task)
         predictions = read(annotator.decoder, task, features[reading], images, annotator.settings)
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
-            found[annotator.name] = acceptance.accept(prediction, settings, counts)
+            found[annotator.name] = acceptance.accept(prediction, settings.filter, counts)
     for request, image, found in zip(batch, images, acceptances, strict=True):
         yield AnnotatedImage(image=image, request=request, acceptances=found)
 

@@ -6,7 +6,7 @@ from typing import Any
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.synthesis.generate import AnnotatedImage, Annotator, sampler_of, stream_seed
+from datasetdm.synthesis.generate import AnnotatedImage, Annotator, stream_seed
 
 
 def manifest_rows(
@@ -14,7 +14,7 @@ def manifest_rows(
 ) -> list[dict[str, Any]]:
     """The provenance of one image, a row per annotator: all it takes to make it again (docs/reproduce.md)."""
     request = annotated.request
-    origin = backbone.provenance(settings.scheduler)
+    origin = backbone.provenance(settings.sampler.scheduler)
     rows = []
     for annotator in annotators:
         acceptance = annotated.acceptances[annotator.name]
@@ -34,10 +34,10 @@ def manifest_rows(
                 **origin,
                 "backbone_fingerprint": backbone.fingerprint,
                 "decoder_fingerprint": annotator.fingerprint,
-                **sampler_of(settings),
+                **settings.sampler.model_dump(),
                 "extraction": settings.extraction,
                 "timestep": annotator.settings.timestep,
-                "noise_draws": annotator.settings.noise_draws,
+                "ensemble_size": annotator.settings.ensemble_size,
             }
         )
     return rows

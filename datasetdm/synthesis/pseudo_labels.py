@@ -29,7 +29,7 @@ def read_labels(
     task: Task,
     reading: config.Decoder,
     images: Sequence[Unlabelled],
-    settings: config.Synthesis,
+    settings: config.Filter,
 ) -> Iterator[Sample]:
     """The images that are accepted, with what a P-Decoder sees in them.
 
@@ -39,7 +39,7 @@ def read_labels(
         task: what is annotated.
         reading: the settings that the decoder was trained with.
         images: their captions are the prompts.
-        settings: the acceptance of the synthetic set.
+        settings: the filter of the synthetic set.
     """
     for part in batches(images, CHUNK):
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]
@@ -55,7 +55,7 @@ def teach_labels(
     images: Sequence[Unlabelled],
     prompt_boxes: Mapping[str, Any],
     threshold: float,
-    settings: config.Synthesis,
+    settings: config.Filter,
 ) -> Iterator[Sample]:
     """The images in which a trained model finds something, with what it is certain enough of (see `Task.trusted`).
 
@@ -65,7 +65,7 @@ def teach_labels(
         images: what it looks at.
         prompt_boxes: image name -> the boxes in which it looks; images that are not named get none.
         threshold: of its certainty.
-        settings: the other filters of the synthetic set.
+        settings: the filter of the synthetic set, for all else.
     """
     for part in batches(images, EVALUATION_BATCH):
         pixels = [image.read() for image in part]

@@ -57,7 +57,7 @@ def plan_splices(
     counts = _largest_remainder(num_images, list(proportions.values()))
     if num_images > 0 and num_samples == 0:
         raise DatasetDMError(
-            "There is no image to splice: the synthetic set is empty. Lower synthesis.score_threshold, "
+            "There is no image to splice: the synthetic set is empty. Lower synthesis.filter.score_threshold, "
             "train the decoder longer, or set augmentation.num_images to 0."
         )
     rng = np.random.default_rng(seed)

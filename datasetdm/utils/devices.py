@@ -18,6 +18,6 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise DatasetDMError(
-            f"backbone.device in params.yaml is '{name}', which cannot be used: {reason}. Set it to cpu or auto."
+            f"device in params.yaml is '{name}', which cannot be used: {reason}. Set it to cpu or auto."
         ) from None
     return torch.device(name)

@@ -11,7 +11,7 @@ from benchmarks.backbone.drawing import draw_images
 from datasetdm import config
 from datasetdm.diffusion.features import Generated
 
-SETTINGS = config.Synthesis(num_images=1, num_inference_steps=2, batch_size=2)
+SAMPLER = config.Sampler(num_inference_steps=2)
 
 
 class Noise:
@@ -38,21 +38,21 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_drawn_images_are_drawn_once(tmp_path: Path) -> None:
     model, prompts = Noise(), [f"prompt {number}" for number in range(5)]
-    images = draw_images(model, prompts, SETTINGS, seed=0, cache=tmp_path)
-    again = draw_images(model, prompts, SETTINGS, seed=0, cache=tmp_path)
+    images = draw_images(model, prompts, SAMPLER, batch_size=2, seed=0, cache=tmp_path)
+    again = draw_images(model, prompts, SAMPLER, batch_size=2, seed=0, cache=tmp_path)
     assert images.shape == (5, 4, 4, 3) and np.array_equal(images, again) and model.drawn == 5
 
 
 def test_a_longer_list_adds_to_a_shorter_one(tmp_path: Path) -> None:
     model, prompts = Noise(), [f"prompt {number}" for number in range(6)]
-    few = draw_images(model, prompts[:3], SETTINGS, seed=0, cache=tmp_path)
-    many = draw_images(model, prompts, SETTINGS, seed=0, cache=tmp_path)
+    few = draw_images(model, prompts[:3], SAMPLER, batch_size=2, seed=0, cache=tmp_path)
+    many = draw_images(model, prompts, SAMPLER, batch_size=2, seed=0, cache=tmp_path)
     assert np.array_equal(few, many[:3]) and model.drawn == 6
 
 
 def test_sampler_and_seed_tell_shards_apart(tmp_path: Path) -> None:
-    model, more_steps = Noise(), SETTINGS.model_copy(update={"num_inference_steps": 3})
-    first = draw_images(model, ["a dog"], SETTINGS, seed=0, cache=tmp_path)
-    draw_images(model, ["a dog"], more_steps, seed=0, cache=tmp_path)
-    other = draw_images(model, ["a dog"], SETTINGS, seed=1, cache=tmp_path)
+    model, more_steps = Noise(), SAMPLER.model_copy(update={"num_inference_steps": 3})
+    first = draw_images(model, ["a dog"], SAMPLER, batch_size=2, seed=0, cache=tmp_path)
+    draw_images(model, ["a dog"], more_steps, batch_size=2, seed=0, cache=tmp_path)
+    other = draw_images(model, ["a dog"], SAMPLER, batch_size=2, seed=1, cache=tmp_path)
     assert model.drawn == 3 and not np.array_equal(first, other)

@@ -1,6 +1,7 @@
 """The settings: what is accepted, and what a typing mistake is answered with."""
 
 import re
+from functools import reduce
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from datasetdm.arms import ARMS
 from datasetdm.config import Distribution, PromptNoise, Scene, load_params
+from datasetdm.config.problems import RENAMED
 from datasetdm.errors import DatasetDMError
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +22,7 @@ def test_shipped_settings_are_valid(file: str) -> None:
     demo, study = load_params(ROOT / file), load_params(ROOT / file, study=True)
     for name in demo.benchmarks:
         assert len(study.benchmark(name).seeds) > len(demo.benchmark(name).seeds)
-        assert "real_augmented" in study.benchmark(name).downstream.arms
+        assert "real_augmented" in study.benchmark(name).experiment.arms
 
 
 def test_paper_settings_hold_the_papers_figures() -> None:
@@ -28,7 +30,7 @@ def test_paper_settings_hold_the_papers_figures() -> None:
     coco = paper.benchmark("coco")
     assert paper.backbone.path == "CompVis/stable-diffusion-v1-4"
     assert (coco.ingest.num_real, coco.synthesis.num_images) == (400, 80_000)
-    assert coco.synthesis.guidance_scale == 5.0 and coco.synthesis.num_inference_steps == 50
+    assert coco.synthesis.sampler.guidance_scale == 5.0 and coco.synthesis.sampler.num_inference_steps == 50
     assert coco.downstream.model == "mask2former_swin-b"
     assert sum(coco.augmentation.proportions.values()) * 1000 == coco.augmentation.num_images
 
@@ -119,7 +121,7 @@ def test_unknown_benchmark_lists_the_known() -> None:
 )
 def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str], num_oracle: int, says: str) -> None:
     def edit(content: dict) -> None:
-        content["benchmarks"]["coco"]["downstream"]["arms"] = arms
+        content["benchmarks"]["coco"]["experiment"]["arms"] = arms
         content["benchmarks"]["coco"]["ingest"]["num_oracle"] = num_oracle
 
     with pytest.raises(DatasetDMError, match=says):
@@ -129,7 +131,7 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
 def test_the_study_has_all_arms() -> None:
     demo, study = load_params(ROOT / "params.yaml"), load_params(ROOT / "params.yaml", study=True)
     for name in demo.benchmarks:
-        small, large = demo.benchmark(name).downstream, study.benchmark(name).downstream
+        small, large = demo.benchmark(name).experiment, study.benchmark(name).experiment
         assert {"real", "both"} <= set(small.arms) and not small.p_decoder
         assert set(large.arms) == set(ARMS) and large.p_decoder
 
@@ -158,15 +160,15 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
         (None, {"task": "depth"}, "holds annotations for the task 'instance', not for 'depth'"),
         (None, {"seeds": [-1]}, "seeds"),
         (None, {"seeds": [0, 0]}, r"seeds is \[0, 0\]; it lists a seed twice"),
-        ("downstream", {"arms": []}, "arms"),
-        ("downstream", {"arms": ["real", "real"]}, "arms has real twice"),
+        ("experiment", {"arms": []}, "arms"),
+        ("experiment", {"arms": ["real", "real"]}, "arms has real twice"),
         ("downstream", {"learning_rate": float("inf")}, "learning_rate"),
         ("decoder", {"timestep": 1000}, "timestep"),
         ("decoder", {"train_timesteps": [500, 5]}, "the first has to be the lower one"),
-        ("synthesis", {"num_inference_steps": 100_000}, "num_inference_steps"),
+        ("synthesis", {"sampler": {"num_inference_steps": 100_000}}, r"synthesis\.sampler\.num_inference_steps"),
         (
             "synthesis",
-            {"score_threshold": 0.3, "doubt_threshold": 0.3},
+            {"filter": {"score_threshold": 0.3, "doubt_threshold": 0.3}},
             "doubt_threshold is 0.3; it has to be below score_threshold, which is 0.3",
         ),
         ("decoder", {"dropout": 1.0}, "dropout"),
@@ -239,6 +241,32 @@ def test_what_was_taken_over_and_overruled_may_be_taken_over_from_any_depth(tmp_
     assert "shallow is not a setting" in str(told.value)
 
 
+def test_a_setting_under_its_old_name_is_an_error_that_gives_the_new_one(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["backbone"]["device"] = "cpu"
+        block = content["benchmarks"]["coco"]
+        block["synthesis"]["guidance_scale"] = 2.0
+        block["downstream"]["arms"] = ["real"]
+        block["decoder"]["noise_draws"] = 4
+        block.pop("experiment")
+
+    with pytest.raises(DatasetDMError) as raised:
+        load_params(edited(tmp_path, edit))
+    assert sorted(line.strip() for line in str(raised.value).splitlines()[1:]) == [
+        "backbone.device is now called device",
+        "benchmarks.coco.decoder.noise_draws is now called benchmarks.coco.decoder.ensemble_size",
+        "benchmarks.coco.downstream.arms is now called benchmarks.coco.experiment.arms",
+        "benchmarks.coco.experiment is missing",
+        "benchmarks.coco.synthesis.guidance_scale is now called benchmarks.coco.synthesis.sampler.guidance_scale",
+    ]
+
+
+def test_the_new_names_of_settings_exist() -> None:
+    params = load_params(ROOT / "params.yaml")
+    for new in RENAMED.values():
+        reduce(getattr, new.split("."), params.benchmark("coco") if "." in new else params)
+
+
 def test_a_subject_goes_by_its_new_name(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
         content["benchmarks"]["coco"]["source"]["names"] = {"cup": "coffee cup"}
@@ -308,7 +336,7 @@ def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
         load_params(edited(tmp_path, edit))
     assert [line.split(".", 2)[2] for line in str(told.value).splitlines()[1:]] == [
         "source.format is 'voc', which holds annotations for the task 'semantic', not for 'depth'",
-        "downstream.arms has 'oracle' but ingest.num_oracle is 0",
+        "experiment.arms has 'oracle' but ingest.num_oracle is 0",
         "ingest.tail_images is 50 but task.tail names no category",
         "source.miniworld.num_val is 150, but ingest.num_test asks for 999",
     ]
@@ -362,8 +390,8 @@ def test_the_size_that_a_model_needs_is_that_of_its_features() -> None:
     from datasetdm.config import Backbone
     from datasetdm.diffusion import image_size_step, load_backbone
 
-    settings = Backbone(path=str(ROOT / "data/backbones/miniworld"), image_size=128, device="cpu")
-    assert image_size_step(settings) == load_backbone(settings).feature_info[0].stride
+    settings = Backbone(path=str(ROOT / "data/backbones/miniworld"), image_size=128)
+    assert image_size_step(settings) == load_backbone(settings, "cpu").feature_info[0].stride
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_pseudo_labels_do_not_depend_on_the_list(backbone, decoder, task, settin
         if not path.exists():
             write_image(path, sample.image)
         listed.append(Unlabelled(name=sample.name, caption=sample.caption, image_id=number, path=path))
-    filters = config.Synthesis(num_images=1, score_threshold=0.0, min_area=0.0)
+    filters = config.Filter(score_threshold=0.0, min_area=0.0)
     found = list(read_labels(backbone, decoder, task, settings, listed, filters))
     assert len(found) == 90 and read_image(listed[0].path).shape == (64, 64, 3)
     for position, sample in enumerate(found):
@@ -85,8 +85,9 @@ def test_drawn_images_do_not_depend_on_the_size_of_a_batch(backbone, decoder, ta
     prompts = pd.DataFrame({"id": [0, 1], "prompt": texts, "categories": ["box", "disc"], "kind": ""})
     annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
 
-    def make(**changes):
-        asked = config.Synthesis(num_images=5, score_threshold=0.0, min_area=0.0, **changes)
+    def make(batch_size):
+        filters = config.Filter(score_threshold=0.0, min_area=0.0)
+        asked = config.Synthesis(num_images=5, batch_size=batch_size, filter=filters)
         return list(synthesize(backbone, task, [annotator], make_requests(prompts, 5, 0), asked))
 
     for one, other in zip(make(batch_size=1), make(batch_size=5), strict=True):

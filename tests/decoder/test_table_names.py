@@ -20,7 +20,7 @@ def found(backbone, task, settings, categories: str, kind: str = "mine", **chang
     table = pd.DataFrame({"id": [4], "prompt": ["a photo of a puppy"], "categories": [categories], "kind": [kind]})
     reading = settings.model_copy(update={"category_from_prompt": True})
     decoder = fresh(backbone, task, reading)
-    asked = config.Synthesis(num_images=6, score_threshold=0.0, min_area=0.0, **changes)
+    asked = config.Synthesis(num_images=6, filter=config.Filter(score_threshold=0.0, min_area=0.0, **changes))
     annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=reading)
     requests = make_requests(table, 6, 0)
     return requests, [one.acceptances["seed_0"] for one in synthesize(backbone, task, [annotator], requests, asked)]
@@ -46,12 +46,12 @@ def test_what_the_column_names_has_to_be_there(backbone, task, settings) -> None
 def test_a_decoder_does_not_find_what_it_was_not_shown(backbone, task, settings) -> None:
     decoder = fresh(backbone, task, settings)
     table = pd.DataFrame({"id": [0], "prompt": ["a photo of a box"], "categories": [""], "kind": [""]})
-    filters = config.Synthesis(num_images=8, score_threshold=0.0, min_area=0.0)
+    asked = config.Synthesis(num_images=8, filter=config.Filter(score_threshold=0.0, min_area=0.0))
 
     def labels(learnt):
         decoder.learnt = learnt
         annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
-        drawn = synthesize(backbone, task, [annotator], make_requests(table, 8, 0), filters)
+        drawn = synthesize(backbone, task, [annotator], make_requests(table, 8, 0), asked)
         return {label for one in drawn for label in one.acceptances["seed_0"].target.labels.tolist()}
 
     assert labels((1,)) == {1} and labels((0,)) == {0} and labels(()) == set()

@@ -167,11 +167,11 @@ def test_a_model_without_prompts_rules_nothing_out(backbone, task, samples, sett
     assert [len(target) for target in found[0]] == [len(target) for target in found[1]] != [0] * len(images)
 
 
-def test_several_noise_draws_read_steadier(backbone, task, samples, settings):
+def test_an_ensemble_reads_steadier(backbone, task, samples, settings):
     latents = encode_images(backbone, [samples[0].image])
 
     def read(draws: int, seed: int) -> torch.Tensor:
-        several = settings.model_copy(update={"noise_draws": draws, "timestep": 400})
+        several = settings.model_copy(update={"ensemble_size": draws, "timestep": 400})
         generators = [torch.Generator().manual_seed(seed)]
         arguments = {"words": task.words, "settings": several, "generators": generators}
         return read_features(backbone, latents, ["a box"], **arguments).maps[2]

@@ -64,7 +64,7 @@ def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def backbone(pipeline_folder: Path) -> Backbone:
-    return load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32, device="cpu"))
+    return load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32), "cpu")
 
 
 @pytest.fixture

@@ -24,4 +24,4 @@ def test_an_unknown_family_is_refused(pipeline_folder: Path, tmp_path: Path, ind
     shutil.copytree(pipeline_folder, copy)
     (copy / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(DatasetDMError, match="families known are StableDiffusionPipeline"):
-        load_backbone(config.Backbone(path=str(copy), image_size=32, device="cpu"))
+        load_backbone(config.Backbone(path=str(copy), image_size=32), "cpu")

@@ -51,17 +51,17 @@ def run(lines: str, **values: Any) -> np.ndarray:
     [("dpmsolver++", 4.0, 0.8, "renoised"), ("ddim", 2.5, 0.0, "last_step"), ("model", 1.0, 0.0, "renoised")],
 )
 def test_a_row_and_plain_diffusers_give_the_same_pixels(project, scheduler, guidance, rescale, extraction) -> None:
-    backbone = load_backbone(config.Backbone(path="data/backbones/miniworld", image_size=128, device="cpu"))
-    settings = config.Synthesis(
-        num_images=3, num_inference_steps=4, scheduler=scheduler, guidance_scale=guidance, guidance_rescale=rescale,
-        extraction=extraction,
-    )  # fmt: skip
+    backbone = load_backbone(config.Backbone(path="data/backbones/miniworld", image_size=128), "cpu")
+    sampler = config.Sampler(
+        num_inference_steps=4, scheduler=scheduler, guidance_scale=guidance, guidance_rescale=rescale
+    )
+    settings = config.Synthesis(num_images=3, extraction=extraction, sampler=sampler, filter=config.Filter())
     reading = config.Decoder(hidden_dim=32, num_heads=4, num_queries=3, num_layers=1, feedforward_dim=16)
     decoder = build_decoder(TASK, backbone.feature_info, reading, None).eval()
     annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=reading)
     prompts = pd.DataFrame({"id": [3, 4], "prompt": ["two dogs on the grass", "a photo of a red car"]})
     requests = make_requests(prompts.assign(categories=["dog", "car"], kind="mine"), 3, seed=5)
-    latents = draw(backbone, requests, settings) if extraction == "renoised" else None
+    latents = draw(backbone, requests, sampler, 8) if extraction == "renoised" else None
     drawn = list(synthesize(backbone, TASK, [annotator], requests, settings, latents))
     rows = [row for one in drawn for row in manifest_rows(one, [annotator], backbone, settings)]
     folder = project / "data/synthetic/coco"
@@ -73,8 +73,8 @@ def test_a_row_and_plain_diffusers_give_the_same_pixels(project, scheduler, guid
 
 
 def test_rows_say_what_they_were_made_with(project) -> None:
-    settings = config.Backbone(path="data/backbones/miniworld", image_size=128, device="cpu", dtype="bfloat16")
-    origin = load_backbone(settings).provenance("ddim")
+    settings = config.Backbone(path="data/backbones/miniworld", image_size=128, dtype="bfloat16")
+    origin = load_backbone(settings, "cpu").provenance("ddim")
     assert origin["model_path"] == "data/backbones/miniworld" and origin["model_revision"] is None
     assert origin["model_dtype"] == "bfloat16" and origin["image_size"] == 128 and origin["device"] == "cpu"
     assert origin["scheduler_class"] == "DDIMScheduler" and origin["torch_version"] == version("torch")

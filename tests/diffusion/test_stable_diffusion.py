@@ -187,7 +187,7 @@ def test_the_last_step_of_one_is_read_too(backbone: Backbone) -> None:
 
 
 def test_the_layers_that_are_read_are_chosen_by_name(pipeline_folder: Path) -> None:
-    whole = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32, device="cpu"))
+    whole = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32), "cpu")
     assert whole.layers[0] == "mid_block.resnets.1" and whole.layers[-1] == "up_blocks.1.resnets.1"
 
     def reading(*layers: str) -> StableDiffusionBackbone:
@@ -203,15 +203,15 @@ def test_the_layers_that_are_read_are_chosen_by_name(pipeline_folder: Path) -> N
 
 
 def test_weights_and_settings_change_the_fingerprint(pipeline_folder: Path, backbone: Backbone, tmp_path: Path) -> None:
-    same = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32, device="cpu"))
-    larger = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=64, device="cpu"))
+    same = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32), "cpu")
+    larger = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=64), "cpu")
     copy = tmp_path / "copy"
     shutil.copytree(pipeline_folder, copy)
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    changed = load_backbone(config.Backbone(path=str(copy), image_size=32, device="cpu"))
+    changed = load_backbone(config.Backbone(path=str(copy), image_size=32), "cpu")
     assert same.fingerprint == backbone.fingerprint
     assert len({backbone.fingerprint, larger.fingerprint, changed.fingerprint}) == 3
 
@@ -241,12 +241,12 @@ def test_damaged_weights_are_reported(pipeline_folder: Path, tmp_path: Path, nam
     shutil.copytree(pipeline_folder, copy)
     (copy / name).write_bytes(content)
     with pytest.raises(DatasetDMError, match=r"cannot be loaded|is not valid JSON"):
-        load_backbone(config.Backbone(path=str(copy), image_size=32, device="cpu"))
+        load_backbone(config.Backbone(path=str(copy), image_size=32), "cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
 def test_a_missing_device_is_reported(device: str) -> None:
-    with pytest.raises(DatasetDMError, match=r"backbone\.device"):
+    with pytest.raises(DatasetDMError, match=r"device in params\.yaml"):
         choose_device(device)
 
 
@@ -261,7 +261,7 @@ def test_noise_is_the_networks_not_the_samplers(pipeline_folder: Path, tmp_path:
     (copy / "model_index.json").write_text(json.dumps(index))
     maps = []
     for folder in (pipeline_folder, copy):
-        backbone = load_backbone(config.Backbone(path=str(folder), image_size=32, device="cpu"))
+        backbone = load_backbone(config.Backbone(path=str(folder), image_size=32), "cpu")
         latents = torch.zeros(1, *backbone.latent_shape)
         features = backbone.extract(latents, ["a dog"], timestep=200, words=["dog"], generators=generators(0))
         maps.append(next(iter(features.maps.values())))
@@ -269,8 +269,8 @@ def test_noise_is_the_networks_not_the_samplers(pipeline_folder: Path, tmp_path:
 
 
 def test_the_least_noise_is_noise_in_bfloat16_too(pipeline_folder: Path) -> None:
-    settings = config.Backbone(path=str(pipeline_folder), image_size=32, device="cpu", dtype="bfloat16")
-    backbone = load_backbone(settings)
+    settings = config.Backbone(path=str(pipeline_folder), image_size=32, dtype="bfloat16")
+    backbone = load_backbone(settings, "cpu")
     latents = torch.ones(2, *backbone.latent_shape)
     features = backbone.extract(latents, ["a dog"] * 2, timestep=1, words=["dog"], generators=generators(0, 1))
     first, second = next(iter(features.maps.values()))
@@ -279,7 +279,7 @@ def test_the_least_noise_is_noise_in_bfloat16_too(pipeline_folder: Path) -> None
 
 def test_an_image_size_that_does_not_fit_is_refused(pipeline_folder: Path) -> None:
     with pytest.raises(DatasetDMError, match="multiple of 8"):
-        load_backbone(config.Backbone(path=str(pipeline_folder), image_size=36, device="cpu"))
+        load_backbone(config.Backbone(path=str(pipeline_folder), image_size=36), "cpu")
 
 
 def test_samplers_that_cannot_work_are_refused(zero_snr_scheduler) -> None:

@@ -104,7 +104,7 @@ def test_pose_models(name: str) -> None:
 @pytest.mark.parametrize("task", [InstanceTask(CATEGORIES), SemanticTask(CATEGORIES), DepthTask(CATEGORIES)])
 def test_the_p_decoder(task: Task) -> None:
     torch.manual_seed(0)
-    backbone = load_backbone(config.Backbone(path=str(MINIWORLD), image_size=128, device="cpu"))
+    backbone = load_backbone(config.Backbone(path=str(MINIWORLD), image_size=128), "cpu")
     settings = config.Decoder(hidden_dim=32, num_heads=4, num_queries=6, num_layers=1, feedforward_dim=32, iterations=1)
     decoder = build_decoder(task, backbone.feature_info, settings, None).eval()
     model = DecoderModel(backbone, decoder, task, settings)

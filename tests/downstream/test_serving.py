@@ -30,7 +30,7 @@ from tests.downstream.pose.test_pose_model import TASK as POSE
 from tests.downstream.pose.test_pose_model import draw_person
 
 MINIWORLD = Path(__file__).parents[2] / "data" / "backbones" / "miniworld"
-BACKBONE = config.Backbone(path=str(MINIWORLD), image_size=128, device="cpu")
+BACKBONE = config.Backbone(path=str(MINIWORLD), image_size=128)
 TINY = config.Decoder(hidden_dim=32, num_heads=4, num_queries=6, num_layers=1, feedforward_dim=32, iterations=1)
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 70, 3), dtype=np.uint8)
 
@@ -71,7 +71,7 @@ def registry(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
             sets: dict[str, Any] = {"task": task, "datasets": [labelled], "dev": labelled}
             DOWNSTREAM[name].train(settings, seed=0, out=folder / name, device="cpu", **sets)
             register(folder / name, DOWNSTREAM[name].loader, takes_boxes=task.uses_prompt_boxes)
-        backbone, task = load_backbone(BACKBONE), data["instance"][0]
+        backbone, task = load_backbone(BACKBONE, "cpu"), data["instance"][0]
         decoder = build_decoder(task, backbone.feature_info, TINY, None)
         save_decoder(folder / "decoder", decoder, task, TINY, backbone, seed=0)
         loader = "datasetdm.pipeline.registered_decoder:load_decoder_model"

@@ -10,7 +10,7 @@ from tests.annotations.test_depth_map import CATEGORIES, SIZE, assert_same, ramp
 FILTER = build_filter(config.DepthAnnotation(), CATEGORIES)
 
 
-SYNTHESIS = config.Synthesis(num_images=1)
+THRESHOLDS = config.Filter()
 
 
 def prediction_of(depth: np.ndarray) -> Prediction:
@@ -20,21 +20,19 @@ def prediction_of(depth: np.ndarray) -> Prediction:
 def test_a_teachers_depth_is_a_label_whatever_the_threshold() -> None:
     depth = np.linspace(1, 5, 48, dtype=np.float32).reshape(6, 8)
     found = DepthMap(depth=depth, valid_mask=np.ones((6, 8), dtype=bool))
-    settings = config.Synthesis(num_images=1)
-    assert FILTER.filter_pseudo_labels(found, 1.0, settings).rejected is None
+    assert FILTER.filter_pseudo_labels(found, 1.0, THRESHOLDS).rejected is None
     flat = DepthMap(depth=np.ones_like(depth), valid_mask=found.valid_mask)
-    assert FILTER.filter_pseudo_labels(flat, 0.0, settings).rejected == "depth is the same everywhere"
+    assert FILTER.filter_pseudo_labels(flat, 0.0, THRESHOLDS).rejected == "depth is the same everywhere"
 
 
 def test_acceptance() -> None:
-    accepted = FILTER.accept(prediction_of(ramp().depth), SYNTHESIS)
+    accepted = FILTER.accept(prediction_of(ramp().depth), THRESHOLDS)
     assert accepted.rejected is None
     assert accepted.scores["depth_range"] == pytest.approx(7) and 1 < accepted.scores["median_depth"] < 8
     assert_same(accepted.target, ramp())
-    assert (
-        FILTER.accept(prediction_of(np.full(SIZE, 3, np.float32)), SYNTHESIS).rejected == "depth is the same everywhere"
-    )
+    flat = prediction_of(np.full(SIZE, 3, np.float32))
+    assert FILTER.accept(flat, THRESHOLDS).rejected == "depth is the same everywhere"
     for wrong in (np.nan, np.inf):
         broken = ramp().depth.copy()
         broken[3, 4] = wrong
-        assert FILTER.accept(prediction_of(broken), SYNTHESIS).rejected == "depth is not finite"
+        assert FILTER.accept(prediction_of(broken), THRESHOLDS).rejected == "depth is not finite"

@@ -93,7 +93,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_all_stages_run_resume_and_export_a_pipeline(recipe: Recipe, small_shards: None) -> None:
     pretrain_diffusion(recipe)
-    backbone = load_backbone(config.Backbone(path=str(recipe.export), image_size=32, device="cpu"))
+    backbone = load_backbone(config.Backbone(path=str(recipe.export), image_size=32), "cpu")
     assert backbone.latent_shape == (4, 8, 8)
     drawn = backbone.generate(
         ["a dog"],

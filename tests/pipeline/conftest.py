@@ -26,7 +26,12 @@ TINY = {
     },
     "prompts": {"num_prompts": 4},
     # Four iterations teach nothing: every object is taken, so that there is something to go on with.
-    "synthesis": {"num_images": 5, "num_inference_steps": 2, "shard_size": 2, "score_threshold": 0.0, "min_area": 0.0},
+    "synthesis": {
+        "num_images": 5,
+        "shard_size": 2,
+        "sampler": {"num_inference_steps": 2},
+        "filter": {"score_threshold": 0.0, "min_area": 0.0},
+    },
     "augmentation": {"num_images": 2, "proportions": {"1x2": 1, "2x2": 1}, "max_size": 128},
     "downstream": {
         "model": "mask-rcnn_r18",
@@ -35,6 +40,7 @@ TINY = {
         "batch_size": 2,
         "learning_rate": 0.001,
     },
+    "experiment": {"arms": ["real", "synthetic", "both", "oracle"]},
 }
 
 
@@ -56,8 +62,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def write(source: dict[str, Any]) -> Path:
         block = {"task": "instance", "source": source, **TINY}
-        backbone = {"path": "data/backbones/miniworld", "image_size": 128, "device": "cpu"}
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"backbone": backbone, "benchmarks": {"coco": block}}))
+        backbone = {"path": "data/backbones/miniworld", "image_size": 128}
+        content = {"device": "cpu", "backbone": backbone, "benchmarks": {"coco": block}}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
         return tmp_path
 
     return write

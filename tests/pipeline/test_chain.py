@@ -220,15 +220,15 @@ def test_chain_of_every_task(project, edit, tiny, benchmark, capsys):
     """The shipped benchmark with tiny numbers and the arms of the study, down to the leaderboard."""
     project(MINIWORLD)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    shipped, study = content["benchmarks"][benchmark], content["study"]["downstream"]
+    shipped, study = content["benchmarks"][benchmark], content["study"]["experiment"]
     ingest = {**shipped["ingest"], "num_real": 12, "num_dev": 4, "num_oracle": 4}
     if "tail_images" in ingest:
         ingest["tail_images"] = 1
     source = {**shipped["source"], "miniworld": {**shipped["source"]["miniworld"], "num_train": 80, "num_val": 6}}
     model = {key: shipped["downstream"][key] for key in ("model", "learning_rate")}
-    # After two iterations the teacher is certain of nothing.
-    downstream = {**tiny["downstream"], **model, **study, "iterations": 2, "self_training_threshold": 0.0}
-    block = {**shipped, **tiny, "source": source, "ingest": ingest, "downstream": downstream}
+    downstream = {**tiny["downstream"], **model}
+    experiment = {**study, "self_training_threshold": 0.0}  # after two iterations the teacher is certain of nothing
+    block = {**shipped, **tiny, "source": source, "ingest": ingest, "downstream": downstream, "experiment": experiment}
     edit("benchmarks", {benchmark: {**block, "prompts": {**shipped["prompts"], "num_prompts": 4}}})
     assert main(["run", benchmark]) == 0
     metrics = json.loads(Path(f"data/reports/{benchmark}/metrics.json").read_text())

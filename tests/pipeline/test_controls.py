@@ -27,8 +27,8 @@ ALL = ["real", "synthetic", "both", "oracle", "real_augmented", "self_training",
 def controls(project, edit) -> Path:
     """A project that asks for all arms, with its real images."""
     folder = project(MINIWORLD)
-    edit("benchmarks.coco.downstream.arms", ALL)
-    edit("benchmarks.coco.downstream.self_training_threshold", 0.0)  # two iterations teach no certainty
+    edit("benchmarks.coco.experiment.arms", ALL)
+    edit("benchmarks.coco.experiment.self_training_threshold", 0.0)  # two iterations teach no certainty
     edit("benchmarks.coco.downstream.score_threshold", 0.0)
     assert main(["ingest", "coco"]) == 0
     return folder
@@ -114,9 +114,9 @@ def test_controls_cost_nothing_where_they_are_not_asked_for(project, edit) -> No
     assert [file.name for file in (context.paths.augmented / "annotations").iterdir()] == ["seed_0.json"]
     planned = {row: training(context, row.arm) for row in train_downstream.trainings(context)}
 
-    edit("benchmarks.coco.downstream.arms", ALL)
-    edit("benchmarks.coco.downstream.p_decoder", True)
-    edit("benchmarks.coco.downstream.self_training_threshold", 0.9)
+    edit("benchmarks.coco.experiment.arms", ALL)
+    edit("benchmarks.coco.experiment.p_decoder", True)
+    edit("benchmarks.coco.experiment.self_training_threshold", 0.9)
     more = open_context("coco")
     stand_in(more.paths.pseudo)
     plan = augment.STAGE.plan(more)
@@ -171,7 +171,7 @@ def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against
 def test_a_teachers_certainty_decides_what_the_student_learns(controls: Path, edit) -> None:
     before = training(open_context("coco"), "self_training")
     teacher = training(open_context("coco"), "real")
-    edit("benchmarks.coco.downstream.self_training_threshold", 1.0)
+    edit("benchmarks.coco.experiment.self_training_threshold", 1.0)
     assert training(open_context("coco"), "self_training") != before
     assert training(open_context("coco"), "real") == teacher
 

@@ -61,7 +61,7 @@ def tracked(folder: Path) -> Counter[str]:
 )
 def test_a_killed_chain_ends_as_if_it_had_not_been(project, edit, tmp_path_factory, number: int | None) -> None:
     whole = project(MINIWORLD)
-    edit("benchmarks.coco.downstream.arms", ["real", "both"])
+    edit("benchmarks.coco.experiment.arms", ["real", "both"])
     notes = tmp_path_factory.mktemp("kills")
     cut = notes / "project"
     shutil.copytree(whole, cut)

@@ -27,7 +27,7 @@ def test_rejected_images_lie_apart_and_splices_say_what_they_are_made_of(project
     assert main(["run", "coco", "--until", "synthesize"]) == 0
     first = pd.read_parquet("data/synthetic/coco/manifest.parquet")
     assert names("images") == set(first["image"]) and not names("rejected")
-    edit("benchmarks.coco.synthesis.score_threshold", float(first["best_score"].nlargest(2).iloc[1]))
+    edit("benchmarks.coco.synthesis.filter.score_threshold", float(first["best_score"].nlargest(2).iloc[1]))
     assert main(["run", "coco", "--until", "augment"]) == 0
 
     manifest = pd.read_parquet("data/synthetic/coco/manifest.parquet")

@@ -15,7 +15,7 @@ def test_auto_is_a_gpu_where_there_is_one() -> None:
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])
 def test_a_device_that_does_not_exist_is_a_clear_error(name: str) -> None:
     with pytest.raises(
-        DatasetDMError, match=rf"backbone\.device .* is '{name}', which cannot .* Set it to cpu or auto"
+        DatasetDMError, match=rf"^device in params\.yaml is '{name}', which cannot .* Set it to cpu or auto"
     ):
         choose_device(name)
 

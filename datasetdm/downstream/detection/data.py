@@ -118,8 +118,8 @@ def train_loader(
     if not filled:
         files = ", ".join(str(source.annotation_file) for source in sources)
         raise DatasetDMError(
-            f"There is no image to train on: {files or 'every source'} holds none. Lower synthesis.score_threshold or "
-            "raise the number of images in params.yaml."
+            f"There is no image to train on: {files or 'every source'} holds none. Lower "
+            "synthesis.filter.score_threshold or raise the number of images in params.yaml."
         )
     parts, weights = zip(*filled, strict=True)
     sampler = MixtureSampler([len(part) for part in parts], weights, num_batches * batch_size, seed, start * batch_size)

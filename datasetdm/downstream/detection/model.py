@@ -101,7 +101,7 @@ class Detector(DownstreamModel):
         if name.startswith("cuda"):
             raise DatasetDMError(
                 "mmcv was built without CUDA, so the downstream model cannot run on a GPU. Build it again with "
-                "`make setup CUDA=1`, which needs the CUDA toolkit, or set backbone.device to cpu or auto."
+                "`make setup CUDA=1`, which needs the CUDA toolkit, or set device to cpu or auto."
             )
         if name == "auto" and torch.cuda.is_available():
             log.warning(

@@ -71,7 +71,7 @@ class PersonCrops(Dataset[dict[str, torch.Tensor]]):
             files = ", ".join(str(source.annotation_file) for source in sources)
             raise DatasetDMError(
                 f"There is no person to train on: {files or 'every source'} holds none with a labelled keypoint. "
-                "Lower synthesis.score_threshold or raise the number of images in params.yaml."
+                "Lower synthesis.filter.score_threshold or raise the number of images in params.yaml."
             )
         weights, self.parts = zip(*filled, strict=True)
         lengths = [len(part.images) for part in self.parts]

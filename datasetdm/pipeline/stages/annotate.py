@@ -34,7 +34,7 @@ def subsets(context: Context) -> dict[str, int]:
     A teacher that looks at given boxes needs them too: it gets those that the P-Decoder has found, as nobody has the
     true ones.
     """
-    arms = [ARMS[name] for name in context.settings.downstream.arms]
+    arms = [ARMS[name] for name in context.settings.experiment.arms]
     needed = any(arm.uses("pseudo") or (arm.teacher and context.task().uses_prompt_boxes) for arm in arms)
     return {f"seed_{seed}": seed for seed in context.seeds} if needed else {}
 
@@ -58,7 +58,7 @@ def make(context: Context, unit: Unit) -> None:
         task, backbone = context.task(), context.backbone()
         decoder, _, reading = load_decoder(unit.payload, backbone)
         images = unlabelled_images(context)
-        samples = read_labels(backbone, decoder, task, reading, images, context.settings.synthesis)
+        samples = read_labels(backbone, decoder, task, reading, images, context.settings.synthesis.filter)
         save_labelled(task, folder, unit.key, samples, context.paths.real / "images")
 
     make_unit(unit.folder, work)
@@ -99,7 +99,7 @@ STAGE: Stage[Context] = Stage(
     asset="pseudo",
     description="Real images without labels, annotated by the P-Decoder; empty if no arm is trained on them.",
     upstream=(ingest.STAGE, train_decoder.STAGE),
-    parameters=("task", "seeds", "synthesis", "downstream.arms"),
+    parameters=("task", "seeds", "synthesis.filter", "experiment.arms"),
     shared_parameters=("backbone",),
     code_version=CODE_VERSION,
     units=units,

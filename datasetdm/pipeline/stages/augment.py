@@ -56,7 +56,7 @@ def spliced_sets(context: Context) -> list[SplicedSet]:
 
     All have the same settings, so that no arm has fewer splices than the arm that it is compared with.
     """
-    named = (ARMS[name] for name in ARMS if name in context.settings.downstream.arms)
+    named = (ARMS[name] for name in ARMS if name in context.settings.experiment.arms)
     wanted = dict.fromkeys([DRAWN_SPLICED, *(source for arm in named for source in arm.sources)])
     return [
         SplicedSet(
@@ -145,7 +145,7 @@ STAGE: Stage[Context] = Stage(
     asset="augmented",
     description="Several synthetic images spliced into one, with their annotations (the paper's augmentation).",
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE),
-    parameters=("task", "seeds", "augmentation", "downstream.arms"),
+    parameters=("task", "seeds", "augmentation", "experiment.arms"),
     code_version=CODE_VERSION,
     units=units,
     make=make,

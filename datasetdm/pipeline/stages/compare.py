@@ -44,7 +44,7 @@ NUM_SHOWN = 12
 
 def _rows(context: Context) -> list[Training]:
     """All models, the P-Decoders last if the settings name them."""
-    decoders = [Training(P_DECODER, seed) for seed in context.seeds if context.settings.downstream.p_decoder]
+    decoders = [Training(P_DECODER, seed) for seed in context.seeds if context.settings.experiment.p_decoder]
     return train_downstream.trainings(context) + decoders
 
 
@@ -136,7 +136,7 @@ def _model(context: Context, row: Training) -> Predictor:
     folder = _model_folder(context, row)
     if row.arm == P_DECODER:
         return DecoderModel.load(folder, context.backbone())
-    return DOWNSTREAM[context.settings.task.name].load(folder, device=context.params.backbone.device)
+    return DOWNSTREAM[context.settings.task.name].load(folder, device=context.params.device)
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _on_dev(context: Context) -> dict[str, dict[str, float]]:
 def _num_labelled(context: Context) -> dict[str, int]:
     """How many unlabelled images have got labels by the P-Decoder and by the teacher, the mean over seeds."""
     paths, sets, found = context.paths, AnnotatedSets(), {}
-    for name in context.settings.downstream.arms:
+    for name in context.settings.experiment.arms:
         if ARMS[name].uses("pseudo"):
             found["num_pseudo"] = [sets.count(paths.pseudo, PSEUDO.subset(seed)) for seed in context.seeds]
         if ARMS[name].teacher:
@@ -246,7 +246,7 @@ def _galleries(context: Context, folder: Path) -> list[tuple[str, Path]]:
         ("spliced.png", "Spliced images", context.paths.augmented, subset),
         ("real.png", "The real labelled images (some)", context.paths.real, LABELLED.subset(context.seeds[0])),
     ]
-    if any(ARMS[arm].uses("pseudo") for arm in context.settings.downstream.arms):
+    if any(ARMS[arm].uses("pseudo") for arm in context.settings.experiment.arms):
         title = "Real images without labels (arm pseudo), with the annotations that the P-Decoder read off them"
         sets.append(("pseudo.png", title, context.paths.pseudo, subset))
     galleries = []
@@ -301,7 +301,7 @@ def _facts_of_labels(context: Context, metrics: dict[str, Any]) -> dict[str, str
 
 def _explained_arms(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
     """What the arms are that their names do not explain: the oracle, and all others that the settings name."""
-    settings = context.settings.downstream
+    settings = context.settings.experiment
     named = [name for name in ARMS if name == "oracle" or (name in settings.arms and ARMS[name].explanation)]
     values = {
         **metrics,
@@ -340,7 +340,7 @@ STAGE: Stage[Context] = Stage(
         augment.STAGE,
         train_downstream.STAGE,
     ),
-    parameters=("task", "seeds", "source", "downstream"),
+    parameters=("task", "seeds", "source", "downstream", "experiment"),
     shared_parameters=("backbone",),
     code_version=CODE_VERSION,
     units=units,

@@ -26,7 +26,7 @@ from datasetdm.pipeline.stages import ingest, train_decoder, write_prompts
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet
-from datasetdm.synthesis.generate import Annotator, GenerationRequest, draw, make_requests, sampler_of, synthesize
+from datasetdm.synthesis.generate import Annotator, GenerationRequest, draw, make_requests, synthesize
 from datasetdm.synthesis.manifest import accepted_sample, manifest_rows
 from datasetdm.tasks.base import Task
 from datasetdm.utils.digests import digest
@@ -65,17 +65,17 @@ def units(context: Context) -> Iterator[Unit]:
     if not paths.prompts.exists():
         raise missing(context, paths.prompts, "write_prompts")
     task, fingerprint = context.task(), context.backbone().fingerprint
-    # How many images are drawn in all, and in what portions, does not matter to a shard.
-    own = settings.model_dump(exclude={"num_images", "shard_size", "batch_size", "seed"})
     decoders = [decoder_fingerprint(_decoder_folder(context, seed)) for seed in context.seeds]
-    common = digest(own, fingerprint, context.settings.task, task.words, decoders, list(context.seeds))
+    # How many images are drawn in all, and in what portions, does not matter to a shard.
+    own = [settings.sampler, settings.extraction, settings.filter]
+    common = digest(*own, fingerprint, context.settings.task, task.words, decoders, list(context.seeds))
     prompts = load_prompts(paths.prompts, tuple(choose_subjects(task.subjects, context.settings.prompts)))
     requests = make_requests(prompts, settings.num_images, settings.seed)
     # Features of the last step exist only while an image is drawn.
-    draws_ahead, sampler = settings.extraction != "last_step", sampler_of(settings)
+    draws_ahead = settings.extraction != "last_step"
     for number, start in enumerate(range(0, len(requests), settings.shard_size)):
         part = requests[start : start + settings.shard_size]
-        looks = digest(DRAWING_VERSION, sampler, fingerprint, [(order.prompt, order.seed) for order in part])
+        looks = digest(DRAWING_VERSION, settings.sampler, fingerprint, [(order.prompt, order.seed) for order in part])
         shard = Shard(requests=part, drawing=paths.work("draw") / looks if draws_ahead else None)
         folder = STAGE.folder(context, common, [vars(order) for order in part])
         yield Unit(key=f"shard_{number:05d}", folders=(folder,), payload=shard)
@@ -162,7 +162,8 @@ def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) ->
     settings, backbone = context.settings.synthesis, context.backbone()
 
     def work(folder: Path) -> None:
-        save_file({"latents": draw(backbone, requests, settings).cpu().contiguous()}, folder / "latents.safetensors")
+        latents = draw(backbone, requests, settings.sampler, settings.batch_size)
+        save_file({"latents": latents.cpu().contiguous()}, folder / "latents.safetensors")
 
     make_unit(drawing, work)
     return load_file(drawing / "latents.safetensors")["latents"]

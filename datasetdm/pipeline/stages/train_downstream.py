@@ -32,10 +32,6 @@ from datasetdm.utils.files import read_json, write_json
 
 CODE_VERSION = "1"
 
-# Which other arms there are, what they mix and what their labels are does not matter to a single training: what it is
-# trained on is looked at instead.
-_NOT_OF_A_TRAINING = {"arms", "p_decoder", "real_weight", "self_training_threshold", "pretrained", "checkpoint_every"}
-
 #: Shares of a batch, each with its sources: folder, subset and the stage that makes it.
 Groups = list[tuple[float, list[tuple[Path, str, str]]]]
 
@@ -59,7 +55,7 @@ class Job:
 
 def trainings(context: Context) -> list[Training]:
     """All trainings of the benchmark."""
-    return [Training(arm, seed) for seed in context.seeds for arm in context.settings.downstream.arms]
+    return [Training(arm, seed) for seed in context.seeds for arm in context.settings.experiment.arms]
 
 
 def units(context: Context) -> Iterator[Unit]:
@@ -94,7 +90,7 @@ def plan_trainings(context: Context, wanted: Iterable[Training]) -> Iterator[Uni
             job = Job(training=training, groups=_groups(context, training, labels), teacher=teacher, labels=labels)
             # The labels are made when it is trained: the name of their unit, which says what they depend on, stands
             # for them.
-            data = [teacher.folder.name, round(context.settings.downstream.real_weight, 6), labels.name]
+            data = [teacher.folder.name, round(context.settings.experiment.real_weight, 6), labels.name]
         folder = STAGE.folder(context, common, str(training), data)
         return Unit(key=str(training), folders=(folder,), payload=job)
 
@@ -145,7 +141,7 @@ def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Pat
         dev=Labelled(folder=context.paths.real, subset="dev"),
         seed=seed,
         out=folder,
-        device=context.params.backbone.device,
+        device=context.params.device,
         resume=resume,
     )
 
@@ -157,7 +153,8 @@ def fingerprint(context: Context) -> str:
         DatasetDMError: the weights that it starts from are missing.
     """
     settings = context.settings.downstream
-    own = settings.model_dump(exclude=_NOT_OF_A_TRAINING)
+    # The weights count by their content, not by where they lie; checkpoints change no result.
+    own = settings.model_dump(exclude={"pretrained", "checkpoint_every"})
     pretrained = weights_file(settings.pretrained).parent if settings.pretrained else ""
     dev = AnnotatedSets().identity(context.paths.real, "dev")
     return digest(CODE_VERSION, own, context.settings.task, pretrained, dev)
@@ -171,7 +168,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     metrics: dict[str, float] = {}
     for unit in plan:
         metrics |= {f"{unit.key}/{name}": value for name, value in _log(context, unit).items()}
-    if not all(ARMS[arm].control for arm in context.settings.downstream.arms):
+    if not all(ARMS[arm].control for arm in context.settings.experiment.arms):
         promote_champion(context, "downstream")
     return StageResult(metrics=metrics)
 
@@ -210,7 +207,7 @@ def _groups(context: Context, training: Training, labels: Path | None = None) ->
     def located(sources: Iterable[Source]) -> list[tuple[Path, str, str]]:
         return [(folder(source.output), source.subset(training.seed), source.stage) for source in sources]
 
-    arm, real_weight = ARMS[training.arm], context.settings.downstream.real_weight
+    arm, real_weight = ARMS[training.arm], context.settings.experiment.real_weight
     if arm.with_labelled:
         return [(real_weight, located([LABELLED])), (1.0 - real_weight, located(arm.sources))]
     return [(1.0, located(arm.sources))]
@@ -253,7 +250,7 @@ STAGE: Stage[Context] = Stage(
     asset="downstream",
     description="An ordinary model of the task, trained on real, synthetic, both and the controls.",
     upstream=(ingest.STAGE, synthesize.STAGE, annotate.STAGE, augment.STAGE),
-    parameters=("task", "seeds", "downstream", "synthesis"),
+    parameters=("task", "seeds", "downstream", "experiment", "synthesis.filter"),
     code_version=CODE_VERSION,
     units=units,
     make=make,

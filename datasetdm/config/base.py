@@ -1,0 +1,37 @@
+"""What all sections of `params.yaml` share: the class `Section`, and the types of their values.
+
+A rule about two settings of a section is a validator of the later one, so it is checked even if other settings are
+wrong.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0)]
+Timestep = Annotated[int, Field(ge=0, lt=1000)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _at_home(path: str) -> str:
+    """`~/models` is a folder; a hub name stays."""
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+def once_each(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values themselves; `ValueError` if one occurs twice."""
+    if twice := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"has {', '.join(twice)} twice")
+    return values
+
+
+PathOrName = Annotated[Text, AfterValidator(_at_home)]
+Names = Annotated[tuple[Text, ...], AfterValidator(once_each)]
+
+
+class Section(BaseModel):
+    """An immutable block of `params.yaml`. An unknown key is an error, which catches typing mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

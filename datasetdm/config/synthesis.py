@@ -1,0 +1,104 @@
+"""The settings of the synthetic images: their prompts, how they are sampled, which are kept, how they are spliced."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt, StringConstraints, ValidationInfo, field_validator
+
+from datasetdm.config.base import Fraction, Names, Section, Seed, once_each
+
+GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
+Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
+SMALLEST_TILE = 4  # pixels; smallest side of a tile in a splice
+
+
+class Prompts(Section):
+    """The prompts for the diffusion model."""
+
+    num_prompts: PositiveInt
+    plain_fraction: Fraction = Field(default=0.3, description="Share of plain 'a photo of a ...' prompts (paper: 30 %)")
+    max_objects: PositiveInt = Field(default=4, description="Maximum number of objects in a prompt")
+    subjects: Names = Field(
+        default=(), description="What prompts name, if the categories cannot be generated; empty: the categories"
+    )
+    scenes: Annotated[tuple[Scene, ...], AfterValidator(once_each)] = Field(
+        default=(), description="Keys of prompts.scenes.SCENES; empty: wherever an object may be"
+    )
+    seed: Seed = 0
+
+
+class Sampler(Section):
+    """How the diffusion model samples an image: with model, prompt and seed, all that decides how it looks."""
+
+    num_inference_steps: int = Field(default=15, ge=1, le=1000)
+    guidance_scale: float = Field(default=2.5, ge=1.0)
+    guidance_rescale: Fraction = Field(default=0.0, description="Reduces the glaring colours of high guidance")
+    scheduler: Literal["dpmsolver++", "ddim", "pndm", "model"] = Field(
+        default="dpmsolver++", description="model: the scheduler in the model's folder"
+    )
+
+
+class Filter(Section):
+    """Which predicted annotations become training data."""
+
+    score_threshold: Fraction = 0.4
+    require_prompted: bool = Field(
+        default=False,
+        description="Reject images that lack a category of the prompt, or have another number of its objects",
+    )
+    doubt_threshold: Fraction | None = Field(
+        default=None,
+        description="Reject images with an object whose score is between this and score_threshold: it would be missing "
+        "from the labels and learned as background",
+    )
+    min_area: Fraction = Field(default=0.001, description="Smallest mask to keep, as a share of the image")
+    max_instances: PositiveInt = 20
+
+    @field_validator("doubt_threshold")
+    @classmethod
+    def _doubt_below_trust(cls, doubt: float | None, info: ValidationInfo) -> float | None:
+        trust = info.data.get("score_threshold")
+        if doubt is not None and trust is not None and doubt >= trust:
+            raise ValueError(f"is {doubt:g}; it has to be below score_threshold, which is {trust:g}")
+        return doubt
+
+
+class Synthesis(Section):
+    """The synthetic set."""
+
+    num_images: PositiveInt = Field(description="Images to generate, accepted or not; prompts are used in turn")
+    seed: Seed = 0
+    extraction: Literal["renoised", "last_step"] = "renoised"
+    batch_size: PositiveInt = 8
+    shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
+    sampler: Sampler = Sampler()
+    # `filter` has no default, because dvc.yaml refers to it and DVC stops if params.yaml does not have it.
+    filter: Filter
+
+
+class Augmentation(Section):
+    """Image splicing."""
+
+    num_images: int = Field(ge=0)
+    proportions: dict[Annotated[str, StringConstraints(pattern=GRID)], Annotated[float, Field(gt=0)]] = Field(
+        description="Grid 'rows x columns' -> weight"
+    )
+    max_size: PositiveInt = Field(description="Longest side of a spliced image; larger grids shrink their tiles")
+    seed: Seed = 0
+
+    @field_validator("proportions")
+    @classmethod
+    def _some_grid(cls, grids: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        if info.data.get("num_images") and not grids:
+            raise ValueError("is empty; name a grid such as 2x2: 1, or set num_images to 0")
+        return grids
+
+    @field_validator("max_size")
+    @classmethod
+    def _room_for_every_tile(cls, size: int, info: ValidationInfo) -> int:
+        most = max((int(side) for grid in info.data.get("proportions") or () for side in grid.split("x")), default=1)
+        if size < most * SMALLEST_TILE:
+            raise ValueError(
+                f"is {size}, which leaves fewer than {SMALLEST_TILE} pixels for each of {most} tiles; "
+                f"make it {most * SMALLEST_TILE} or more"
+            )
+        return size

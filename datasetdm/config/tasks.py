@@ -1,0 +1,63 @@
+"""The settings of the tasks: what an annotation consists of."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from datasetdm.config.base import Fraction, Names, Section
+
+FARTHEST = (2**16 - 1) / 256  # metres; the largest depth that a PNG in KITTI's units can hold
+
+
+class InstanceAnnotation(Section):
+    """A mask and a category for every object."""
+
+    name: Literal["instance"] = "instance"
+    outlines: Literal["decoder", "grabcut"] = Field(
+        default="decoder", description="grabcut: move the outlines of the P-Decoder's masks to edges in the image"
+    )
+
+
+class SemanticAnnotation(Section):
+    """A category for every pixel."""
+
+    name: Literal["semantic"] = "semantic"
+    unseen: Names = Field(
+        default=(), description="Categories without training labels, which the decoder finds by name (open vocabulary)"
+    )
+    tail: Names = Field(default=(), description="Rare categories, reported separately")
+    min_certainty: Fraction = Field(default=0.0, description="Synthetic pixels below this confidence are ignored (255)")
+
+
+class DepthAnnotation(Section):
+    """Metric depth for every pixel."""
+
+    name: Literal["depth"] = "depth"
+    min_depth: float = Field(default=0.001, gt=0, description="Metres; nearer pixels are not evaluated")
+    max_depth: float = Field(
+        default=10.0,
+        gt=0,
+        le=FARTHEST,
+        validate_default=True,
+        description="Metres; farther pixels are used neither for training nor for evaluation",
+    )
+    crop: Literal["none", "garg", "eigen"] = Field(default="none", description="Part of the image that is evaluated")
+
+    @field_validator("max_depth")
+    @classmethod
+    def _beyond_min_depth(cls, farthest: float, info: ValidationInfo) -> float:
+        nearest = info.data.get("min_depth")
+        if nearest is not None and farthest <= nearest:
+            raise ValueError(f"is {farthest:g}; it has to be above min_depth, which is {nearest:g}")
+        return farthest
+
+
+class PoseAnnotation(Section):
+    """COCO's 17 keypoints for every person."""
+
+    name: Literal["pose"] = "pose"
+
+
+TaskSettings = Annotated[
+    InstanceAnnotation | SemanticAnnotation | DepthAnnotation | PoseAnnotation, Field(discriminator="name")
+]

@@ -1,0 +1,99 @@
+"""The settings of the two trainings: of the P-Decoder, and of the ordinary model downstream."""
+
+from typing import Self
+
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
+
+from datasetdm.config.base import Fraction, PathOrName, Section, Text, Timestep
+
+
+class PromptNoise(Section):
+    """Variation of prompts in decoder training, so that the decoder does not read labels from the text."""
+
+    empty: Fraction = 0.15
+    drop_word: Fraction = 0.15
+    wrong_word: Fraction = 0.05
+    generic: Fraction = 0.15
+
+    @model_validator(mode="after")
+    def _shares_of_one(self) -> Self:
+        shares = self.model_dump()
+        if (total := sum(shares.values())) > 1 + 1e-9:
+            raise ValueError(
+                f"the shares {', '.join(f'{name} {share:g}' for name, share in shares.items())} add up to {total:g}: "
+                "they must not exceed 1 together; the rest is the share of unchanged prompts"
+            )
+        return self
+
+
+class Decoder(Section):
+    """The P-Decoder and its training."""
+
+    hidden_dim: PositiveInt = 128
+    num_queries: PositiveInt = 30
+    num_layers: PositiveInt = 4
+    num_heads: PositiveInt = Field(default=8, validate_default=True)
+    feedforward_dim: PositiveInt = 512
+    views_per_image: PositiveInt | None = Field(
+        default=32,
+        description="Cached augmented views of each labelled image; None: new views at every step, not cached",
+    )
+    train_timesteps: tuple[Timestep, Timestep] = Field(
+        default=(1, 200), description="Range of noise levels of the views, inclusive"
+    )
+    timestep: Timestep = Field(default=50, description="Noise level of the features after training")
+    ensemble_size: PositiveInt = Field(default=1, description="Features are averaged over this many noise samples")
+    prompt_noise: PromptNoise = PromptNoise()
+    category_from_prompt: bool = Field(default=False, description="Predict only categories that the prompt names")
+    iterations: PositiveInt = 1000
+    batch_size: PositiveInt = 8
+    learning_rate: float = Field(default=3e-4, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of feature channels dropped in training")
+    evaluate_every: PositiveInt = 500
+
+    @field_validator("train_timesteps")
+    @classmethod
+    def _from_low_to_high(cls, timesteps: tuple[int, int]) -> tuple[int, int]:
+        if timesteps[0] > timesteps[1]:
+            raise ValueError(f"is {list(timesteps)}; the first has to be the lower one")
+        return timesteps
+
+    @field_validator("num_heads")
+    @classmethod
+    def _heads_share_the_width(cls, heads: int, info: ValidationInfo) -> int:
+        width = info.data.get("hidden_dim")
+        if width is not None and (width % heads or width % 4):
+            raise ValueError(
+                f"is {heads} and hidden_dim is {width}; hidden_dim has to be a multiple of 4 and of num_heads"
+            )
+        return heads
+
+
+class Downstream(Section):
+    """The ordinary model that each arm trains."""
+
+    model: Text = Field(description="A name in `MODELS` of datasetdm/downstream/registry.py")
+    pretrained: PathOrName | None = Field(
+        default=None,
+        description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: random weights",
+    )
+    image_size: PositiveInt
+    iterations: PositiveInt = Field(description="Steps of the optimiser")
+    batch_size: PositiveInt = Field(default=8, description="Images in memory at once")
+    accumulate: PositiveInt = Field(
+        default=1, description="Batches per optimiser step, if memory cannot hold one large batch"
+    )
+    learning_rate: float = Field(gt=0)
+    checkpoint_every: PositiveInt = Field(
+        default=1000, description="Iterations between checkpoints, from which an interrupted training resumes"
+    )
+    autocast: bool = Field(
+        default=True, description="Multiply in bfloat16 if the CPU supports it and the (instance) model allows it"
+    )
+    score_threshold: Fraction = Field(default=0.05, description="Detections below it are dropped")
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in a training."""
+        return self.iterations * self.accumulate
