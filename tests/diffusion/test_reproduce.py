@@ -96,7 +96,7 @@ def test_the_row_of_a_splice_gives_the_same_pixels(project, max_size) -> None:
     for sample in samples:
         write_image(project / "data/synthetic/coco/images" / sample.name, sample.image)
     settings = config.Augmentation(num_images=6, proportions={"1x2": 1, "2x2": 1, "2x3": 1}, max_size=max_size, seed=3)
-    spliced, rows = zip(*augment_with_rows(TASK, samples, settings), strict=True)
+    spliced, rows = zip(*augment_with_rows(samples, settings), strict=True)
     folder = project / "data/augmented/coco"
     folder.mkdir(parents=True)
     frame = pd.DataFrame([{**row, "source_folder": "data/synthetic/coco"} for row in rows])
