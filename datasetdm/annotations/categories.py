@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
 
-BACKGROUND = "background"  # the category that is learnt and evaluated like any other, but that no prompt names
+BACKGROUND = config.BACKGROUND
 
 
 def background_labels(categories: Sequence[Category]) -> list[int]:

@@ -1,7 +1,7 @@
 """The settings: `params.yaml`, read and validated in this one place."""
 
 from datasetdm.config.backbone import Backbone
-from datasetdm.config.base import Fraction, Section, Seed, Timestep
+from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Timestep
 from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.data import TASKS, DataSource, Distribution, Format, Ingest, Miniworld, Source
 from datasetdm.config.experiment import Experiment
@@ -17,6 +17,7 @@ from datasetdm.config.tasks import (
 from datasetdm.config.training import Decoder, Downstream, PromptNoise
 
 __all__ = [
+    "BACKGROUND",
     "GRID",
     "TASKS",
     "Augmentation",

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
 Timestep = Annotated[int, Field(ge=0, lt=1000)]
+BACKGROUND = "background"  # the category that is learnt and evaluated like any other, but that no prompt names
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 

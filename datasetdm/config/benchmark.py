@@ -94,6 +94,11 @@ def _task_fits_source(task: TaskSettings, source: DataSource) -> Iterator[str]:
             )
 
 
+def _prompts_name_what_the_decoder_predicts(task: TaskSettings, decoder: Decoder) -> Iterator[str]:
+    if decoder.category_from_prompt and task.name == "depth":
+        yield "decoder.category_from_prompt is true, but depth maps have no categories that a prompt could name"
+
+
 def _subjects_have_their_new_names(source: DataSource, prompts: Prompts) -> Iterator[str]:
     for subject in prompts.subjects:
         if subject in source.names and subject not in source.names.values():
@@ -133,6 +138,7 @@ def _miniworld_has_enough(source: DataSource, ingest: Ingest) -> Iterator[str]:
 
 _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _task_fits_source,
+    _prompts_name_what_the_decoder_predicts,
     _subjects_have_their_new_names,
     _arms_have_what_they_need,
     _tail_images_have_a_tail,

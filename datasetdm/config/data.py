@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from datasetdm.config.base import Fraction, Section, Seed, Text
+from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Text
 
 Distribution = Literal["web", "coco", "long_tail", "street", "room", "figure"]
 
@@ -60,6 +60,13 @@ class Source(Section):
         description="Regions with `iscrowd: 1`. ignore: used neither for training nor for scores, as in COCO; "
         "as_objects: ordinary objects (CVAT exports painted masks with iscrowd: 1)",
     )
+
+    @field_validator("names")
+    @classmethod
+    def _background_keeps_its_name(cls, names: dict[str, str]) -> dict[str, str]:
+        if BACKGROUND in {*names, *names.values()}:
+            raise ValueError(f"has '{BACKGROUND}', which no prompt names: remove it")
+        return names
 
     @model_validator(mode="after")
     def _crowds_where_there_are_any(self) -> Self:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from datasetdm.config.base import Fraction, Names, Section
+from datasetdm.config.base import BACKGROUND, Fraction, Names, Section
 
 FARTHEST = (2**16 - 1) / 256  # metres; the largest depth that a PNG in KITTI's units can hold
 
@@ -27,6 +27,13 @@ class SemanticAnnotation(Section):
     )
     tail: Names = Field(default=(), description="Rare categories, reported separately")
     min_certainty: Fraction = Field(default=0.0, description="Synthetic pixels below this confidence are ignored (255)")
+
+    @field_validator("unseen")
+    @classmethod
+    def _prompts_can_name_them(cls, unseen: tuple[str, ...]) -> tuple[str, ...]:
+        if BACKGROUND in unseen:
+            raise ValueError(f"has '{BACKGROUND}', which no prompt names: remove it")
+        return unseen
 
 
 class DepthAnnotation(Section):

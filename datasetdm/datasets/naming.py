@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.merged import MergedSplit
 from datasetdm.datasets.split import Split
@@ -20,10 +19,8 @@ def rename(split: Split, names: Mapping[str, str]) -> tuple[Category, ...]:
     """The categories of a split, some by another name; ids and order stay.
 
     Raises:
-        DatasetDMError: a name that the split does not have; the background.
+        DatasetDMError: a name that the split does not have.
     """
-    if BACKGROUND in {*names, *names.values()}:
-        raise DatasetDMError("`source.names` in params.yaml has the background, which no prompt names: leave it out.")
     own = [category.name for category in split.categories]
     if unknown := sorted(names.keys() - set(own)):
         raise DatasetDMError(

@@ -1,7 +1,14 @@
 """The frozen text-to-image diffusion model, behind one contract."""
 
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.diffusion.inspection import draws_miniworld, image_size_step, words_unknown_to
+from datasetdm.diffusion.inspection import draws_miniworld, has_zero_terminal_snr, image_size_step, words_unknown_to
 from datasetdm.diffusion.loading import load_backbone
 
-__all__ = ["Backbone", "draws_miniworld", "image_size_step", "load_backbone", "words_unknown_to"]
+__all__ = [
+    "Backbone",
+    "draws_miniworld",
+    "has_zero_terminal_snr",
+    "image_size_step",
+    "load_backbone",
+    "words_unknown_to",
+]

@@ -36,6 +36,15 @@ def image_size_step(settings: config.Backbone) -> int | None:
     return step
 
 
+def has_zero_terminal_snr(settings: config.Backbone) -> bool:
+    """Whether the model was trained to start from noise alone; False if its folder is not on this machine yet."""
+    file = Path(settings.path) / "scheduler" / "scheduler_config.json"
+    if not file.is_file():
+        return False
+    description = read_json(file, remedy="Fetch the model again.")
+    return isinstance(description, dict) and bool(description.get("rescale_betas_zero_snr"))
+
+
 def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[str]:
     """The words (or names of several words, "traffic light") that the model's tokenizer has no token for, sorted.
 

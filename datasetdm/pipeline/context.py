@@ -12,7 +12,7 @@ import torch
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category
-from datasetdm.diffusion import image_size_step, load_backbone
+from datasetdm.diffusion import has_zero_terminal_snr, image_size_step, load_backbone
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
@@ -151,6 +151,13 @@ def _what_models_refuse(benchmark: str, sections: Mapping[str, Any]) -> list[str
         size, step = sections["backbone"].image_size, image_size_step(sections["backbone"])
         if step is not None and size % step:
             problems.append(f"backbone.image_size is {size}; this model needs a multiple of {step}")
+    if "backbone" in sections and "synthesis" in sections:
+        scheduler = sections["synthesis"].sampler.scheduler
+        if scheduler == "pndm" and has_zero_terminal_snr(sections["backbone"]):
+            problems.append(
+                f"benchmarks.{benchmark}.synthesis.sampler.scheduler is 'pndm', which cannot start from the zero "
+                "terminal SNR of this model; choose dpmsolver++ or ddim"
+            )
     return problems
 
 

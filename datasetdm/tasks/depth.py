@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from datasetdm import config
 from datasetdm.annotations.depth_map import DepthMap, counted_mask
 from datasetdm.annotations.sample import Category, Prediction
-from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.losses.depth_loss import log_depth, scale_invariant_loss
 
@@ -34,11 +33,6 @@ class DepthTask(Task):
 
     def __init__(self, categories: Sequence[Category], settings: config.DepthAnnotation | None = None):
         settings = settings or config.DepthAnnotation()
-        if settings.min_depth >= settings.max_depth:
-            raise DatasetDMError(
-                f"`task.min_depth` {settings.min_depth:g} in params.yaml has to be smaller than `task.max_depth` "
-                f"{settings.max_depth:g}."
-            )
         super().__init__(categories, settings)
         self.min_depth, self.max_depth = settings.min_depth, settings.max_depth
 

@@ -9,10 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from datasetdm import config
-from datasetdm.annotations.categories import BACKGROUND, labels_named
+from datasetdm.annotations.categories import labels_named
 from datasetdm.annotations.sample import Category, Prediction
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
-from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.losses.questions import pair_questions
 from datasetdm.tasks.semantic import SemanticTask
 from datasetdm.tasks.vocabulary import Vocabulary
@@ -31,16 +30,12 @@ class OpenVocabularySemanticTask(SemanticTask):
         settings: `unseen` names at least one category.
 
     Raises:
-        DatasetDMError: as `SemanticTask`, or the background is named as unseen.
+        DatasetDMError: as `SemanticTask`.
     """
 
     def __init__(self, categories: Sequence[Category], settings: config.SemanticAnnotation):
         super().__init__(categories, settings)
         self.unseen = labels_named(self.categories, settings.unseen, setting="unseen")
-        if set(self.unseen) & set(self._background):
-            raise DatasetDMError(
-                f"params.yaml: task.unseen names '{BACKGROUND}', which nobody can ask for: leave it out."
-            )
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -172,6 +172,8 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
             "doubt_threshold is 0.3; it has to be below score_threshold, which is 0.3",
         ),
         ("decoder", {"dropout": 1.0}, "dropout"),
+        ("source", {"names": {"cup": "background"}}, "source.names has 'background', which no prompt names"),
+        (None, {"task": {"name": "semantic", "unseen": ["background"]}}, "task.unseen has 'background'"),
         ("augmentation", {"proportions": {"2x2": float("nan")}}, "proportions"),
     ],
 )
@@ -326,6 +328,14 @@ def test_all_problems_are_told_at_once_in_plain_words(tmp_path: Path) -> None:
     assert sorted(lines) == sorted(f"  benchmarks.{line}" for line in TOLD.strip().splitlines())
 
 
+def test_the_category_of_a_depth_map_does_not_come_from_the_prompt(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["benchmarks"]["nyu"]["decoder"]["category_from_prompt"] = True
+
+    with pytest.raises(DatasetDMError, match=r"nyu\.decoder\.category_from_prompt is true, but depth maps have no"):
+        load_params(edited(tmp_path, edit))
+
+
 def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
         block = content["benchmarks"]["voc_long_tail"]
@@ -336,6 +346,7 @@ def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
         load_params(edited(tmp_path, edit))
     assert [line.split(".", 2)[2] for line in str(told.value).splitlines()[1:]] == [
         "source.format is 'voc', which holds annotations for the task 'semantic', not for 'depth'",
+        "decoder.category_from_prompt is true, but depth maps have no categories that a prompt could name",
         "experiment.arms has 'oracle' but ingest.num_oracle is 0",
         "ingest.tail_images is 50 but task.tail names no category",
         "source.miniworld.num_val is 150, but ingest.num_test asks for 999",
@@ -374,6 +385,7 @@ def test_what_models_refuse_is_told_with_the_rest(tmp_path: Path, monkeypatch: p
 
     def edit(content: dict) -> None:
         content["backbone"] |= {"path": str(ROOT / "data/backbones/miniworld"), "image_size": 100}
+        content["benchmarks"]["coco"]["synthesis"]["sampler"]["scheduler"] = "pndm"
         content["benchmarks"]["coco"]["downstream"]["model"] = "yolo"
         content["benchmarks"]["coco"]["seeds"] = 0
 
@@ -382,8 +394,9 @@ def test_what_models_refuse_is_told_with_the_rest(tmp_path: Path, monkeypatch: p
     with pytest.raises(DatasetDMError) as told:
         open_context("coco")
     lines = str(told.value).splitlines()
-    assert len(lines) == 4 and "write a list" in lines[1] and "'yolo'" in lines[2]
+    assert len(lines) == 5 and "write a list" in lines[1] and "'yolo'" in lines[2]
     assert re.search(r"backbone.image_size is 100; this model needs a multiple of \d+", lines[3])
+    assert "synthesis.sampler.scheduler is 'pndm', which cannot start from the zero" in lines[4]
 
 
 def test_the_size_that_a_model_needs_is_that_of_its_features() -> None:

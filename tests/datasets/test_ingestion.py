@@ -89,7 +89,6 @@ def test_categories_may_get_another_name(native: Callable, tmp_path: Path) -> No
         ({"mug": "cup"}, "renames mug, but .*It has: apple, dog, cup"),
         ({"cup": "dog"}, r"'dog' \(id 17\) and 'dog' \(id 90\)"),
         ({"cup": "Dog"}, r"'dog' \(id 17\) and 'Dog' \(id 90\).*merge_same_names"),
-        ({"cup": "background"}, "leave it out"),
     ],
 )
 def test_names_that_cannot_be_used_are_told(native: Callable, tmp_path: Path, names: dict[str, str], says: str) -> None:
