@@ -3,6 +3,7 @@
 A rule about two settings is a validator of the later one, so it is checked even if other settings are wrong.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from datasetdm.arms import MAIN_ARMS, ArmName
+from datasetdm.arms import ARMS, MAIN_ARMS
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
@@ -42,8 +43,21 @@ def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _key_of(registry: Mapping[str, Any]) -> AfterValidator:
+    """Accepts the names that a registry holds when a value is checked."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            choices = ", ".join(f"'{key}'" for key in registry)
+            raise ValueError(f"is '{name}'; choose one of {choices}")
+        return name
+
+    return AfterValidator(check)
+
+
 PathOrName = Annotated[Text, AfterValidator(_at_home)]
 Names = Annotated[tuple[Text, ...], AfterValidator(_once_each)]
+ArmName = Annotated[str, _key_of(ARMS)]
 
 
 class Section(BaseModel):
