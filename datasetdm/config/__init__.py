@@ -4,7 +4,6 @@ from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.loading import load_params
 from datasetdm.config.sections import (
     GRID,
-    TASKS,
     Augmentation,
     Backbone,
     DataSource,
@@ -12,7 +11,6 @@ from datasetdm.config.sections import (
     DepthAnnotation,
     Distribution,
     Downstream,
-    Format,
     Fraction,
     Ingest,
     InstanceAnnotation,
@@ -32,7 +30,6 @@ from datasetdm.config.sections import (
 
 __all__ = [
     "GRID",
-    "TASKS",
     "Augmentation",
     "Backbone",
     "Benchmark",
@@ -41,7 +38,6 @@ __all__ = [
     "DepthAnnotation",
     "Distribution",
     "Downstream",
-    "Format",
     "Fraction",
     "Ingest",
     "InstanceAnnotation",

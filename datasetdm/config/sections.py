@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from datasetdm.arms import ARMS, MAIN_ARMS
+from datasetdm.layouts import LAYOUTS
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
@@ -58,6 +59,7 @@ def _key_of(registry: Mapping[str, Any]) -> AfterValidator:
 PathOrName = Annotated[Text, AfterValidator(_at_home)]
 Names = Annotated[tuple[Text, ...], AfterValidator(_once_each)]
 ArmName = Annotated[str, _key_of(ARMS)]
+Format = Annotated[str, _key_of(LAYOUTS)]
 
 
 class Section(BaseModel):
@@ -154,20 +156,6 @@ TaskSettings = Annotated[
 ]
 
 
-Format = Literal["coco", "coco_pose", "lvis", "voc", "cityscapes", "deepfashion", "nyu", "kitti", "virtual_kitti"]
-TASKS: dict[Format, str] = {  # the task of each layout's annotations
-    "coco": "instance",
-    "lvis": "instance",
-    "coco_pose": "pose",
-    "voc": "semantic",
-    "cityscapes": "semantic",
-    "deepfashion": "semantic",
-    "nyu": "depth",
-    "kitti": "depth",
-    "virtual_kitti": "depth",
-}
-
-
 class Source(Section):
     """The folder of the real data and its layout."""
 
@@ -190,7 +178,7 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _crowds_where_there_are_any(self) -> Self:
-        if self.crowds != "ignore" and TASKS[self.format] not in ("instance", "pose"):
+        if self.crowds != "ignore" and LAYOUTS[self.format].task not in ("instance", "pose"):
             raise ValueError(f"crowds: the format '{self.format}' has no crowd regions; remove this setting")
         return self
 
