@@ -4,7 +4,7 @@ from pkgutil import resolve_name
 
 from datasetdm.layouts import LAYOUTS
 from datasetdm.miniworld.exports import EXPORTS
-from datasetdm.tasks import TASKS
+from datasetdm.task_parts import TASKS
 
 
 def test_every_layout_has_a_task_a_reader_and_a_stand_in() -> None:

@@ -24,6 +24,7 @@ from datasetdm.config.sections import (
     SemanticAnnotation,
     Source,
     Synthesis,
+    TaskSection,
     TaskSettings,
     Timestep,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "SemanticAnnotation",
     "Source",
     "Synthesis",
+    "TaskSection",
     "TaskSettings",
     "Timestep",
     "load_params",

@@ -5,14 +5,17 @@ A rule about two settings is a validator of the later one, so it is checked even
 
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
+    SerializeAsAny,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -21,6 +24,7 @@ from pydantic import (
 
 from datasetdm.arms import ARMS, MAIN_ARMS
 from datasetdm.layouts import LAYOUTS
+from datasetdm.task_parts import TASKS
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
@@ -102,7 +106,13 @@ class Miniworld(Section):
         return size
 
 
-class InstanceAnnotation(Section):
+class TaskSection(Section):
+    """The settings of a task. `TASKS` has the section of each."""
+
+    name: str
+
+
+class InstanceAnnotation(TaskSection):
     """A mask and a category for every object."""
 
     name: Literal["instance"] = "instance"
@@ -111,7 +121,7 @@ class InstanceAnnotation(Section):
     )
 
 
-class SemanticAnnotation(Section):
+class SemanticAnnotation(TaskSection):
     """A category for every pixel."""
 
     name: Literal["semantic"] = "semantic"
@@ -122,7 +132,7 @@ class SemanticAnnotation(Section):
     min_certainty: Fraction = Field(default=0.0, description="Synthetic pixels below this confidence are ignored (255)")
 
 
-class DepthAnnotation(Section):
+class DepthAnnotation(TaskSection):
     """Metric depth for every pixel."""
 
     name: Literal["depth"] = "depth"
@@ -145,15 +155,27 @@ class DepthAnnotation(Section):
         return farthest
 
 
-class PoseAnnotation(Section):
+class PoseAnnotation(TaskSection):
     """COCO's 17 keypoints for every person."""
 
     name: Literal["pose"] = "pose"
 
 
-TaskSettings = Annotated[
-    InstanceAnnotation | SemanticAnnotation | DepthAnnotation | PoseAnnotation, Field(discriminator="name")
-]
+def _of_its_task(value: Any) -> TaskSection:
+    """The settings as the section of the task that they name."""
+    if isinstance(value, TaskSection):
+        return value
+    choices = ", ".join(f"'{name}'" for name in TASKS)
+    name = value.get("name") if isinstance(value, dict) else None
+    if name is None:
+        raise ValueError(f"has no name; choose one of {choices}")
+    if name not in TASKS:
+        raise ValueError(f"is '{name}'; choose one of {choices}")
+    section: TaskSection = resolve_name(TASKS[name].settings).model_validate(value)
+    return section
+
+
+TaskSettings = Annotated[SerializeAsAny[TaskSection], BeforeValidator(_of_its_task)]
 
 
 class Source(Section):

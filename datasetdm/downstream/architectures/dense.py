@@ -11,7 +11,9 @@ import transformers  # imports a class when it is first named
 
 from datasetdm import config
 from datasetdm.downstream.model_spec import ModelSpec, by_name
+from datasetdm.task_parts import TASKS
 
+PER_PIXEL = tuple(name for name, parts in TASKS.items() if parts.readout)  # the tasks of networks with free channels
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
@@ -76,9 +78,9 @@ def _swin(width: int, heads: list[int]) -> transformers.SwinConfig:
 # `upernet_r18` learns within a minute on a CPU; the others have the sizes of their papers. DatasetDM trains Mask2Former
 # for semantic segmentation, and takes Swin-L as the backbone for depth.
 MODELS = by_name(
-    ModelSpec("upernet_r18", ("semantic", "depth"), upernet_r18, single_above=math.inf),
-    ModelSpec("upernet_swin-l", ("semantic", "depth"), upernet_swin_l, single_above=math.inf),
-    ModelSpec("segformer_b0", ("semantic", "depth"), segformer_b0),
+    ModelSpec("upernet_r18", PER_PIXEL, upernet_r18, single_above=math.inf),
+    ModelSpec("upernet_swin-l", PER_PIXEL, upernet_swin_l, single_above=math.inf),
+    ModelSpec("segformer_b0", PER_PIXEL, segformer_b0),
     ModelSpec("mask2former_r50", ("semantic",), mask2former_r50, single_above=32),
     ModelSpec("mask2former_swin-b", ("semantic",), mask2former_swin_b),
     ModelSpec("glpn_small", ("depth",), glpn_small),
