@@ -30,7 +30,7 @@ from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.stages import synthesize, train_decoder, train_downstream
 from datasetdm.pipeline.unlabelled_images import save_labelled
-from datasetdm.reports.comparison import METRICS
+from datasetdm.task_parts import METRICS
 from datasetdm.transforms.splice import augment
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json

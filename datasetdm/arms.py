@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-ArmName = Literal["real", "synthetic", "both", "oracle", "real_augmented", "self_training", "pseudo"]
-
 #: Who makes a set of images: the published output of a stage, or the teacher's labels, which a training makes itself.
 Output = Literal["real", "synthetic", "pseudo", "augmented", "teacher_labels"]
 MADE_BY: dict[Output, str] = {
@@ -74,7 +72,7 @@ class Arm:
     sources: tuple[Source, ...]
     with_labelled: bool = False
     further_images: bool = False
-    teacher: ArmName | None = None
+    teacher: str | None = None
     control: bool = False
     explanation: str = ""
 
@@ -85,7 +83,7 @@ class Arm:
 
 # `real_augmented` and `self_training` have as many labelled images in a batch as `both`; the other half is spliced out
 # of these, or labelled by the teacher. `pseudo` is to real images what `synthetic` is to drawn ones.
-ARMS: dict[str, Arm] = {  # a key for each `ArmName`
+ARMS: dict[str, Arm] = {
     "real": Arm(sources=(LABELLED,)),
     "synthetic": Arm(sources=(DRAWN, DRAWN_SPLICED)),
     "both": Arm(sources=(DRAWN, DRAWN_SPLICED), with_labelled=True),
@@ -121,11 +119,11 @@ ARMS: dict[str, Arm] = {  # a key for each `ArmName`
 }
 
 #: The columns of the leaderboard.
-MAIN_ARMS: tuple[ArmName, ...] = ("real", "synthetic", "both", "oracle")
+MAIN_ARMS: tuple[str, ...] = ("real", "synthetic", "both", "oracle")
 
 #: The arm of interest and the one that it is compared with: what synthetic images add to the real ones, whether that is
 #: more than splicing or self-training would add, and what drawing images gains over labelling real ones.
-CONTRASTS: tuple[tuple[ArmName, ArmName], ...] = (
+CONTRASTS: tuple[tuple[str, str], ...] = (
     ("both", "real"),
     ("both", "real_augmented"),
     ("both", "self_training"),

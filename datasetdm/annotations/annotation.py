@@ -1,7 +1,7 @@
 """What every kind of annotation can do. Whoever changes an image needs to know no more of its annotation than this."""
 
 from collections.abc import Collection, Sequence
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -49,6 +49,14 @@ class Annotation(Protocol):
 
     def category_labels(self) -> tuple[int, ...] | None:
         """The labels of the categories in the image; None if the annotation has no categories."""
+
+
+@runtime_checkable
+class Pictured(Protocol):
+    """An annotation that people understand as a picture next to its image, such as a depth map."""
+
+    def picture(self) -> np.ndarray:
+        """The annotation in colours, uint8 H x W x 3."""
 
 
 A = TypeVar("A", bound=Annotation)

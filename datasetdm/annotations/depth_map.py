@@ -53,6 +53,27 @@ class DepthMap:
         """The map itself: it has no categories."""
         return self
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        height, width = self.depth.shape
+        return height, width
+
+    def picture(self) -> np.ndarray:
+        """See `Pictured`: from red (nearest) to blue (farthest), black where the depth is not known.
+
+        The colours follow the inverse of the depth, which shows the ground in front as well as what is far away.
+        """
+        known = self.valid_mask & np.isfinite(self.depth) & (self.depth > 0)
+        picture = np.zeros((*known.shape, 3), dtype=np.uint8)
+        if known.any():
+            nearness = 1 / self.depth[known]
+            far, near = np.percentile(nearness, (2, 98))  # a few outliers must not take up all the colours
+            level = np.clip((nearness - far) / max(near - far, 1e-9), 0, 1)
+            colours = cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_TURBO)
+            picture[known] = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB).reshape(-1, 3)
+        return picture
+
     def object_labels(self) -> None:
         """None: a depth map does not list objects."""
 

@@ -77,6 +77,12 @@ class SemanticMap:
         every[: len(table)] = table
         return replace(self, labels=every[self.labels])
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        height, width = self.labels.shape
+        return height, width
+
     def object_labels(self) -> None:
         """None: a semantic map does not list objects."""
 

@@ -3,7 +3,7 @@
 from datasetdm.config.backbone import Backbone
 from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Timestep
 from datasetdm.config.benchmark import Benchmark, Params, task_settings
-from datasetdm.config.data import TASKS, DataSource, Distribution, Format, Ingest, Miniworld, Source
+from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, Source
 from datasetdm.config.experiment import Experiment
 from datasetdm.config.loading import load_params
 from datasetdm.config.synthesis import GRID, Augmentation, Filter, Prompts, Sampler, Scene, Synthesis
@@ -12,6 +12,7 @@ from datasetdm.config.tasks import (
     InstanceAnnotation,
     PoseAnnotation,
     SemanticAnnotation,
+    TaskSection,
     TaskSettings,
 )
 from datasetdm.config.training import Decoder, Downstream, PromptNoise
@@ -19,7 +20,6 @@ from datasetdm.config.training import Decoder, Downstream, PromptNoise
 __all__ = [
     "BACKGROUND",
     "GRID",
-    "TASKS",
     "Augmentation",
     "Backbone",
     "Benchmark",
@@ -30,7 +30,6 @@ __all__ = [
     "Downstream",
     "Experiment",
     "Filter",
-    "Format",
     "Fraction",
     "Ingest",
     "InstanceAnnotation",
@@ -46,6 +45,7 @@ __all__ = [
     "SemanticAnnotation",
     "Source",
     "Synthesis",
+    "TaskSection",
     "TaskSettings",
     "Timestep",
     "load_params",

@@ -4,8 +4,9 @@ A rule about two settings of a section is a validator of the later one, so it is
 wrong.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -26,6 +27,18 @@ def once_each(values: tuple[str, ...]) -> tuple[str, ...]:
     if twice := sorted({value for value in values if values.count(value) > 1}):
         raise ValueError(f"has {', '.join(twice)} twice")
     return values
+
+
+def key_of(registry: Mapping[str, Any]) -> AfterValidator:
+    """Accepts the names that a registry holds when a value is checked."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            choices = ", ".join(f"'{key}'" for key in registry)
+            raise ValueError(f"is '{name}'; choose one of {choices}")
+        return name
+
+    return AfterValidator(check)
 
 
 PathOrName = Annotated[Text, AfterValidator(_at_home)]

@@ -11,12 +11,13 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 from datasetdm.arms import ARMS
 from datasetdm.config.backbone import Backbone
 from datasetdm.config.base import Section, Seed, Text
-from datasetdm.config.data import TASKS, DataSource, Ingest
+from datasetdm.config.data import DataSource, Ingest
 from datasetdm.config.experiment import Experiment
 from datasetdm.config.synthesis import Augmentation, Prompts, Synthesis
 from datasetdm.config.tasks import TaskSettings
 from datasetdm.config.training import Decoder, Downstream
 from datasetdm.errors import DatasetDMError
+from datasetdm.layouts import LAYOUTS
 
 # Names that Dagster reserves; its assets and jobs are named after benchmarks.
 _DAGSTERS = frozenset(
@@ -87,10 +88,9 @@ def disagreements(sections: Mapping[str, Any]) -> list[str]:
 
 def _task_fits_source(task: TaskSettings, source: DataSource) -> Iterator[str]:
     for name, one in (("source", source), ("source.decoder", source.decoder)):
-        if one is not None and TASKS[one.format] != task.name:
+        if one is not None and (held := LAYOUTS[one.format].task) != task.name:
             yield (
-                f"{name}.format is '{one.format}', which holds annotations for the task '{TASKS[one.format]}', not "
-                f"for '{task.name}'"
+                f"{name}.format is '{one.format}', which holds annotations for the task '{held}', not for '{task.name}'"
             )
 
 

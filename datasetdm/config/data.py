@@ -1,27 +1,15 @@
 """The settings of the real data: where they lie, and how many of them are taken."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Text
+from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Text, key_of
+from datasetdm.layouts import LAYOUTS
 
 Distribution = Literal["web", "coco", "long_tail", "street", "room", "figure"]
-
-
-Format = Literal["coco", "coco_pose", "lvis", "voc", "cityscapes", "deepfashion", "nyu", "kitti", "virtual_kitti"]
-TASKS: dict[Format, str] = {  # the task of each layout's annotations
-    "coco": "instance",
-    "lvis": "instance",
-    "coco_pose": "pose",
-    "voc": "semantic",
-    "cityscapes": "semantic",
-    "deepfashion": "semantic",
-    "nyu": "depth",
-    "kitti": "depth",
-    "virtual_kitti": "depth",
-}
+Format = Annotated[str, key_of(LAYOUTS)]
 
 
 class Miniworld(Section):
@@ -70,7 +58,7 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _crowds_where_there_are_any(self) -> Self:
-        if self.crowds != "ignore" and TASKS[self.format] not in ("instance", "pose"):
+        if self.crowds != "ignore" and LAYOUTS[self.format].task not in ("instance", "pose"):
             raise ValueError(f"crowds: the format '{self.format}' has no crowd regions; remove this setting")
         return self
 

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from datasetdm.arms import ArmName
-from datasetdm.config.base import Fraction, Section, once_each
+from datasetdm.arms import ARMS
+from datasetdm.config.base import Fraction, Section, key_of, once_each
+
+ArmName = Annotated[str, key_of(ARMS)]
 
 
 class Experiment(Section):

@@ -70,11 +70,8 @@ def described(error: ValidationError) -> list[str]:
 
 
 def _where(loc: tuple[int | str, ...]) -> str:
-    """`benchmarks.coco.task.unseen`, without pydantic's part for the kind of task, which is not in the file."""
-    parts = [str(part) for part in loc if part != "[key]"]
-    if "task" in parts[:-1]:
-        del parts[parts.index("task") + 1]
-    return ".".join(parts)
+    """`benchmarks.coco.task.unseen`."""
+    return ".".join(str(part) for part in loc if part != "[key]")
 
 
 def _sentence(where: str, item: Mapping[str, Any]) -> str:
@@ -89,13 +86,8 @@ def _sentence(where: str, item: Mapping[str, Any]) -> str:
     if kind in _BOUNDS:
         bound, word = _BOUNDS[kind]
         return f"{wrong}; it has to be {word} {context[bound]:g}"
-    if kind in ("literal_error", "union_tag_invalid"):
-        if kind == "union_tag_invalid":
-            wrong = f"{where} is '{context['tag']}'"
-        choices = context.get("expected") or context["expected_tags"]
-        return f"{wrong}; choose one of {choices.replace(' or ', ', ')}"
-    if kind == "union_tag_not_found":
-        return f"{where} has no name; choose one of instance, semantic, depth, pose"
+    if kind == "literal_error":
+        return f"{wrong}; choose one of {context['expected'].replace(' or ', ', ')}"
     if kind == "finite_number":
         return f"{wrong}; write a finite number"
     if kind in ("string_too_short", "too_short"):

@@ -1,15 +1,23 @@
 """The settings of the tasks: what an annotation consists of."""
 
-from typing import Annotated, Literal
+from pkgutil import resolve_name
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from datasetdm.config.base import BACKGROUND, Fraction, Names, Section
+from datasetdm.task_parts import TASKS
 
 FARTHEST = (2**16 - 1) / 256  # metres; the largest depth that a PNG in KITTI's units can hold
 
 
-class InstanceAnnotation(Section):
+class TaskSection(Section):
+    """The settings of a task. `TASKS` has the section of each."""
+
+    name: str
+
+
+class InstanceAnnotation(TaskSection):
     """A mask and a category for every object."""
 
     name: Literal["instance"] = "instance"
@@ -18,7 +26,7 @@ class InstanceAnnotation(Section):
     )
 
 
-class SemanticAnnotation(Section):
+class SemanticAnnotation(TaskSection):
     """A category for every pixel."""
 
     name: Literal["semantic"] = "semantic"
@@ -36,7 +44,7 @@ class SemanticAnnotation(Section):
         return unseen
 
 
-class DepthAnnotation(Section):
+class DepthAnnotation(TaskSection):
     """Metric depth for every pixel."""
 
     name: Literal["depth"] = "depth"
@@ -59,12 +67,24 @@ class DepthAnnotation(Section):
         return farthest
 
 
-class PoseAnnotation(Section):
+class PoseAnnotation(TaskSection):
     """COCO's 17 keypoints for every person."""
 
     name: Literal["pose"] = "pose"
 
 
-TaskSettings = Annotated[
-    InstanceAnnotation | SemanticAnnotation | DepthAnnotation | PoseAnnotation, Field(discriminator="name")
-]
+def _of_its_task(value: Any) -> TaskSection:
+    """The settings as the section of the task that they name."""
+    if isinstance(value, TaskSection):
+        return value
+    choices = ", ".join(f"'{name}'" for name in TASKS)
+    name = value.get("name") if isinstance(value, dict) else None
+    if name is None:
+        raise ValueError(f"has no name; choose one of {choices}")
+    if name not in TASKS:
+        raise ValueError(f"is '{name}'; choose one of {choices}")
+    section: TaskSection = resolve_name(TASKS[name].settings).model_validate(value)
+    return section
+
+
+TaskSettings = Annotated[SerializeAsAny[TaskSection], BeforeValidator(_of_its_task)]

@@ -73,7 +73,7 @@ class Decoder(Section):
 class Downstream(Section):
     """The ordinary model that each arm trains."""
 
-    model: Text = Field(description="A name in `MODELS` of datasetdm/downstream/registry.py")
+    model: Text = Field(description="A name in `MODELS` of a file in datasetdm/downstream/architectures/")
     pretrained: PathOrName | None = Field(
         default=None,
         description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: random weights",

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, overload
 
-import numpy as np
-
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_image
@@ -120,7 +118,7 @@ class FileSplit(Sequence[Sample]):
         annotation_file: the file or folder that lists the images, for messages.
         categories: in label order.
         entries: the images; two of the same name are a DatasetDMError.
-        read_target: the annotation (`SemanticMap`, `DepthMap`) of an entry; DatasetDMError if it cannot be read.
+        read_target: the annotation of an entry, with a `size` (height, width); DatasetDMError if it cannot be read.
         labels_of: the labels of the categories in an entry.
     """
 
@@ -163,7 +161,7 @@ class FileSplit(Sequence[Sample]):
             return [self[position] for position in range(*index.indices(len(self)))]
         entry = self.entries[index]
         image, target = read_image(entry.image), self._read_target(entry)
-        height, width = _size_of(target)
+        height, width = target.size
         if (height, width) != image.shape[:2]:
             raise DatasetDMError(
                 f"{entry.annotation} is {width} x {height} pixels, but {entry.image} is {image.shape[1]} x "
@@ -221,8 +219,3 @@ def size_remedy(found: Sequence[int], said: Sequence[int]) -> str:
         "(`mogrify -auto-orient *.jpg`) and export the annotation from those; where it was drawn on the pixels as they "
         "lie, remove the tag alone (`exiftool -Orientation= *.jpg`)."
     )
-
-
-def _size_of(target: Any) -> tuple[int, int]:
-    values: np.ndarray = target.labels if hasattr(target, "labels") else target.depth
-    return values.shape[0], values.shape[1]

@@ -1,4 +1,4 @@
-"""One line per task: the class that trains and loads its models."""
+"""The models of each task: how they are checked, trained and loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from datasetdm.downstream.fit import fit
 from datasetdm.downstream.model import DownstreamModel
 from datasetdm.downstream.registry import find_model
 from datasetdm.downstream.sources import Labelled
+from datasetdm.task_parts import TASKS
 from datasetdm.tasks.base import Task
 
 
@@ -69,12 +70,4 @@ class Family:
         return found
 
 
-DOWNSTREAM: dict[str, Family] = {
-    family.task: family
-    for family in (
-        Family("instance", "datasetdm.downstream.detection:Detector"),
-        Family("semantic", "datasetdm.downstream.dense:DenseModel"),
-        Family("depth", "datasetdm.downstream.dense:DenseModel"),
-        Family("pose", "datasetdm.downstream.pose:PoseModel"),
-    )
-}
+DOWNSTREAM: dict[str, Family] = {name: Family(name, parts.downstream) for name, parts in TASKS.items()}

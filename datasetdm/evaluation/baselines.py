@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, Self
 
 import cv2
@@ -12,6 +13,7 @@ from datasetdm.annotations.depth_map import DepthMap, counted_mask
 from datasetdm.annotations.persons import Persons
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.errors import DatasetDMError
+from datasetdm.task_parts import TASKS
 
 BASELINE_SIDE = 64  # pixels of a `MajorityMap`
 PROFILE = 128  # rows of a `RowPrior`, which are interpolated
@@ -30,8 +32,9 @@ def fit_baseline(settings: config.TaskSettings, targets: Iterable[Any]) -> Guess
     Returns:
         The baseline; None if the trivial answer is to find nothing.
     """
-    fit = _BASELINES[settings.name]
-    return None if fit is None else fit(settings, targets)
+    baseline = TASKS[settings.name].baseline
+    guess: Guess | None = resolve_name(baseline)(settings, targets) if baseline else None
+    return guess
 
 
 @dataclass(frozen=True)
@@ -159,27 +162,22 @@ class MeanPose:
         )
 
 
-def _majority_map(settings: config.SemanticAnnotation, targets: Iterable[SemanticMap]) -> Guess:
+def majority_map(settings: config.SemanticAnnotation, targets: Iterable[SemanticMap]) -> Guess:
+    """See `MajorityMap`."""
     majority = MajorityMap.fit(targets)
     return lambda size, boxes: majority.predict(size)
 
 
-def _row_prior(settings: config.DepthAnnotation, targets: Iterable[DepthMap]) -> Guess:
+def row_prior(settings: config.DepthAnnotation, targets: Iterable[DepthMap]) -> Guess:
+    """See `RowPrior`."""
     prior = RowPrior(min_depth=settings.min_depth, max_depth=settings.max_depth).fit(targets)
     return lambda size, boxes: prior.predict(size)
 
 
-def _mean_pose(settings: config.PoseAnnotation, targets: Iterable[Persons]) -> Guess:
+def mean_pose(settings: config.PoseAnnotation, targets: Iterable[Persons]) -> Guess:
+    """See `MeanPose`."""
     mean = MeanPose.fit(targets)
     return lambda size, boxes: mean.predict(boxes)
-
-
-_BASELINES: dict[str, Callable[[Any, Iterable[Any]], Guess] | None] = {
-    "instance": None,
-    "semantic": _majority_map,
-    "depth": _row_prior,
-    "pose": _mean_pose,
-}
 
 
 def _resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The evaluator of each task: the standard metric of the field, fed one image at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 from datasetdm import config
@@ -10,6 +11,7 @@ from datasetdm.evaluation.coco import CocoMaskEvaluator
 from datasetdm.evaluation.depth import DepthEvaluator
 from datasetdm.evaluation.keypoints import CocoKeypointEvaluator
 from datasetdm.evaluation.semantic import SemanticEvaluator
+from datasetdm.task_parts import TASKS
 
 
 class Evaluator(Protocol):
@@ -29,30 +31,27 @@ def build_evaluator(settings: config.TaskSettings, categories: Sequence[Category
         settings: of the task.
         categories: in label order.
     """
-    return _EVALUATORS[settings.name](settings, categories)
+    evaluator: Evaluator = resolve_name(TASKS[settings.name].evaluator)(settings, categories)
+    return evaluator
 
 
-def _masks(settings: config.InstanceAnnotation, categories: Sequence[Category]) -> CocoMaskEvaluator:
+def mask_evaluator(settings: config.InstanceAnnotation, categories: Sequence[Category]) -> CocoMaskEvaluator:
+    """The AP of masks."""
     return CocoMaskEvaluator(categories)
 
 
-def _semantic(settings: config.SemanticAnnotation, categories: Sequence[Category]) -> SemanticEvaluator:
+def semantic_evaluator(settings: config.SemanticAnnotation, categories: Sequence[Category]) -> SemanticEvaluator:
+    """The mean IoU, and that of unseen categories and of the tail if the settings name them."""
     unseen = labels_named(categories, settings.unseen, setting="unseen")
     tail = labels_named(categories, settings.tail, setting="tail")
     return SemanticEvaluator([category.name for category in categories], unseen, tail)
 
 
-def _depth(settings: config.DepthAnnotation, categories: Sequence[Category]) -> DepthEvaluator:
+def depth_evaluator(settings: config.DepthAnnotation, categories: Sequence[Category]) -> DepthEvaluator:
+    """The errors of depth within the range and the crop that the settings name."""
     return DepthEvaluator(min_depth=settings.min_depth, max_depth=settings.max_depth, crop=settings.crop)
 
 
-def _keypoints(settings: config.PoseAnnotation, categories: Sequence[Category]) -> CocoKeypointEvaluator:
+def keypoint_evaluator(settings: config.PoseAnnotation, categories: Sequence[Category]) -> CocoKeypointEvaluator:
+    """The AP of keypoints."""
     return CocoKeypointEvaluator()
-
-
-_EVALUATORS: dict[str, Callable[[Any, Sequence[Category]], Evaluator]] = {
-    "instance": _masks,
-    "semantic": _semantic,
-    "depth": _depth,
-    "pose": _keypoints,
-}

@@ -1,22 +1,12 @@
-"""Which predicted annotations become training data: one file per kind of annotation, one line per kind here."""
+"""Which predicted annotations become training data: one file per kind of annotation."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pkgutil import resolve_name
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.filters.base import Filter
-from datasetdm.filters.depth import DepthFilter
-from datasetdm.filters.instance import InstanceFilter
-from datasetdm.filters.pose import PersonFilter
-from datasetdm.filters.semantic import SemanticFilter
-
-_FILTERS: dict[str, Callable[[Any, Sequence[Category]], Filter]] = {
-    "instance": InstanceFilter,
-    "semantic": SemanticFilter,
-    "depth": DepthFilter,
-    "pose": PersonFilter,
-}
+from datasetdm.task_parts import TASKS
 
 
 def build_filter(settings: config.TaskSettings, categories: Sequence[Category]) -> Filter:
@@ -26,4 +16,5 @@ def build_filter(settings: config.TaskSettings, categories: Sequence[Category]) 
         settings: of the task.
         categories: in label order.
     """
-    return _FILTERS[settings.name](settings, categories)
+    built: Filter = resolve_name(TASKS[settings.name].filter)(settings, categories)
+    return built

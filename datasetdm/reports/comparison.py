@@ -1,7 +1,6 @@
 """The comparison of the arms: figures over seeds, as JSON, table and plot."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -11,60 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-
-@dataclass(frozen=True)
-class Metric:
-    """How to show a metric: its title, in per cent or else with three decimals, and whether higher is better."""
-
-    title: str
-    percent: bool = True
-    higher_is_better: bool = True
-
-    def text(self, value: float) -> str:
-        """The value as text."""
-        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
-
-    def signed(self, value: float) -> str:
-        """A difference of two values as text, with its sign."""
-        return f"{100 * value:+.1f}" if self.percent else f"{value:+.3f}"
-
-    def scaled(self, value: float) -> float:
-        """The value on the axis of a plot."""
-        return 100 * value if self.percent else value
-
-    @property
-    def axis(self) -> str:
-        """The title with its unit."""
-        return f"{self.title} (%)" if self.percent else self.title
-
-
-#: The metrics in tables, in order. Tables skip metrics that no arm has; other metrics (per category) are not shown.
-METRICS: dict[str, Metric] = {
-    "mask_ap": Metric("AP"),
-    "mask_ap50": Metric("AP50"),
-    "mask_ap75": Metric("AP75"),
-    "mask_ap_small": Metric("APs"),
-    "mask_ap_medium": Metric("APm"),
-    "mask_ap_large": Metric("APl"),
-    "mask_ap_rare": Metric("APr"),
-    "mask_ap_common": Metric("APc"),
-    "mask_ap_frequent": Metric("APf"),
-    "miou": Metric("mIoU"),
-    "miou_seen": Metric("mIoU seen"),
-    "miou_unseen": Metric("mIoU unseen"),
-    "miou_harmonic": Metric("harmonic"),
-    "miou_head": Metric("mIoU head"),
-    "miou_tail": Metric("mIoU tail"),
-    "pixel_accuracy": Metric("pixel accuracy"),
-    "abs_rel": Metric("abs rel", percent=False, higher_is_better=False),
-    "rmse": Metric("RMSE (m)", percent=False, higher_is_better=False),
-    "delta1": Metric("delta1"),
-    "keypoint_ap": Metric("keypoint AP"),
-    "keypoint_ap50": Metric("AP50"),
-    "keypoint_ap75": Metric("AP75"),
-    "keypoint_ap_medium": Metric("APm"),
-    "keypoint_ap_large": Metric("APl"),
-}
+from datasetdm.task_parts import METRICS
 
 
 def summarize(per_seed: Mapping[str, Mapping[int, Mapping[str, float]]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from scipy import stats
 
 from datasetdm.arms import CONTRASTS
-from datasetdm.reports.comparison import METRICS
+from datasetdm.task_parts import METRICS
 
 CONFIDENCE = 0.95
 SMALLEST_GAP = 0.1  # of the value of `real`; a share of less is a share of chance

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasetdm.reports.comparison import METRICS, Metric
+from datasetdm.task_parts import METRICS, Metric
 
 #: Link of the chain -> the two trainings whose difference is the loss (better, worse), and what helps.
 LINKS = {

@@ -6,8 +6,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from datasetdm.arms import MAIN_ARMS
-from datasetdm.reports.comparison import METRICS, figure_text
+from datasetdm.reports.comparison import figure_text
 from datasetdm.reports.paper import PAPER
+from datasetdm.task_parts import METRICS
 
 ABSENT = "-"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from datasetdm.reports.comparison import METRICS, figure_text, shown_metrics
+from datasetdm.reports.comparison import figure_text, shown_metrics
 from datasetdm.reports.contrasts import contrast_lines
+from datasetdm.task_parts import METRICS
 
 IID_TITLE = "On images of the kind that was trained on (iid)"
 

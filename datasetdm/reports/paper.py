@@ -12,7 +12,7 @@ class PaperRow:
 
     Attributes:
         setting: downstream model and numbers of images.
-        metric: a key of `reports.comparison.METRICS`.
+        metric: a key of `task_parts.METRICS`.
         arms: arm -> value, in the unit of our metrics (fractions, or plain numbers for depth errors).
     """
 

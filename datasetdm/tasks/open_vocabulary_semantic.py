@@ -114,3 +114,9 @@ class OpenVocabularySemanticTask(SemanticTask):
             scores = F.interpolate(planes[None], size=size, mode="bilinear", align_corners=False)[0]
             scores[self._background] = 1 - scores.amax(dim=0)
             yield scores
+
+
+def semantic_task(categories: Sequence[Category], settings: config.SemanticAnnotation) -> SemanticTask:
+    """Semantic segmentation; with an open vocabulary if the settings name unseen categories."""
+    kind = OpenVocabularySemanticTask if settings.unseen else SemanticTask
+    return kind(categories, settings)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from datasetdm.annotations.annotation import Pictured
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.persons import KEYPOINTS, Persons
@@ -62,6 +63,8 @@ def answer(model: Predictor, requests: Sequence[Mapping[Hashable, Any]]) -> list
 @singledispatch
 def as_json(found: Any, categories: Sequence[Category]) -> dict[str, Any]:
     """An annotation as plain numbers, texts and lists."""
+    if isinstance(found, Pictured):
+        return {"picture": _png(found.picture())}
     raise TypeError(f"{type(found).__name__} is not an annotation")
 
 

@@ -162,6 +162,7 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
         (None, {"seeds": [0, 0]}, r"seeds is \[0, 0\]; it lists a seed twice"),
         ("experiment", {"arms": []}, "arms"),
         ("experiment", {"arms": ["real", "real"]}, "arms has real twice"),
+        ("experiment", {"arms": ["fake"]}, r"arms\.0 is 'fake'; choose one of 'real', 'synthetic', 'both'"),
         ("downstream", {"learning_rate": float("inf")}, "learning_rate"),
         ("decoder", {"timestep": 1000}, "timestep"),
         ("decoder", {"train_timesteps": [500, 5]}, "the first has to be the lower one"),

@@ -1,5 +1,7 @@
 """What `downstream.model` may be is known without importing the frameworks, and rightly."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from mmengine.structures import InstanceData
 from datasetdm import config
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.downstream.detection.model import build_network as build_detector
-from datasetdm.downstream.registry import MODELS, ModelSpec, find_model, models_of
+from datasetdm.downstream.model_spec import ModelSpec
+from datasetdm.downstream.registry import CATALOGUES, find_model, models_of
 from datasetdm.errors import DatasetDMError
 from tests.downstream.dense.test_dense_networks import shallow_network
 
@@ -23,7 +26,7 @@ def settings_of(**changes: object) -> config.Downstream:
 
 def test_every_task_has_models_and_every_model_a_function_that_builds_it() -> None:
     assert all(models_of(task) for task in DOWNSTREAM)
-    for spec in MODELS:
+    for spec in chain.from_iterable(models.values() for models in CATALOGUES):
         assert set(spec.tasks) <= set(DOWNSTREAM)
         size = max(64, spec.size_multiple)
         assert spec.build(settings_of(model=spec.name, image_size=size), 2) is not None

@@ -4,7 +4,7 @@ import numpy as np
 
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.instances import Instances
-from datasetdm.reports.overlays import colour_depth, overlay
+from datasetdm.reports.overlays import overlay
 from datasetdm.reports.paint import palette
 from tests.annotations.test_depth_map import ramp
 from tests.annotations.test_instances import CATEGORIES, SIZE, apart
@@ -51,10 +51,10 @@ def test_near_is_warm_and_the_unknown_black() -> None:
     target = ramp()
     known = target.valid_mask.copy()
     known[:, 0] = False
-    picture = colour_depth(DepthMap(depth=target.depth, valid_mask=known)).astype(int)
+    picture = DepthMap(depth=target.depth, valid_mask=known).picture().astype(int)
     assert picture[-1, 5, 0] > picture[-1, 5, 2] and picture[0, 5, 2] > picture[0, 5, 0]  # red below, blue above
     assert not picture[:, 0].any()
-    assert not colour_depth(DepthMap(depth=target.depth, valid_mask=~known & False)).any()
+    assert not DepthMap(depth=target.depth, valid_mask=~known & False).picture().any()
 
 
 def test_depth_is_shown_next_to_its_image() -> None:

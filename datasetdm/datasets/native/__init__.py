@@ -1,28 +1,23 @@
 """Data sets in the layouts of their makers."""
 
-from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Literal
 
-from datasetdm.datasets.native.cityscapes import open_cityscapes
-from datasetdm.datasets.native.coco import open_native_coco, open_native_coco_keypoints
-from datasetdm.datasets.native.deepfashion import open_deepfashion
-from datasetdm.datasets.native.kitti import open_kitti
-from datasetdm.datasets.native.lvis import open_lvis
-from datasetdm.datasets.native.nyu import open_nyu
-from datasetdm.datasets.native.virtual_kitti import open_virtual_kitti
-from datasetdm.datasets.native.voc import open_voc
 from datasetdm.datasets.split import Split
+from datasetdm.layouts import LAYOUTS
 
-#: Every native layout by the name that `source.format` in params.yaml has for it.
-NATIVE_FORMATS: dict[str, Callable[[Path, Literal["train", "val"]], Split]] = {
-    "coco": open_native_coco,
-    "coco_pose": open_native_coco_keypoints,
-    "lvis": open_lvis,
-    "voc": open_voc,
-    "cityscapes": open_cityscapes,
-    "deepfashion": open_deepfashion,
-    "nyu": open_nyu,
-    "kitti": open_kitti,
-    "virtual_kitti": open_virtual_kitti,
-}
+
+def open_split(layout: str, root: Path, split: Literal["train", "val"]) -> Split:
+    """Open the training or validation images of a data set.
+
+    Args:
+        layout: a name in `LAYOUTS`.
+        root: its folder.
+        split: which images.
+
+    Raises:
+        DatasetDMError: what is missing or wrong.
+    """
+    opened: Split = resolve_name(LAYOUTS[layout].reader)(root, split)
+    return opened

@@ -4,9 +4,10 @@ A set lies in `<folder>/images/` and `<folder>/annotations/<subset>.json`, which
 pictures themselves lie in `<folder>/maps/<subset>/`, and the list has a digest of each.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from pkgutil import resolve_name
+from typing import Protocol, TypeVar
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category, Sample
@@ -18,9 +19,10 @@ from datasetdm.datasets.standard.coco_keypoints import (
     save_coco_keypoints,
 )
 from datasetdm.datasets.standard.depth_png import check_depth_maps, depth_codec
-from datasetdm.datasets.standard.maps import MapSplit, load_maps, save_maps
+from datasetdm.datasets.standard.maps import MapCodec, MapSplit, load_maps, save_maps
 from datasetdm.datasets.standard.semantic_png import check_semantic_maps, semantic_codec
 from datasetdm.errors import DatasetDMError
+from datasetdm.task_parts import TASKS
 
 
 class StandardFormat(Protocol):
@@ -51,7 +53,8 @@ def standard_format(settings: config.TaskSettings, categories: Sequence[Category
         settings: of the task.
         categories: in label order; those of a set that is loaded have to be the same.
     """
-    return _FORMATS[settings.name](settings, categories)
+    found: StandardFormat = resolve_name(TASKS[settings.name].format)(settings, categories)
+    return found
 
 
 class InstanceFormat:
@@ -92,11 +95,16 @@ class PersonFormat:
         return check_coco_keypoints(self.load(folder, subset))
 
 
-class SemanticFormat:
-    """`SemanticMap` as 8-bit index PNG (255 = ignore); confidence is not kept."""
+class MapFormat:
+    """Annotations as PNG maps.
 
-    def __init__(self, settings: config.SemanticAnnotation, categories: Sequence[Category]):
-        self.categories, self._codec = tuple(categories), semantic_codec(categories)
+    Args:
+        categories: in label order.
+        codec: how an annotation becomes a map and back.
+    """
+
+    def __init__(self, categories: Sequence[Category], codec: MapCodec):
+        self.categories, self._codec = tuple(categories), codec
 
     def load(self, folder: Path, subset: str) -> MapSplit:
         """See `StandardFormat.load`."""
@@ -105,38 +113,33 @@ class SemanticFormat:
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """See `StandardFormat.save`."""
         save_maps(folder, subset, samples, self.categories, self._codec)
+
+    def check(self, folder: Path, subset: str) -> dict[str, int]:
+        """Read all of a set; the number of `images`."""
+        return {"images": sum(1 for _ in self.load(folder, subset))}
+
+
+class SemanticFormat(MapFormat):
+    """`SemanticMap` as 8-bit index PNG (255 = ignore); confidence is not kept."""
+
+    def __init__(self, settings: config.SemanticAnnotation, categories: Sequence[Category]):
+        super().__init__(categories, semantic_codec(categories))
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """See `check_semantic_maps`."""
         return check_semantic_maps(self.load(folder, subset))
 
 
-class DepthFormat:
+class DepthFormat(MapFormat):
     """`DepthMap` as 16-bit PNG, in the finest unit that holds `max_depth`; see `depth_codec`."""
 
     def __init__(self, settings: config.DepthAnnotation, categories: Sequence[Category]):
-        self.categories, self._codec = tuple(categories), depth_codec(settings.max_depth)
+        super().__init__(categories, depth_codec(settings.max_depth))
         self._min_depth, self._max_depth = settings.min_depth, settings.max_depth
-
-    def load(self, folder: Path, subset: str) -> MapSplit:
-        """See `StandardFormat.load`."""
-        return _with_categories(load_maps(folder, subset, self._codec), self.categories)
-
-    def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
-        """See `StandardFormat.save`."""
-        save_maps(folder, subset, samples, self.categories, self._codec)
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """See `check_depth_maps`."""
         return check_depth_maps(self.load(folder, subset), self._min_depth, self._max_depth)
-
-
-_FORMATS: dict[str, Callable[[Any, Sequence[Category]], StandardFormat]] = {
-    "instance": InstanceFormat,
-    "semantic": SemanticFormat,
-    "depth": DepthFormat,
-    "pose": PersonFormat,
-}
 
 
 def _coco_paths(folder: Path, subset: str) -> tuple[Path, Path]:

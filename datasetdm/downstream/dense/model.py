@@ -16,7 +16,7 @@ from datasetdm.downstream.curve import LossCurve
 from datasetdm.downstream.dense.backbone import load_pretrained
 from datasetdm.downstream.dense.data import TrainingViews, fitting_size, padded
 from datasetdm.downstream.dense.networks import SegmentationNetwork, build_network
-from datasetdm.downstream.dense.readouts import READOUTS, Readout
+from datasetdm.downstream.dense.readouts import Readout, readout_class
 from datasetdm.downstream.model import DownstreamModel, categories_from_dicts, categories_to_dicts
 from datasetdm.downstream.registry import find_model
 from datasetdm.downstream.sources import Labelled
@@ -58,7 +58,7 @@ class DenseModel(DownstreamModel):
     @classmethod
     def build(cls, settings: config.Downstream, task: Task) -> Self:
         """As in `DownstreamModel`."""
-        readout = READOUTS[task.name].of(task)
+        readout = readout_class(task.name).of(task)
         model = cls(
             find_model(task.name, settings.model).build(settings, readout.channels),
             readout,
@@ -129,7 +129,7 @@ class DenseModel(DownstreamModel):
         """As in `DownstreamModel`."""
         return cls(
             AutoConfig.for_model(**description["model"]),
-            READOUTS[description["task"]](**description["readout"]),
+            readout_class(description["task"])(**description["readout"]),
             name=description["name"],
             image_size=int(description["image_size"]),
             categories=categories_from_dicts(description["categories"]),

@@ -5,6 +5,7 @@ A task has one readout. It says what the C channels mean.
 
 import math
 from dataclasses import Field, dataclass, replace
+from pkgutil import resolve_name
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.evaluation.depth import counted_mask
+from datasetdm.task_parts import TASKS
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.losses.depth_loss import log_depth, scale_invariant_loss
 
@@ -37,13 +39,13 @@ class Readout(Protocol):
         """Scores per pixel."""
 
     def target(self, annotation: Any, zoom: float) -> torch.Tensor:
-        """The annotation of a view, zoomed by that factor, as a tensor H x W for `loss`."""
+        """The annotation of a view, zoomed by that factor, as a tensor for `loss`, H x W or channels x H x W."""
 
     def fitted(self, targets: torch.Tensor) -> Self:
-        """The readout adapted to the targets N x H x W of some training views."""
+        """The readout adapted to the stacked targets of some training views."""
 
     def loss(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss of scores B x C x H x W against targets B x H x W; 0 where no pixel has a label."""
+        """The loss of scores B x C x H x W against a batch of targets; 0 where no pixel has a label."""
 
     def annotation(self, scores: torch.Tensor, size: tuple[int, int] | None = None) -> Any:
         """The annotation that scores C x H x W stand for, at `size` (height, width), or as large as they are."""
@@ -165,7 +167,15 @@ def _enlarged(plane: torch.Tensor, size: tuple[int, int] | None) -> torch.Tensor
     return F.interpolate(plane[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
-#: Task name -> readout; `of(task)` makes one.
-READOUTS: dict[str, type[SemanticReadout] | type[DepthReadout]] = {
-    readout.task: readout for readout in (SemanticReadout, DepthReadout)
-}
+def readout_class(task: str) -> type[Any]:
+    """The readout of a task, which `of(task)` makes.
+
+    Raises:
+        KeyError: there is no such task.
+        ValueError: networks that score every pixel do not serve it.
+    """
+    readout = TASKS[task].readout
+    if readout is None:
+        raise ValueError(f"the task {task} has no readout")
+    found: type[Any] = resolve_name(readout)
+    return found

@@ -18,8 +18,8 @@ from mmengine.config import ConfigDict
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category
+from datasetdm.downstream.architectures.detection import ModelConfig, canvas_side
 from datasetdm.downstream.curve import LossCurve
-from datasetdm.downstream.detection.architectures import ModelConfig, canvas_side
 from datasetdm.downstream.detection.backbone import load_pretrained
 from datasetdm.downstream.detection.runner import quieten, run_runner
 from datasetdm.downstream.model import DownstreamModel, categories_from_dicts, categories_to_dicts

@@ -13,9 +13,9 @@ from transformers import VitPoseConfig, VitPoseForPoseEstimation
 from datasetdm import config
 from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
 from datasetdm.annotations.sample import Category
+from datasetdm.downstream.architectures.pose import heatmap_size
 from datasetdm.downstream.curve import LossCurve
 from datasetdm.downstream.model import DownstreamModel, categories_from_dicts, categories_to_dicts
-from datasetdm.downstream.pose.architectures import heatmap_size
 from datasetdm.downstream.pose.backbone import load_pretrained
 from datasetdm.downstream.pose.data import PersonCrops, crop, crop_matrix
 from datasetdm.downstream.registry import find_model

@@ -7,7 +7,7 @@ from typing import Literal
 
 from datasetdm import config
 from datasetdm.datasets.naming import check_same, rename, tell_apart
-from datasetdm.datasets.native import NATIVE_FORMATS
+from datasetdm.datasets.native import open_split
 from datasetdm.datasets.object_counts import check_drawn, check_losses, without_example
 from datasetdm.datasets.split import Split
 from datasetdm.pipeline.ingestion.rendering import render_miniworld
@@ -84,7 +84,7 @@ def ingest(
 def _open(source: config.Source, split: Literal["train", "val"]) -> Split:
     if source.miniworld:
         render_miniworld(source.root, source.format, source.miniworld)
-    opened = NATIVE_FORMATS[source.format](source.root, split)
+    opened = open_split(source.format, source.root, split)
     opened.crowds = source.crowds
     opened.categories = rename(opened, source.names)
     return tell_apart(opened, merge=source.merge_same_names)

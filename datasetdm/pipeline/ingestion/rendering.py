@@ -19,8 +19,13 @@ def render_miniworld(root: Path, layout: str, settings: config.Miniworld) -> Non
     A stamp next to the data holds the arguments and a digest of the renderer: if it changes, it renders again.
 
     Raises:
-        DatasetDMError: `root` holds files that are no such export; they are not touched.
+        DatasetDMError: there is no export in this layout, or `root` holds other files, which are not touched.
     """
+    if layout not in EXPORTS:
+        raise DatasetDMError(
+            f"The embedded world has no export in the layout '{layout}': remove `source.miniworld` in params.yaml and "
+            f"name your own data in `source.root`, or choose one of these layouts: {', '.join(EXPORTS)}."
+        )
     arguments = settings.model_dump()
     wanted = {"layout": layout, "arguments": arguments, "renderer": _source_digest(Path(miniworld.__file__).parent)}
     root.parent.mkdir(parents=True, exist_ok=True)

@@ -29,11 +29,12 @@ from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.experiment_log import logged_run
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
-from datasetdm.reports.comparison import METRICS, plot, summarize, table
+from datasetdm.reports.comparison import plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.page import IID_TITLE, render_page
 from datasetdm.reports.pictures import contact_sheet
+from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, write_image, write_json, write_text
 
 CODE_VERSION = "1"

@@ -15,8 +15,8 @@ from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import DOWNSTREAM, Labelled, evaluate
+from datasetdm.downstream.architectures.pose import crop_size, heatmap_size
 from datasetdm.downstream.pose import PoseModel
-from datasetdm.downstream.pose.architectures import crop_size, heatmap_size
 from datasetdm.downstream.pose.backbone import load_pretrained
 from datasetdm.downstream.pose.data import PersonCrops, augmented_matrix, crop, crop_matrix
 from datasetdm.downstream.registry import find_model

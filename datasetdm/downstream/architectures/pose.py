@@ -3,24 +3,27 @@
 Each function takes the settings and the number of keypoints, and returns transformers' configuration.
 """
 
-from transformers import VitPoseBackboneConfig, VitPoseConfig
+from __future__ import annotations  # so that naming a type does not import it
+
+import transformers  # imports a class when it is first named
 
 from datasetdm import config
+from datasetdm.downstream.model_spec import ModelSpec, by_name
 
 CELLS_PER_PATCH = 4  # along a side; both heads enlarge fourfold
 
 
-def vitpose_tiny(settings: config.Downstream, num_keypoints: int) -> VitPoseConfig:
+def vitpose_tiny(settings: config.Downstream, num_keypoints: int) -> transformers.VitPoseConfig:
     """Six narrow layers on patches of 8 pixels; the head is one convolution on enlarged features."""
     return _vitpose(settings, num_keypoints, patch=8, width=128, layers=6, heads=4, simple_head=True)
 
 
-def vitpose_small(settings: config.Downstream, num_keypoints: int) -> VitPoseConfig:
+def vitpose_small(settings: config.Downstream, num_keypoints: int) -> transformers.VitPoseConfig:
     """ViTPose-S with the authors' head of two deconvolutions."""
     return _vitpose(settings, num_keypoints, patch=16, width=384, layers=12, heads=12, simple_head=False)
 
 
-def vitpose_base(settings: config.Downstream, num_keypoints: int) -> VitPoseConfig:
+def vitpose_base(settings: config.Downstream, num_keypoints: int) -> transformers.VitPoseConfig:
     """ViTPose-B with the authors' head of two deconvolutions."""
     return _vitpose(settings, num_keypoints, patch=16, width=768, layers=12, heads=12, simple_head=False)
 
@@ -34,8 +37,8 @@ def _vitpose(
     layers: int,
     heads: int,
     simple_head: bool,
-) -> VitPoseConfig:
-    backbone = VitPoseBackboneConfig(
+) -> transformers.VitPoseConfig:
+    backbone = transformers.VitPoseBackboneConfig(
         image_size=list(crop_size(settings.image_size)),
         patch_size=[patch, patch],
         hidden_size=width,
@@ -43,7 +46,7 @@ def _vitpose(
         num_attention_heads=heads,
         out_indices=[layers],
     )
-    return VitPoseConfig(
+    return transformers.VitPoseConfig(
         backbone_config=backbone,
         scale_factor=CELLS_PER_PATCH,
         use_simple_decoder=simple_head,
@@ -56,10 +59,18 @@ def crop_size(image_size: int) -> tuple[int, int]:
     return image_size, image_size * 3 // 4
 
 
-def heatmap_size(architecture: VitPoseConfig) -> tuple[int, int]:
+def heatmap_size(architecture: transformers.VitPoseConfig) -> tuple[int, int]:
     """(height, width) of the heatmaps of a network."""
     backbone = architecture.backbone_config
     height, width = (
         CELLS_PER_PATCH * side // patch for side, patch in zip(backbone.image_size, backbone.patch_size, strict=True)
     )
     return height, width
+
+
+# Height and width of a crop are whole patches of 8 or 16 pixels.
+MODELS = by_name(
+    ModelSpec("vitpose_tiny", ("pose",), vitpose_tiny, size_multiple=32),
+    ModelSpec("vitpose_small", ("pose",), vitpose_small, size_multiple=64),
+    ModelSpec("vitpose_base", ("pose",), vitpose_base, size_multiple=64),
+)

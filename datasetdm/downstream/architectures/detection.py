@@ -7,9 +7,8 @@ Each function takes the settings and the number of classes. It returns plain dat
 import itertools
 from typing import Any
 
-from mmengine.hub import get_config
-
 from datasetdm import config
+from datasetdm.downstream.model_spec import ModelSpec, by_name
 
 ModelConfig = dict[str, Any]
 
@@ -43,7 +42,7 @@ def mask_rcnn_r50(settings: config.Downstream, num_classes: int) -> ModelConfig:
 
 def solov2_r18(settings: config.Downstream, num_classes: int) -> ModelConfig:
     """SOLOv2 (Wang et al., arXiv 2003.10152): half the width, a sixth of the cells, object sizes of a small image."""
-    model = _packaged("solov2/solov2-light_r18_fpn_ms-3x_coco", settings)
+    model = packaged_model("solov2/solov2-light_r18_fpn_ms-3x_coco", settings)
     head, shrink = model["mask_head"], settings.image_size / 800
     head["num_classes"] = num_classes
     head["scale_ranges"] = [[round(side * shrink) or 1 for side in sides] for sides in head["scale_ranges"]]
@@ -56,7 +55,7 @@ def solov2_r18(settings: config.Downstream, num_classes: int) -> ModelConfig:
 
 def condinst_r18(settings: config.Downstream, num_classes: int) -> ModelConfig:
     """CondInst (Tian et al., arXiv 2003.05664) with ResNet-18, half width, and one level finer for small objects."""
-    model = _packaged("condinst/condinst_r50_fpn_ms-poly-90k_coco_instance", settings)
+    model = packaged_model("condinst/condinst_r50_fpn_ms-poly-90k_coco_instance", settings)
     model["backbone"]["depth"] = 18
     model["neck"].update(in_channels=[64, 128, 256, 512], out_channels=128, start_level=0)
     shrink = settings.image_size / 1000
@@ -92,7 +91,7 @@ def mask2former_swin_b(settings: config.Downstream, num_classes: int) -> ModelCo
 
 
 def _mask_rcnn(packaged: str, settings: config.Downstream, num_classes: int) -> ModelConfig:
-    model = _packaged(f"mask_rcnn/{packaged}", settings)
+    model = packaged_model(f"mask_rcnn/{packaged}", settings)
     heads = model["roi_head"]
     heads["bbox_head"]["num_classes"] = heads["mask_head"]["num_classes"] = num_classes
     # Anchors of 8 strides are made for COCO's 800 pixels; in a small image the objects are small too.
@@ -102,19 +101,21 @@ def _mask_rcnn(packaged: str, settings: config.Downstream, num_classes: int) -> 
 
 
 def _mask2former(packaged: str, settings: config.Downstream, num_classes: int) -> ModelConfig:
-    model = _packaged(f"mask2former/{packaged}", settings)
+    model = packaged_model(f"mask2former/{packaged}", settings)
     for head in ("panoptic_head", "panoptic_fusion_head"):
         model[head].update(num_things_classes=num_classes, num_stuff_classes=0)
     model["panoptic_head"]["loss_cls"]["class_weight"] = [1.0] * num_classes + [0.1]
     return model
 
 
-def _packaged(name: str, settings: config.Downstream) -> ModelConfig:
+def packaged_model(name: str, settings: config.Downstream) -> ModelConfig:
     """The model of a configuration that mmdet ships.
 
     Weights come from a local folder or not at all, and every layer learns: the packaged configurations freeze the stem
     and the batch statistics of a backbone that was pretrained on ImageNet.
     """
+    from mmengine.hub import get_config
+
     model: ModelConfig = get_config(f"mmdet::{name}.py").model.to_dict()
     model["backbone"]["init_cfg"] = None
     if model["backbone"]["type"] == "ResNet":
@@ -122,3 +123,14 @@ def _packaged(name: str, settings: config.Downstream) -> ModelConfig:
     for padding in model["data_preprocessor"].get("batch_augments") or ():
         padding["size"] = [canvas_side(settings.image_size)] * 2
     return model
+
+
+# ResNet-18 trains on a CPU; Mask2Former is what DatasetDM trains.
+MODELS = by_name(
+    ModelSpec("mask-rcnn_r18", ("instance",), mask_rcnn_r18, single_above=32),
+    ModelSpec("mask-rcnn_r50", ("instance",), mask_rcnn_r50, single_above=64),
+    ModelSpec("solov2_r18", ("instance",), solov2_r18, single_above=64, autocast=True),
+    ModelSpec("condinst_r18", ("instance",), condinst_r18, single_above=64),
+    ModelSpec("mask2former_r50", ("instance",), mask2former_r50, single_above=32),
+    ModelSpec("mask2former_swin-b", ("instance",), mask2former_swin_b),
+)
