@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from datasetdm.config.base import Section
 from datasetdm.config.benchmark import Params
+from datasetdm.config.tasks import TaskSection
 
 _WANTED = {
     "int": "write a whole number",
@@ -52,7 +53,7 @@ def _names_in(kind: Any) -> set[str]:
     return {*kind.model_fields}.union(*(_names_in(field.annotation) for field in kind.model_fields.values()))
 
 
-_SETTINGS = sorted(_names_in(Params))
+_SETTINGS = sorted(_names_in(Params).union(*(_names_in(kind) for kind in TaskSection.__subclasses__())))
 
 
 def described(error: ValidationError) -> list[str]:

@@ -103,7 +103,7 @@ class NormalsFilter(Filter):
     """Keeps any map that is not flat."""
 
     def accept(
-        self, prediction: Prediction, settings: config.Synthesis, asked: Mapping[int, int | None] = NOTHING_ASKED
+        self, prediction: Prediction, settings: config.Filter, asked: Mapping[int, int | None] = NOTHING_ASKED
     ) -> Acceptance:
         """See `Filter.accept`; `flatness` goes to the manifest."""
         flatness = float(np.linalg.norm(prediction.target.normals.mean(axis=(0, 1))))

@@ -93,9 +93,9 @@ def test_files_filter_metrics_baseline_and_picture(task: Task, tmp_path: Path) -
     assert baseline is not None
     flat = baseline((SIDE, SIDE), None)
     accept = build_filter(*task.kind).accept
-    synthesis = config.Synthesis(num_images=1)
-    assert accept(Prediction(target=samples[0].target, score=1.0), synthesis).rejected is None
-    assert accept(Prediction(target=flat, score=1.0), synthesis).rejected == "all surfaces face the same way"
+    thresholds = config.Filter()
+    assert accept(Prediction(target=samples[0].target, score=1.0), thresholds).rejected is None
+    assert accept(Prediction(target=flat, score=1.0), thresholds).rejected == "all surfaces face the same way"
     picture = overlay(samples[0].target, samples[0].image, CATEGORIES)
     assert picture.shape[1] == 2 * picture.shape[0]
 

@@ -75,7 +75,7 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     assert main(["diagnose", "coco", "--minutes-per-label", "6"]) == 0
     verdict = json.loads((folder / "data/diagnosis/coco.json").read_text())
     assert verdict["weak_link"] in verdict["links"] and len(verdict["figures"]) == 7
-    assert "6 minutes of annotation" in (folder / "data/diagnosis/coco.md").read_text()
+    assert "assumes 6 minutes per image" in (folder / "data/diagnosis/coco.md").read_text()
 
     before, logged = snapshot(folder), count_runs(folder)
     assert main(["run", "coco"]) == 0
@@ -110,7 +110,7 @@ def test_chain_on_real_coco(project, edit) -> None:
     edit("benchmarks.coco.ingest.num_iid", 2)
     edit("backbone.allow_mismatch", True)
     # With 80 categories and cluttered photographs it takes a while before any mask is drawn at all.
-    for name, value in {"num_queries": 20, "iterations": 300, "evaluate_every": 150, "learning_rate": 0.001}.items():
+    for name, value in {"num_queries": 20, "iterations": 600, "evaluate_every": 300, "learning_rate": 0.001}.items():
         edit(f"benchmarks.coco.decoder.{name}", value)
     assert main(["run", "coco"]) == 0
     check_outputs(folder)

@@ -9,7 +9,6 @@ import torch
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE
-from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.open_vocabulary_semantic import OpenVocabularySemanticTask
 
 SIZE = (24, 32)
@@ -95,8 +94,3 @@ def test_broken_answers_are_ignored() -> None:
     (prediction,) = TASK.decode(outputs, SIZE)
     assert (prediction.target.labels == IGNORE).all()
     assert prediction.score == 0
-
-
-def test_the_background_cannot_be_unseen() -> None:
-    with pytest.raises(DatasetDMError, match=r"task\.unseen names 'background'"):
-        make_task(("box", "background"))

@@ -213,7 +213,7 @@ def test_a_batch_of_one_is_refused(scenes: dict[str, dict[str, Labelled]], tmp_p
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_a_clear_error(scenes: dict[str, dict[str, Labelled]], tmp_path: Path) -> None:
-    with pytest.raises(DatasetDMError, match=r"backbone\.device .* is 'cuda:1'"):
+    with pytest.raises(DatasetDMError, match=r"device in params\.yaml is 'cuda:1'"):
         DOWNSTREAM["depth"].train(
             make_settings(),
             task=TASKS["depth"],
