@@ -2,7 +2,7 @@
 
     python -m benchmarks.curves coco --tables schedule amount labels --seeds 0 1 2
 
-schedule   the arms of `--arms`, trained for each of `--iterations`; which length is best for an arm is told by dev
+schedule   the arms of `--arms`, trained for each of `--iterations`; dev says which length is best for an arm
 amount     `both` with the first `--drawn` images, of which the filters accept some, and always as many splices
 labels     `real` with `--labels` images (the further ones are the first of `oracle`), and how many of these the study's
            `both` is worth: the break-even of annotation and computing
@@ -162,7 +162,7 @@ def save_set(
         samples: what is saved.
         source: the set that they come from.
         rest: what decides, beside the source, which they are.
-        linked: their images lie in the source's folder, and are linked in place of written anew.
+        linked: their images lie in the source's folder, and are linked instead of written again.
     """
     unit = context.paths.work("curves") / digest(
         annotated_set(source.folder, source.subset), context.settings.task, *rest

@@ -106,7 +106,7 @@ ARMS: dict[str, Arm] = {
         teacher="real",
         control=True,
         explanation="the labelled images, and the oracle's images without their labels: what the model of `real` finds "
-        "in {num_taught} of them, with a certainty of {threshold:g} or more; spliced and mixed as in `both`",
+        "in {num_taught} of them, with a confidence of {threshold:g} or more; spliced and mixed as in `both`",
     ),
     "pseudo": Arm(
         sources=(PSEUDO, Source(output="augmented", name="pseudo_{seed}", spliced_from=PSEUDO)),
@@ -133,4 +133,4 @@ CONTRASTS: tuple[tuple[str, str], ...] = (
 #: A row of the comparison that is not an arm, as nothing is trained: the P-Decoder reads the test images. It gets their
 #: pixels alone, as the models of the arms do; the true captions might have been written from the test labels.
 P_DECODER = "p_decoder"
-P_DECODER_EXPLANATION = "no training: the P-Decoder on the test images, told nothing but their pixels"
+P_DECODER_EXPLANATION = "no training: the P-Decoder on the test images, given nothing but their pixels"

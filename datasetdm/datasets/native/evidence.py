@@ -14,7 +14,7 @@ MOST = 1000  # maps; a data set that is sound shows it in the first few
 def some_maps(entries: Sequence[Entry], *, bits: int, most: int = MOST) -> Iterator[np.ndarray]:
     """Pixel values, H x W, of up to `most` evenly spaced entries, one at a time.
 
-    Those that cannot be read are left out: what is wrong with a single file is told when its sample is asked for.
+    Those that cannot be read are left out: an error about a single file comes when its sample is read.
     """
     for position in np.unique(np.linspace(0, len(entries) - 1, min(most, len(entries))).astype(int)):
         try:
