@@ -75,6 +75,7 @@ def test_resumed_training_ends_where_an_uninterrupted_one_does(
             train_decoder(*arguments, seed=1, out=tmp_path / "b", resume=tmp_path / "state")
     assert not (tmp_path / "b").exists()
     caplog.set_level(logging.INFO, logger="datasetdm")
+    caplog.clear()  # another test may have set the level before
     train_decoder(*arguments, seed=1, out=tmp_path / "b", resume=tmp_path / "state")
     assert caplog.messages[0] == "continues at iteration 4"
     for name in ("model.safetensors", "metrics.json", "curves.csv", "config.json"):
