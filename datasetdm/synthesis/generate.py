@@ -161,7 +161,7 @@ def _annotate(
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[int, int], DiffusionFeatures] = {}
-    acceptance = build_filter(*task.kind)
+    label_filter = build_filter(*task.kind)
     asked = [_asked(request, task) if settings.filter.require_prompted else NOTHING_ASKED for request in batch]
     for annotator in annotators:
         reading = (annotator.settings.timestep, annotator.settings.ensemble_size)
@@ -177,7 +177,7 @@ def _annotate(
             features[reading] = _with_table(found_in, batch, task)
         predictions = read(annotator.decoder, task, features[reading], images, annotator.settings)
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
-            found[annotator.name] = acceptance.accept(prediction, settings.filter, counts)
+            found[annotator.name] = label_filter.accept(prediction, settings.filter, counts)
     for request, image, found in zip(batch, images, acceptances, strict=True):
         yield AnnotatedImage(image=image, request=request, acceptances=found)
 

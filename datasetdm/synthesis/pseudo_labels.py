@@ -41,12 +41,13 @@ def read_labels(
         images: their captions are the prompts.
         settings: the filter of the synthetic set.
     """
+    label_filter = build_filter(*task.kind)
     for part in batches(images, CHUNK):
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]
         found = predict_images(backbone, decoder, task, pixels, prompts, reading)
         for image, picture, prediction in zip(part, pixels, found, strict=True):
             asked = asked_counts(image.caption, task.words) if settings.require_prompted else NOTHING_ASKED
-            yield from _accepted(image, picture, build_filter(*task.kind).accept(prediction, settings, asked))
+            yield from _accepted(image, picture, label_filter.accept(prediction, settings, asked))
 
 
 def teach_labels(
@@ -57,23 +58,24 @@ def teach_labels(
     threshold: float,
     settings: config.Filter,
 ) -> Iterator[Sample]:
-    """The images in which a trained model finds something, with what it is certain enough of (see `Task.trusted`).
+    """The images in which a trained model finds something, with what it finds with enough confidence.
+
+    See `Filter.filter_pseudo_labels`.
 
     Args:
         teacher: the trained model.
         task: what it finds.
         images: what it looks at.
         prompt_boxes: image name -> the boxes in which it looks; images that are not named get none.
-        threshold: of its certainty.
+        threshold: lowest confidence that counts.
         settings: the filter of the synthetic set, for all else.
     """
+    label_filter = build_filter(*task.kind)
     for part in batches(images, EVALUATION_BATCH):
         pixels = [image.read() for image in part]
         found = teacher.predict(pixels, [prompt_boxes.get(image.name) for image in part])
         for image, picture, target in zip(part, pixels, found, strict=True):
-            yield from _accepted(
-                image, picture, build_filter(*task.kind).filter_pseudo_labels(target, threshold, settings)
-            )
+            yield from _accepted(image, picture, label_filter.filter_pseudo_labels(target, threshold, settings))
 
 
 def _accepted(image: Unlabelled, pixels: Any, acceptance: Acceptance) -> Iterator[Sample]:

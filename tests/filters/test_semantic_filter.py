@@ -16,7 +16,7 @@ def thresholds(**values: object) -> config.Filter:
 
 
 def predicted(confidence: float, box: float = 1.0) -> Prediction:
-    """The scene as a prediction; the box with a confidence of its own, all else with the same."""
+    """The scene as a prediction; the box has one confidence, and all else another."""
     target = scene()
     values = np.where(target.labels == 1, box, confidence).astype(np.float32)
     return Prediction(target=SemanticMap(labels=target.labels, confidence=values), score=confidence)

@@ -112,7 +112,7 @@ def make(context: Context, unit: Unit) -> None:
 
 def finish(context: Context, plan: Plan) -> StageResult:
     """Put the shards of every set together and publish them, with a manifest of what each splice is made of."""
-    task = context.task()
+    files = standard_format(*context.task().kind)
     shards: dict[str, list[Path]] = {}
     for unit in plan:
         shards.setdefault(unit.payload[0].name, []).append(unit.folder)
@@ -121,9 +121,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         for subset, parts in shards.items():
             for image in chain.from_iterable((part / "images").iterdir() for part in parts):
                 link(image, folder / "images" / image.name)
-            standard_format(*task.kind).save(
-                folder, subset, chain.from_iterable(standard_format(*task.kind).load(part, subset) for part in parts)
-            )
+            files.save(folder, subset, chain.from_iterable(files.load(part, subset) for part in parts))
         manifest = pd.concat([pd.read_parquet(part / MANIFEST) for part in plan.folders], ignore_index=True)
         manifest.to_parquet(folder / MANIFEST, index=False)
     sets = AnnotatedSets()
@@ -133,11 +131,8 @@ def finish(context: Context, plan: Plan) -> StageResult:
 
 
 def _check(context: Context, folder: Path) -> dict[str, int]:
-    task = context.task()
-    return {
-        spliced.name: standard_format(*task.kind).check(folder, spliced.name)["images"]
-        for spliced in spliced_sets(context)
-    }
+    files = standard_format(*context.task().kind)
+    return {spliced.name: files.check(folder, spliced.name)["images"] for spliced in spliced_sets(context)}
 
 
 STAGE: Stage[Context] = Stage(

@@ -97,6 +97,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     in the annotations of these seeds alone; the manifest's `folder` says where each lies.
     """
     shards, task = plan.folders, context.task()
+    files = standard_format(*task.kind)
     with publish_checked(STAGE, context) as folder:
         manifest = pd.concat([pd.read_parquet(shard / "manifest.parquet") for shard in shards], ignore_index=True)
         manifest.insert(1, "folder", folders(manifest))
@@ -107,15 +108,8 @@ def finish(context: Context, plan: Plan) -> StageResult:
             for image in (shard / "images").iterdir():
                 link(image, folder / folder_of[image.name] / image.name)
         for subset in subsets(context):
-            standard_format(*task.kind).save(
-                folder, subset, chain.from_iterable(standard_format(*task.kind).load(shard, subset) for shard in shards)
-            )
-            _draw_previews(
-                task,
-                chain.from_iterable(standard_format(*task.kind).load(shard, subset) for shard in shards),
-                folder,
-                subset,
-            )
+            files.save(folder, subset, chain.from_iterable(files.load(shard, subset) for shard in shards))
+            _draw_previews(task, chain.from_iterable(files.load(shard, subset) for shard in shards), folder, subset)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
     seconds = sum(_seconds(plan))
     result = _result(context, manifest, seconds)
