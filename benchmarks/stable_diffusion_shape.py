@@ -21,9 +21,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from datasetdm import config
 from datasetdm.diffusion import load_backbone
+from datasetdm.prompts.mentions import Word
 
 PROMPTS = ["a photo of a dog and two cats on a sofa"]
-WORDS = ["dog", "cat"]
+WORDS = [Word("dog"), Word("cat")]
 
 
 def main() -> None:

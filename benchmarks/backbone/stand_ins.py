@@ -12,6 +12,7 @@ from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Genera
 from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone
 from datasetdm.diffusion.weights import find_weights, fingerprint_of
 from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.mentions import Word
 from datasetdm.utils.devices import choose_device
 
 
@@ -46,7 +47,7 @@ class Pixels(Backbone):
         guidance_scale: float,
         guidance_rescale: float = 0.0,
         scheduler: str,
-        words: Sequence[str] | None = None,
+        words: Sequence[Word] | None = None,
     ) -> Generated:
         """Pixels draw nothing."""
         raise DatasetDMError("The stand-in for pixels is read, it cannot draw: name a diffusion model with --backbone.")
@@ -57,7 +58,7 @@ class Pixels(Backbone):
         prompts: Sequence[str],
         *,
         timestep: int | Sequence[int],
-        words: Sequence[str],
+        words: Sequence[Word],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:
         """Mean colours, B x 3 x S/stride x S/stride; there is no noise and no attention, and prompts are not read."""

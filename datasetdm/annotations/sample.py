@@ -13,13 +13,18 @@ class Category:
 
     `id` is the data set's own (official, possibly non-contiguous) id; the *label* of a category, as
     used in tensors, is its index in the data set's list of categories. `frequency` is LVIS's: 'r', 'c' or 'f'
-    (rare, common, frequent: in up to 10, up to 100 or more training images), empty if the file does not say.
+    (rare, common, frequent: in up to 10, up to 100 or more training images), empty if the file does not say. A text
+    that has one of the `synonyms` mentions the category, too.
     """
 
     id: int
     name: str
     supercategory: str = ""
     frequency: str = ""
+    synonyms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "synonyms", tuple(self.synonyms))  # JSON has lists
 
     @property
     def noun(self) -> str:

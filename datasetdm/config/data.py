@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Text, key_of
+from datasetdm.config.base import BACKGROUND, Fraction, Names, Section, Seed, Text, key_of
 from datasetdm.layouts import LAYOUTS
 
 Distribution = Literal["web", "coco", "long_tail", "street", "room", "figure"]
@@ -39,6 +39,10 @@ class Source(Section):
     )
     names: dict[str, Text] = Field(
         default={}, description="Category -> English noun, for names that mean nothing in a prompt"
+    )
+    synonyms: dict[str, Names] = Field(
+        default={},
+        description="Category -> other words for it in captions and prompts, instead of those that are known already",
     )
     merge_same_names: bool = Field(
         default=False, description="Merge categories that read the same in a prompt; False: refuse them"

@@ -20,6 +20,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.base import Task
 from datasetdm.transforms.geometry import resize_matrix, squeeze
 from datasetdm.utils.batches import batches
@@ -35,7 +36,7 @@ def read_features(
     latents: torch.Tensor,
     prompts: Sequence[str],
     *,
-    words: Sequence[str],
+    words: Sequence[Word],
     settings: config.Decoder,
     generators: Sequence[torch.Generator],
 ) -> DiffusionFeatures:

@@ -9,6 +9,7 @@ import torch
 
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
 from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.mentions import Word
 
 
 class Backbone(ABC):
@@ -63,7 +64,7 @@ class Backbone(ABC):
         guidance_scale: float,
         guidance_rescale: float = 0.0,
         scheduler: str,
-        words: Sequence[str] | None = None,
+        words: Sequence[Word] | None = None,
     ) -> Generated:
         """Draw one image per prompt.
 
@@ -85,7 +86,7 @@ class Backbone(ABC):
         prompts: Sequence[str],
         *,
         timestep: int | Sequence[int],
-        words: Sequence[str],
+        words: Sequence[Word],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:
         """Noise the latents to `timestep` and read one conditional U-Net pass (paper section 3.2).

@@ -20,6 +20,7 @@ from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.diffusion.weights import fingerprint_of, how_to_get
 from datasetdm.diffusion.words import unknown_words, word_token_weights
 from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.mentions import Word
 from datasetdm.utils.devices import choose_device
 
 logger = logging.getLogger(__name__)
@@ -85,8 +86,7 @@ class StableDiffusionBackbone(Backbone):
         Raises:
             DatasetDMError: a file is missing or broken, or the image size does not fit.
         """
-        diffusers_logging.disable_progress_bar()  # they would clutter what the stages print
-        transformers_logging.disable_progress_bar()
+        _silence_libraries()
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
                 folder,
@@ -150,7 +150,7 @@ class StableDiffusionBackbone(Backbone):
         guidance_scale: float,
         guidance_rescale: float = 0.0,
         scheduler: str,
-        words: Sequence[str] | None = None,
+        words: Sequence[Word] | None = None,
     ) -> Generated:
         """See `Backbone.generate`; words that the tokenizer does not know are reported in the log."""
         if unknown := unknown_words(self.tokenizer, prompts):
@@ -181,7 +181,7 @@ class StableDiffusionBackbone(Backbone):
         prompts: Sequence[str],
         *,
         timestep: int | Sequence[int],
-        words: Sequence[str],
+        words: Sequence[Word],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:
         """See `Backbone.extract`."""
@@ -212,13 +212,13 @@ class StableDiffusionBackbone(Backbone):
 
     def _embed_word(self, word: str) -> torch.Tensor:
         prompt = f"a photo of a {word}"
-        (weights,) = word_token_weights(self.tokenizer, [prompt], [word])[0]
+        (weights,) = word_token_weights(self.tokenizer, [prompt], [Word(word)])[0]
         if not word.strip() or not weights.any():
             raise DatasetDMError(f"'{word}' cannot be found by name: the tokenizer finds no word in it.")
         return weights @ self._embed([prompt])[0].float().cpu()
 
     def _read(
-        self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[str], words: Sequence[str]
+        self, latents: torch.Tensor, timestep: torch.Tensor, prompts: Sequence[str], words: Sequence[Word]
     ) -> DiffusionFeatures:
         """Features of one conditional pass over noisy latents, scaled as the U-Net expects them."""
         with capture(self.unet, self.layers, word_token_weights(self.tokenizer, prompts, words)) as captured:
@@ -226,7 +226,7 @@ class StableDiffusionBackbone(Backbone):
         return captured.features(self.image_size)
 
     def _embed(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Text embeddings, B x T x D; diffusers cuts off what exceeds the text encoder's length, and warns of it."""
+        """Text embeddings, B x T x D; diffusers cuts off what exceeds the text encoder's length."""
         embeds: torch.Tensor = self.pipeline.encode_prompt(list(prompts), self.device, 1, False)[0]
         return embeds
 
@@ -241,6 +241,18 @@ class StableDiffusionBackbone(Backbone):
                 f"The U-Net of {self.source[0]} has no modules {', '.join(missing)}; by default these are read: "
                 f"{', '.join(default_layers(self.unet))}."
             )
+
+
+def _silence_libraries() -> None:
+    """Leave out what would clutter the lines that the stages print."""
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    # The captions of mixed views are often too long, and diffusers would print a line for each batch.
+    logging.getLogger(StableDiffusionPipeline.__module__).addFilter(_is_no_cut_prompt)
+
+
+def _is_no_cut_prompt(record: logging.LogRecord) -> bool:
+    return "truncated because CLIP" not in record.getMessage()
 
 
 def make_scheduler(name: str, own: Any) -> Any:

@@ -17,9 +17,9 @@ from datasetdm.decoder.inference import read, read_features
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
-from datasetdm.diffusion.words import asked_counts
 from datasetdm.filters import build_filter
 from datasetdm.filters.base import NOTHING_ASKED, Acceptance
+from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
 
@@ -139,7 +139,7 @@ def _draw(
     backbone: Backbone,
     batch: Sequence[GenerationRequest],
     sampler: config.Sampler,
-    words: Sequence[str] | None = None,
+    words: Sequence[Word] | None = None,
 ) -> Generated:
     return backbone.generate(
         [request.prompt for request in batch],

@@ -13,10 +13,10 @@ from datasetdm.datasets.standard.unlabelled import Unlabelled
 from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.diffusion.words import asked_counts
 from datasetdm.downstream import EVALUATION_BATCH
 from datasetdm.filters import build_filter
 from datasetdm.filters.base import NOTHING_ASKED, Acceptance
+from datasetdm.prompts.mentions import asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
 

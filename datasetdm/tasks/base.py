@@ -12,6 +12,8 @@ import torch
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category, Prediction
+from datasetdm.prompts.mentions import Word
+from datasetdm.prompts.synonyms import word_of
 from datasetdm.tasks.vocabulary import Vocabulary
 
 
@@ -40,9 +42,9 @@ class Task(ABC):
         return self.settings, self.categories
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """The words whose cross-attention the P-Decoder reads: the category names in label order, or none at all."""
-        return tuple(category.noun for category in self.categories)
+    def words(self) -> tuple[Word, ...]:
+        """The words whose cross-attention the P-Decoder reads: the categories' in label order, or none at all."""
+        return tuple(map(word_of, self.categories))
 
     @property
     def vocabulary(self) -> Vocabulary | None:
@@ -60,10 +62,10 @@ class Task(ABC):
         return self.categories
 
     @property
-    def prompt_words(self) -> dict[int, str]:
+    def prompt_words(self) -> dict[int, Word]:
         """Label of each category that a prompt may name -> its word in the prompt."""
         named = {category.id for category in self.subjects}
-        return {label: category.noun for label, category in enumerate(self.categories) if category.id in named}
+        return {label: word_of(category) for label, category in enumerate(self.categories) if category.id in named}
 
     @property
     def rare(self) -> tuple[int, ...]:

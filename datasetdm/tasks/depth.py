@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from datasetdm import config
 from datasetdm.annotations.depth_map import DepthMap, counted_mask
 from datasetdm.annotations.sample import Category, Prediction
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.losses.depth_loss import log_depth, scale_invariant_loss
 
@@ -37,7 +38,7 @@ class DepthTask(Task):
         self.min_depth, self.max_depth = settings.min_depth, settings.max_depth
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def words(self) -> tuple[Word, ...]:
         """None."""
         return ()
 

@@ -42,7 +42,7 @@ class OpenVocabularySemanticTask(SemanticTask):
         """All categories but the background."""
         labels = tuple(label for label in range(len(self.categories)) if label not in self._background)
         return Vocabulary(
-            words=tuple(self.words[label] for label in labels),
+            words=tuple(self.words[label].noun for label in labels),
             labels=labels,
             seen=tuple(label for label in labels if label not in self.unseen),
         )

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from datasetdm import config
-from datasetdm.diffusion.words import occurrences
+from datasetdm.prompts.mentions import Word, occurrences
 
 GENERIC_PROMPT = "a photo"
 
 
-def vary_prompt(prompt: str, words: Sequence[str], noise: config.PromptNoise, rng: np.random.Generator) -> str:
+def vary_prompt(prompt: str, words: Sequence[Word], noise: config.PromptNoise, rng: np.random.Generator) -> str:
     """The prompt as it is, an empty one, a generic one, or one with words left out or a wrong word.
 
     Without this the decoder would copy the labels from the text, and fail on images that do not follow their prompt.
@@ -29,7 +29,7 @@ def vary_prompt(prompt: str, words: Sequence[str], noise: config.PromptNoise, rn
         return " ".join(left.split())
     others = [word for word in words if word not in named]
     if kind == 3 and named and others:
-        wrong = others[int(rng.integers(len(others)))]
+        wrong = others[int(rng.integers(len(others)))].noun
         return _replaced(prompt, spans[named[int(rng.integers(len(named)))]], wrong)
     return prompt
 

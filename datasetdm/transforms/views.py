@@ -10,6 +10,7 @@ import numpy as np
 from datasetdm import config
 from datasetdm.annotations.annotation import A, Annotation, merge
 from datasetdm.annotations.sample import Sample
+from datasetdm.prompts.mentions import Word
 from datasetdm.transforms.geometry import IDENTITY, compose, mirror_maps, resize_matrix, squeeze
 from datasetdm.transforms.prompt_noise import vary_prompt
 
@@ -29,7 +30,7 @@ class View:
 
 
 def augmented_views(
-    samples: Sequence[Sample], settings: config.Decoder, side: int, seed: int, prompt_words: Mapping[int, str]
+    samples: Sequence[Sample], settings: config.Decoder, side: int, seed: int, prompt_words: Mapping[int, Word]
 ) -> Iterator[View]:
     """`views_per_image` views of every sample in turn, `side` pixels square.
 
@@ -56,7 +57,7 @@ def augmented_view(
     position: int,
     noise: config.PromptNoise,
     rng: np.random.Generator,
-    prompt_words: Mapping[int, str],
+    prompt_words: Mapping[int, Word],
     *,
     plain: bool,
 ) -> View:

@@ -11,6 +11,7 @@ from datasetdm import config
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.instance import InstanceTask
 from tests.transforms.shapes import SIDE, make_sample
 
@@ -52,7 +53,7 @@ class ConvBackbone(Backbone):
         prompts: Sequence[str],
         *,
         timestep: int | Sequence[int],
-        words: Sequence[str],
+        words: Sequence[Word],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:
         self.views += len(latents)
@@ -63,7 +64,7 @@ class ConvBackbone(Backbone):
         for stride, layer in zip((2, 4, 8), self.layers, strict=True):
             x = F.relu(layer(x))
             maps[stride] = x * 10**stride**0.5  # scales as different as those of a U-Net
-        named = torch.tensor([[float(word in prompt) for word in words] for prompt in prompts])
+        named = torch.tensor([[float(word.noun in prompt) for word in words] for prompt in prompts])
         attention = {
             level.stride: named[:, :, None, None, None]
             * maps[level.stride].softmax(dim=1)[:, : len(words), None].repeat(1, 1, level.attention_layers, 1, 1)

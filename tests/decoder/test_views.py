@@ -6,13 +6,14 @@ import pytest
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Sample
+from datasetdm.prompts.mentions import Word
 from datasetdm.transforms.geometry import squeeze
 from datasetdm.transforms.views import augmented_views, mix, randomly_placed, splice_two, to_square
 from tests.transforms.shapes import SIDE, make_sample
 
 SAMPLES = [make_sample(seed) for seed in range(8)]
 SETTINGS = config.Decoder(views_per_image=4)
-PROMPT_WORDS = {0: "box", 1: "disc"}
+PROMPT_WORDS = {0: Word("box"), 1: Word("disc")}
 
 
 def labels_of(image):

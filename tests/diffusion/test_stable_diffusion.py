@@ -21,6 +21,7 @@ from datasetdm.decoder.trainer import train_decoder
 from datasetdm.diffusion import Backbone, load_backbone
 from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, make_scheduler
 from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.open_vocabulary_semantic import OpenVocabularySemanticTask
 from datasetdm.utils.devices import choose_device
 
@@ -105,7 +106,7 @@ def test_unknown_words_are_reported(backbone: Backbone, caplog: pytest.LogCaptur
 
 def test_extract_yields_what_feature_info_says(backbone: Backbone) -> None:
     latents = torch.randn(3, *backbone.latent_shape)
-    words = ["dog", "car"]
+    words = [Word("dog"), Word("car")]
     features = backbone.extract(latents, PROMPTS, timestep=50, words=words, generators=generators(0, 1, 2))
     assert [level.stride for level in backbone.feature_info] == [8, 4]
     for level in backbone.feature_info:
@@ -119,18 +120,22 @@ def test_extract_yields_what_feature_info_says(backbone: Backbone) -> None:
 
 def test_features_of_an_image_do_not_depend_on_its_neighbours(backbone: Backbone) -> None:
     latents = torch.randn(3, *backbone.latent_shape)
-    together = backbone.extract(latents, PROMPTS, timestep=[10, 50, 90], words=["car"], generators=generators(0, 1, 2))
-    alone = backbone.extract(latents[2:], PROMPTS[2:], timestep=90, words=["car"], generators=generators(2))
+    together = backbone.extract(
+        latents, PROMPTS, timestep=[10, 50, 90], words=[Word("car")], generators=generators(0, 1, 2)
+    )
+    alone = backbone.extract(latents[2:], PROMPTS[2:], timestep=90, words=[Word("car")], generators=generators(2))
     for stride, maps in alone.maps.items():
         torch.testing.assert_close(together.maps[stride][2:], maps, rtol=1e-3, atol=1e-4)
-    other = backbone.extract(latents[2:], PROMPTS[2:], timestep=500, words=["car"], generators=generators(2))
+    other = backbone.extract(latents[2:], PROMPTS[2:], timestep=500, words=[Word("car")], generators=generators(2))
     assert (other.maps[4] - alone.maps[4]).abs().max() > 1e-3
 
 
 def test_attention_is_zero_for_absent_words_and_averages_to_one_over_all_tokens(backbone: Backbone) -> None:
     latents = torch.randn(2, *backbone.latent_shape)
     prompts = ["dog dog dog dog dog dog dog dog dog dog", "a car"]
-    features = backbone.extract(latents, prompts, timestep=50, words=["dog", "car"], generators=generators(0, 1))
+    features = backbone.extract(
+        latents, prompts, timestep=50, words=[Word("dog"), Word("car")], generators=generators(0, 1)
+    )
     attention = features.attention[8]
     assert attention[0, 1].abs().max() == 0 and attention[1, 0].abs().max() == 0
     assert attention[0, 0].min() > 0 and attention[1, 1].min() > 0
@@ -140,7 +145,7 @@ def test_attention_is_zero_for_absent_words_and_averages_to_one_over_all_tokens(
 
 def test_features_say_which_words_the_prompts_mention(backbone: Backbone) -> None:
     latents = torch.randn(3, *backbone.latent_shape)
-    words = ["dog", "traffic light", "light", "person"]
+    words = [*map(Word, ["dog", "traffic light", "light", "person"])]
     beyond = "a red car and " * 6 + "a dog"  # the text encoder reads twelve tokens
     prompts = ["two Dogs and people", "a traffic light", beyond]
     features = backbone.extract(latents, prompts, timestep=50, words=words, generators=generators(0, 1, 2))
@@ -153,7 +158,7 @@ def test_features_say_which_words_the_prompts_mention(backbone: Backbone) -> Non
 
 def test_the_last_step_is_captured_when_words_are_given(backbone: Backbone) -> None:
     plain = draw(backbone, PROMPTS, (0, 1, 2))
-    captured = draw(backbone, PROMPTS, (0, 1, 2), words=["dog", "traffic light"])
+    captured = draw(backbone, PROMPTS, (0, 1, 2), words=[*map(Word, ["dog", "traffic light"])])
     assert plain.features is None
     torch.testing.assert_close(plain.latents, captured.latents, rtol=1e-4, atol=1e-4)
     for level in backbone.feature_info:
@@ -162,7 +167,7 @@ def test_the_last_step_is_captured_when_words_are_given(backbone: Backbone) -> N
 
 
 def test_capturing_leaves_no_trace_in_the_unet(backbone: Backbone) -> None:
-    draw(backbone, PROMPTS, (0, 1, 2), words=["dog"])
+    draw(backbone, PROMPTS, (0, 1, 2), words=[Word("dog")])
     assert all("Capturing" not in type(processor).__name__ for processor in backbone.unet.attn_processors.values())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in backbone.unet.modules())
 
@@ -176,12 +181,12 @@ def test_the_last_step_of_one_is_read_too(backbone: Backbone) -> None:
         num_inference_steps=1,
         guidance_scale=2,
         scheduler="ddim",
-        words=["dog"],
+        words=[Word("dog")],
     )
     sampler = make_scheduler("ddim", backbone.scheduler)
     sampler.set_timesteps(1)
     noise = torch.randn(1, *backbone.latent_shape, generator=generators(3)[0])
-    expected = backbone._read(noise, sampler.timesteps[0], ["a dog"], ["dog"])
+    expected = backbone._read(noise, sampler.timesteps[0], ["a dog"], [Word("dog")])
     for stride, maps in expected.maps.items():
         torch.testing.assert_close(drawn.features.maps[stride], maps)
 
@@ -263,7 +268,7 @@ def test_noise_is_the_networks_not_the_samplers(pipeline_folder: Path, tmp_path:
     for folder in (pipeline_folder, copy):
         backbone = load_backbone(config.Backbone(path=str(folder), image_size=32), "cpu")
         latents = torch.zeros(1, *backbone.latent_shape)
-        features = backbone.extract(latents, ["a dog"], timestep=200, words=["dog"], generators=generators(0))
+        features = backbone.extract(latents, ["a dog"], timestep=200, words=[Word("dog")], generators=generators(0))
         maps.append(next(iter(features.maps.values())))
     torch.testing.assert_close(*maps)
 
@@ -272,7 +277,7 @@ def test_the_least_noise_is_noise_in_bfloat16_too(pipeline_folder: Path) -> None
     settings = config.Backbone(path=str(pipeline_folder), image_size=32, dtype="bfloat16")
     backbone = load_backbone(settings, "cpu")
     latents = torch.ones(2, *backbone.latent_shape)
-    features = backbone.extract(latents, ["a dog"] * 2, timestep=1, words=["dog"], generators=generators(0, 1))
+    features = backbone.extract(latents, ["a dog"] * 2, timestep=1, words=[Word("dog")], generators=generators(0, 1))
     first, second = next(iter(features.maps.values()))
     assert not torch.equal(first, second)  # the same picture, other noise
 

@@ -13,6 +13,7 @@ from datasetdm.annotations.sample import Category, Prediction
 from datasetdm.datasets.standard.formats import MapFormat
 from datasetdm.datasets.standard.maps import MapCodec
 from datasetdm.filters.base import NOTHING_ASKED, Acceptance, Filter
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.base import Task
 from tests.extending.normal_map import NormalMap
 
@@ -37,7 +38,7 @@ class NormalsTask(Task):
     dense_channels: ClassVar[int] = 3
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def words(self) -> tuple[Word, ...]:
         """None: attention to a word says nothing about a slope."""
         return ()
 

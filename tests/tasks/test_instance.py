@@ -6,6 +6,7 @@ from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category
 from datasetdm.evaluation.evaluators import build_evaluator
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks import build_task
 from datasetdm.tasks.instance import InstanceTask
 from tests.annotations.test_instances import CATEGORIES, SIZE, apart, random_instances
@@ -101,7 +102,7 @@ def test_no_object_at_all() -> None:
 def test_words_are_readable() -> None:
     names = ("bell_pepper", "bow_(weapon)", "traffic light", "bow-tie")
     task = InstanceTask([Category(id=number, name=name) for number, name in enumerate(names)])
-    assert task.words == ("bell pepper", "bow (weapon)", "traffic light", "bow-tie")
+    assert [word.noun for word in task.words] == ["bell pepper", "bow (weapon)", "traffic light", "bow-tie"]
 
 
 def test_tasks_are_built_by_name() -> None:
@@ -109,4 +110,4 @@ def test_tasks_are_built_by_name() -> None:
     sections = (config.InstanceAnnotation(), config.SemanticAnnotation(), config.DepthAnnotation())
     assert all(build_task(section, CATEGORIES).name == section.name for section in sections)
     assert build_task(config.PoseAnnotation(), CATEGORIES[:1]).name == "pose"
-    assert build_task(config.InstanceAnnotation(), CATEGORIES).words == ("box", "disc", "star")
+    assert build_task(config.InstanceAnnotation(), CATEGORIES).words == (Word("box"), Word("disc"), Word("star"))

@@ -12,6 +12,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.evaluators import build_evaluator
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.pose import KEYPOINT_WEIGHT, SIGMA, PoseTask
 from tests.annotations.test_persons import COUPLE, PERSON, SIZE, people
 
@@ -162,7 +163,7 @@ def test_prompt_boxes_are_those_of_persons_with_keypoints() -> None:
 
 
 def test_the_task_has_one_category() -> None:
-    assert TASK.words == ("person",) and TASK.settings == config.PoseAnnotation()
+    assert TASK.words == (Word("person"),) and TASK.settings == config.PoseAnnotation()
     assert TASK.dense_channels == 17 and TASK.primary_metric == "keypoint_ap" and SIGMA > 0
     with pytest.raises(DatasetDMError, match="one category"):
         PoseTask([PERSON, Category(id=2, name="dog")])

@@ -9,6 +9,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.evaluators import build_evaluator
+from datasetdm.prompts.mentions import Word
 from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.losses.set_loss import SetLoss
@@ -24,8 +25,8 @@ def task_with(**values: object) -> Task:
 
 def test_the_background_is_no_subject_but_words_stay_in_label_order() -> None:
     assert [category.name for category in TASK.subjects] == ["box", "disc", "star"]
-    assert TASK.words == ("background", "box", "disc", "star")
-    assert TASK.prompt_words == {1: "box", 2: "disc", 3: "star"}
+    assert TASK.words == tuple(map(Word, ("background", "box", "disc", "star")))
+    assert TASK.prompt_words == {1: Word("box"), 2: Word("disc"), 3: Word("star")}
     assert TASK.settings == config.SemanticAnnotation()
 
 

@@ -331,8 +331,9 @@ def check_coco(split: CocoSplit) -> dict[str, int]:
 
 
 def _category_record(category: Category) -> dict[str, Any]:
-    frequency = {"frequency": category.frequency} if category.frequency else {}
-    return {"id": category.id, "name": category.name, "supercategory": category.supercategory, **frequency}
+    lvis = {"frequency": category.frequency, "synonyms": list(category.synonyms)}
+    record = {"id": category.id, "name": category.name, "supercategory": category.supercategory}
+    return record | {key: value for key, value in lvis.items() if value}
 
 
 def _image_record(sample: Sample, image_id: int, categories: Sequence[Category]) -> dict[str, Any]:

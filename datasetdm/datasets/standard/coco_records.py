@@ -115,13 +115,25 @@ def _categories(file: Path, records: list[Any]) -> tuple[Category, ...]:
         if not name or not name.isprintable() or ";" in name:
             raise _bad(file, where, f"has the name {name!r}; a name needs plain letters and may not hold ';'")
         categories.append(
-            Category(id=identity, name=name, supercategory=_supercategory(record), frequency=_frequency(record))
+            Category(
+                id=identity,
+                name=name,
+                supercategory=_supercategory(record),
+                frequency=_frequency(record),
+                synonyms=_synonyms(record),
+            )
         )
     _unique(file, "category id", (category.id for category in categories))
     _unique(file, "category name", (category.name for category in categories))
     if not categories:
         raise DatasetDMError(f"{file} has no categories: it is not a file of object instances. {INCOMPLETE}")
     return tuple(sorted(categories, key=lambda category: category.id))
+
+
+def _synonyms(record: dict[str, Any]) -> tuple[str, ...]:
+    """LVIS's other names of the category."""
+    value = record.get("synonyms")
+    return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
 
 
 def _supercategory(record: dict[str, Any]) -> str:

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from datasetdm.diffusion.words import word_forms
 from datasetdm.miniworld.catalog import THINGS
 from datasetdm.miniworld.pretraining import progress
 from datasetdm.miniworld.pretraining.pool import ImagePool, recipe_pool
 from datasetdm.miniworld.pretraining.recipe import Recipe
 from datasetdm.miniworld.pretraining.resnet import ResNet18
+from datasetdm.prompts.mentions import Word
 from datasetdm.utils.files import replacing
 from datasetdm.utils.normalisation import normalise
 
@@ -33,7 +33,7 @@ def pretrain_resnet(recipe: Recipe) -> None:
 
 def caption_tags(captions: list[list[str]], names: list[str]) -> torch.Tensor:
     """Which names, or their plurals, any caption of an image contains: float32, N x len(names), zeros and ones."""
-    patterns = [re.compile(rf"\b(?:{'|'.join(word_forms(name))})\b") for name in names]
+    patterns = [re.compile(rf"\b(?:{'|'.join(Word(name).forms)})\b") for name in names]
     return torch.tensor(
         [[float(bool(pattern.search(" ; ".join(texts)))) for pattern in patterns] for texts in captions]
     )

@@ -13,6 +13,7 @@ from datasetdm.datasets.split import Split
 from datasetdm.pipeline.ingestion.rendering import render_miniworld
 from datasetdm.pipeline.ingestion.subsets import decoder_subsets, draw_subsets
 from datasetdm.pipeline.ingestion.writing import write_subsets
+from datasetdm.prompts.synonyms import with_synonyms
 from datasetdm.tasks import build_task
 from datasetdm.utils.files import write_json
 
@@ -59,6 +60,7 @@ def ingest(
     """
     train, val = _open(source, "train"), _open(source, "val")
     check_same(train, val, "Give both the same categories; order and `supercategory` do not matter.")
+    train.categories = with_synonyms(train.categories, source.synonyms)
     val.categories = train.categories
     decoder = _open(source.decoder, "train") if source.decoder else None
     check_losses([train, val] + ([] if decoder is None else [decoder]), settings.max_lost)

@@ -65,10 +65,11 @@ def units(context: Context) -> Iterator[Unit]:
     if not paths.prompts.exists():
         raise missing(context, paths.prompts, "write_prompts")
     task, fingerprint = context.task(), context.backbone().fingerprint
+    words = [(word.noun, word.synonyms) for word in task.words]
     decoders = [decoder_fingerprint(_decoder_folder(context, seed)) for seed in context.seeds]
     # How many images are drawn in all, and in what portions, does not matter to a shard.
     own = [settings.sampler, settings.extraction, settings.filter]
-    common = digest(*own, fingerprint, context.settings.task, task.words, decoders, list(context.seeds))
+    common = digest(*own, fingerprint, context.settings.task, words, decoders, list(context.seeds))
     prompts = load_prompts(paths.prompts, tuple(choose_subjects(task.subjects, context.settings.prompts)))
     requests = make_requests(prompts, settings.num_images, settings.seed)
     # Features of the last step exist only while an image is drawn.
