@@ -11,16 +11,18 @@ class Layout:
         task: name of the task that its annotations are for.
         reader: `module:function`, called as `function(root, split)` with "train" or "val"; returns a `Split` of
             `datasetdm.datasets.split`. It is imported when data are read; the settings are checked before that.
+        crowds: whether an annotation may be a region with several objects (COCO's `iscrowd: 1`).
     """
 
     task: str
     reader: str
+    crowds: bool = False
 
 
 LAYOUTS: dict[str, Layout] = {
-    "coco": Layout("instance", "datasetdm.datasets.native.coco:open_native_coco"),
-    "coco_pose": Layout("pose", "datasetdm.datasets.native.coco:open_native_coco_keypoints"),
-    "lvis": Layout("instance", "datasetdm.datasets.native.lvis:open_lvis"),
+    "coco": Layout("instance", "datasetdm.datasets.native.coco:open_native_coco", crowds=True),
+    "coco_pose": Layout("pose", "datasetdm.datasets.native.coco:open_native_coco_keypoints", crowds=True),
+    "lvis": Layout("instance", "datasetdm.datasets.native.lvis:open_lvis", crowds=True),
     "voc": Layout("semantic", "datasetdm.datasets.native.voc:open_voc"),
     "cityscapes": Layout("semantic", "datasetdm.datasets.native.cityscapes:open_cityscapes"),
     "deepfashion": Layout("semantic", "datasetdm.datasets.native.deepfashion:open_deepfashion"),

@@ -95,8 +95,8 @@ def _task_fits_source(task: TaskSettings, source: DataSource) -> Iterator[str]:
 
 
 def _prompts_name_what_the_decoder_predicts(task: TaskSettings, decoder: Decoder) -> Iterator[str]:
-    if decoder.category_from_prompt and task.name == "depth":
-        yield "decoder.category_from_prompt is true, but depth maps have no categories that a prompt could name"
+    if decoder.category_from_prompt and not task.finds_categories:
+        yield f"decoder.category_from_prompt is true, but '{task.name}' has no categories that prompts could name"
 
 
 def _subjects_have_their_new_names(source: DataSource, prompts: Prompts) -> Iterator[str]:

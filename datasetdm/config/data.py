@@ -62,7 +62,7 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _crowds_where_there_are_any(self) -> Self:
-        if self.crowds != "ignore" and LAYOUTS[self.format].task not in ("instance", "pose"):
+        if self.crowds != "ignore" and not LAYOUTS[self.format].crowds:
             raise ValueError(f"crowds: the format '{self.format}' has no crowd regions; remove this setting")
         return self
 

@@ -1,7 +1,7 @@
 """The settings of the tasks: what an annotation consists of."""
 
 from pkgutil import resolve_name
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
@@ -12,8 +12,13 @@ FARTHEST = (2**16 - 1) / 256  # metres; the largest depth that a PNG in KITTI's 
 
 
 class TaskSection(Section):
-    """The settings of a task. `TASKS` has the section of each."""
+    """The settings of a task. `TASKS` has the section of each.
 
+    Attributes:
+        finds_categories: whether its annotations have categories that a prompt can name.
+    """
+
+    finds_categories: ClassVar[bool] = True
     name: str
 
 
@@ -47,6 +52,7 @@ class SemanticAnnotation(TaskSection):
 class DepthAnnotation(TaskSection):
     """Metric depth for every pixel."""
 
+    finds_categories: ClassVar[bool] = False
     name: Literal["depth"] = "depth"
     min_depth: float = Field(default=0.001, gt=0, description="Metres; nearer pixels are not evaluated")
     max_depth: float = Field(

@@ -333,7 +333,7 @@ def test_the_category_of_a_depth_map_does_not_come_from_the_prompt(tmp_path: Pat
     def edit(content: dict) -> None:
         content["benchmarks"]["nyu"]["decoder"]["category_from_prompt"] = True
 
-    with pytest.raises(DatasetDMError, match=r"nyu\.decoder\.category_from_prompt is true, but depth maps have no"):
+    with pytest.raises(DatasetDMError, match=r"nyu\.decoder\.category_from_prompt is true, but 'depth' has no"):
         load_params(edited(tmp_path, edit))
 
 
@@ -347,7 +347,7 @@ def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
         load_params(edited(tmp_path, edit))
     assert [line.split(".", 2)[2] for line in str(told.value).splitlines()[1:]] == [
         "source.format is 'voc', which holds annotations for the task 'semantic', not for 'depth'",
-        "decoder.category_from_prompt is true, but depth maps have no categories that a prompt could name",
+        "decoder.category_from_prompt is true, but 'depth' has no categories that prompts could name",
         "experiment.arms has 'oracle' but ingest.num_oracle is 0",
         "ingest.tail_images is 50 but task.tail names no category",
         "source.miniworld.num_val is 150, but ingest.num_test asks for 999",
