@@ -123,6 +123,7 @@ class PromptWriter:
             unknown=lambda line: [] if tokenizer is None else unknown_words(tokenizer, [line]),
             max_tokens=self.limits.max_tokens,
             min_words=self.model.min_words,
+            examples=[caption for _, caption in self.instruction.examples],
         )
 
     def _nothing(self, done: Sequence[Harvest]) -> DatasetDMError:
@@ -133,8 +134,8 @@ class PromptWriter:
         reasons = _counted(Counter(rejection.reason for rejection in rejected))
         return DatasetDMError(
             f"{asked}. Of {len(rejected)} lines: {reasons}. Such as: '{rejected[0].line[:120]}'. Choose a larger "
-            "model, set prompts.language_model.form to constrained (with backend transformers), or change the instruction; "
-            "`datasetdm prompts preview` shows more."
+            "model, set prompts.language_model.form to constrained (with backend transformers), or change the "
+            "instruction; `datasetdm prompts preview` shows more."
         )
 
 

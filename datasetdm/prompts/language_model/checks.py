@@ -15,6 +15,7 @@ UNKNOWN_WORDS = "has words that the text encoder does not know"
 NOT_A_SENTENCE = "is no description"
 DUPLICATE = "is a duplicate"
 SIMILAR = "is nearly a duplicate"
+COPIED = "copies an example"
 
 # Jaccard similarity of two lines' words from which they are nearly the same: two words of ten changed.
 _SIMILAR = 0.7
@@ -26,8 +27,27 @@ _ABOUT_ITSELF = re.compile(
 )
 _NO_SENTENCE = re.compile(r"[?{}<>\[\]|\\@=]|https?:|www\.|:$|\b(\w+)(?: \1){2,}\b", re.IGNORECASE)
 _FILLERS = frozenset(
-    ("a", "an", "the", "of", "in", "on", "at", "by", "to", "and", "with", "is", "are", "as", "while", "from", "for")
-    + ("its", "their", "his", "her", "it", "they", "there", "near")
+    {
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "by",
+        "for",
+        "from",
+        "her",
+        "his",
+        "in",
+        "is",
+        "it",
+        "its",
+        "near",
+        "of",
+        "on",
+    }
+    | {"the", "their", "there", "they", "to", "while", "with"}
 )
 
 
@@ -50,6 +70,7 @@ class Checks:
         unknown: the words of a line that the text encoder does not know.
         max_tokens: how many tokens it reads.
         min_words: shortest line.
+        examples: captions that the model was shown, which it is not to repeat.
     """
 
     mentioned: Callable[[str], Sequence[str]]
@@ -57,6 +78,7 @@ class Checks:
     unknown: Callable[[str], Sequence[str]]
     max_tokens: int
     min_words: int
+    examples: Sequence[str] = ()
     _taken: dict[str, list[frozenset[str]]] = field(default_factory=dict)
 
     def rejection(self, line: str, category: str) -> Rejection | None:
@@ -86,8 +108,10 @@ class Checks:
         return self._repeated(line, category)
 
     def _repeated(self, line: str, category: str) -> tuple[str, str] | None:
-        """Whether a line of any category has the same words, or one of this category nearly the same."""
+        """Whether a line of any category has the same words, or an example or one of this category nearly the same."""
         key = _key(line)
+        if any(_similarity(key, _key(example)) >= _SIMILAR for example in self.examples):
+            return COPIED, ""
         if any(key == taken for lines in self._taken.values() for taken in lines):
             return DUPLICATE, ""
         if any(_similarity(key, taken) >= _SIMILAR for taken in self._taken.get(category, ())):

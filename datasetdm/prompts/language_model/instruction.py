@@ -63,7 +63,7 @@ class Instruction:
             question += self.sections.get("synonyms", ())
         if self.vocabulary:
             question += self.sections.get("vocabulary", ())
-        asked = ["\n".join(question), *self.sections.get("follow-up", ())][: len(said) + 1]
+        asked = ["\n\n".join(question), *self.sections.get("follow-up", ())][: len(said) + 1]
         system = [("system", text) for text in self.sections.get("system", ())]
         dialogue = [("user", asked[0])]
         for answer, further in zip(said, asked[1:], strict=True):
