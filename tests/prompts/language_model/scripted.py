@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,14 +37,21 @@ def refused(status: int, message: str, **headers: str) -> Reply:
 
 @dataclass
 class Server:
-    """The server's address, what it will reply (the last reply repeats), and what it was asked."""
+    """The server's address, what it will reply (the last reply repeats), and what it was asked.
+
+    With `write`, it replies what that makes of the texts of the conversation.
+    """
 
     base_url: str
     replies: list[Reply] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    write: Callable[[list[str]], Reply] | None = None
 
     def next(self) -> Reply:
+        """The reply to the last request."""
+        if self.write is not None:
+            return self.write([message["content"] for message in self.requests[-1]["messages"]])
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
