@@ -26,7 +26,7 @@ help:
 	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index"
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make lock     resolve requirements-dev.in into requirements.lock"
-	@echo "make clean    remove what the stages made; data/raw, data/backbones, data/study, .venv and the run histories stay"
+	@echo "make clean    remove what the stages made; data/raw, data/backbones, data/answers, data/study, .venv and the run histories stay"
 
 setup:
 	@$(if $(PYTHON),$(PYTHON) scripts/install.py,python3 scripts/preflight.py || { \

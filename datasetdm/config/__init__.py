@@ -5,6 +5,7 @@ from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Timestep
 from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, Source
 from datasetdm.config.experiment import Experiment
+from datasetdm.config.language_model import LanguageModel
 from datasetdm.config.loading import load_params
 from datasetdm.config.synthesis import GRID, Augmentation, Filter, Prompts, Sampler, Scene, Synthesis
 from datasetdm.config.tasks import (
@@ -33,6 +34,7 @@ __all__ = [
     "Fraction",
     "Ingest",
     "InstanceAnnotation",
+    "LanguageModel",
     "Miniworld",
     "Params",
     "PoseAnnotation",

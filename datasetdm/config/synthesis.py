@@ -1,10 +1,12 @@
 """The settings of the synthetic images: their prompts, how they are sampled, which are kept, how they are spliced."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, StringConstraints, ValidationInfo, field_validator
 
 from datasetdm.config.base import Fraction, Names, Section, Seed, once_each
+from datasetdm.config.language_model import LanguageModel, at_home
 
 GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
 Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
@@ -24,6 +26,29 @@ class Prompts(Section):
         default=(), description="Keys of prompts.scenes.SCENES; empty: wherever an object may be"
     )
     seed: Seed = 0
+    source: Literal["templates", "language_model", "files"] = Field(
+        default="templates", description="Who writes the prompts (docs/prompts.md)"
+    )
+    language_model: LanguageModel | None = Field(
+        default=None, validate_default=True, description="For source: language_model"
+    )
+    files: Path | None = Field(
+        default=None,
+        validate_default=True,
+        description="For source: files; a folder with `<category>.txt` and `general.txt`, a prompt a line",
+    )
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _a_folder(cls, folder: Any) -> Any:
+        return at_home(folder)
+
+    @field_validator("language_model", "files")
+    @classmethod
+    def _source_has_its_block(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.data.get("source") == info.field_name:
+            raise ValueError(f"is missing, but prompts.source is '{info.field_name}'")
+        return value
 
 
 class Sampler(Section):

@@ -1,7 +1,13 @@
 """The frozen text-to-image diffusion model, behind one contract."""
 
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.diffusion.inspection import draws_miniworld, has_zero_terminal_snr, image_size_step, words_unknown_to
+from datasetdm.diffusion.inspection import (
+    draws_miniworld,
+    has_zero_terminal_snr,
+    image_size_step,
+    prompt_tokenizer,
+    words_unknown_to,
+)
 from datasetdm.diffusion.loading import load_backbone
 
 __all__ = [
@@ -10,5 +16,6 @@ __all__ = [
     "has_zero_terminal_snr",
     "image_size_step",
     "load_backbone",
+    "prompt_tokenizer",
     "words_unknown_to",
 ]

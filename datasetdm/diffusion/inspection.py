@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datasetdm import config
 from datasetdm.diffusion.words import unknown_words
@@ -51,12 +52,30 @@ def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[st
     Empty for models on the hub: their tokenizers can spell any word, so they are not downloaded for this.
     """
     folder = Path(settings.path) / "tokenizer"
-    if not folder.is_dir():
-        return []
-    from transformers import AutoTokenizer  # takes seconds
+    return unknown_words(_tokenizer(folder), words) if folder.is_dir() else []
 
+
+def prompt_tokenizer(settings: config.Backbone) -> Any | None:
+    """The tokenizer of the model's (first) text encoder; None if the model is not on this machine yet."""
+    folder = Path(settings.path) / "tokenizer"
+    if folder.is_dir():
+        return _tokenizer(folder)
+    if Path(settings.path).exists():
+        return None
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return _read_tokenizer(settings.path, subfolder="tokenizer", revision=settings.revision)
+    except Exception:  # a hub model that was never downloaded; there are many ways to say so
+        return None
+
+
+def _tokenizer(folder: Path) -> Any:
+    try:
+        return _read_tokenizer(folder)
     except Exception as error:  # the readers of tokenizers have no common base for damaged files
         raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None
-    return unknown_words(tokenizer, words)
+
+
+def _read_tokenizer(path: Path | str, **options: Any) -> Any:
+    from transformers import AutoTokenizer  # takes seconds
+
+    return AutoTokenizer.from_pretrained(path, local_files_only=True, **options)

@@ -6,6 +6,7 @@ from pathlib import Path
 DATA = Path("data")
 STUDY_DATA = DATA / "study"
 BACKBONES = DATA / "backbones"  # the weights that dvc.yaml names as a dependency
+ANSWERS = DATA / "answers"  # what language models have answered, of all benchmarks; `make clean` keeps it
 
 
 def reports_folder(*, study: bool = False) -> Path:

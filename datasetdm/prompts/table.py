@@ -1,4 +1,7 @@
-"""The prompts as a table that people may edit: `id,prompt,categories,kind`, categories joined by ';'."""
+"""The prompts as a table that people may edit: `id,prompt,categories,kind`, categories joined by ';'.
+
+Lines of a language model also have `model,instruction,date`, which nothing but people reads.
+"""
 
 import csv
 from collections.abc import Sequence
@@ -8,12 +11,14 @@ import pandas as pd
 
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.mixture import PROVENANCE
 from datasetdm.prompts.templates import COLUMNS
 
 
 def encode_prompts(frame: pd.DataFrame) -> bytes:
-    """The table as CSV in UTF-8, the same bytes for the same rows."""
-    return frame[list(COLUMNS)].to_csv(index=False, lineterminator="\n").encode()
+    """The table as CSV in UTF-8, the same bytes for the same rows; who wrote a line stands in columns of its own."""
+    columns = [*COLUMNS, *(name for name in PROVENANCE if name in frame)]
+    return frame[columns].to_csv(index=False, lineterminator="\n").encode()
 
 
 def load_prompts(path: Path, categories: Sequence[Category]) -> pd.DataFrame:

@@ -7,9 +7,10 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.prompt_subjects import not_shown_to, shortened, subjects, without_example
+from datasetdm.pipeline.prompt_sources import candidates
+from datasetdm.pipeline.prompt_subjects import not_shown_to, shortened, without_example
 from datasetdm.pipeline.stages import ingest
-from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts, write_prompts
+from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts
 from datasetdm.utils.files import remove_leftovers, write_bytes
 from datasetdm.utils.progress import say
 
@@ -22,12 +23,11 @@ def finish(context: Context, plan: Plan) -> StageResult:
     Categories without a labelled example are left out, and listed.
     """
     check_match(context)
-    named = subjects(context)
     table = context.paths.prompts
     latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time
     for file in (table, latest):
         remove_leftovers(file)
-    new = encode_prompts(write_prompts(named, context.settings.prompts))
+    new = encode_prompts(candidates(context))
     if _content(table) in (None, _content(latest), new):
         for file in (latest, table):
             if _content(file) != new:

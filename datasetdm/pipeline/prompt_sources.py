@@ -1,0 +1,59 @@
+"""Where the prompts of a benchmark come from, by `prompts.source`."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from datasetdm.diffusion import prompt_tokenizer
+from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.prompt_mentions import mentions_of
+from datasetdm.pipeline.prompt_subjects import subjects, without_example
+from datasetdm.pipeline.prompt_writer import open_writer
+from datasetdm.prompts import choose_subjects, write_prompts
+from datasetdm.prompts.files import load_prompt_files
+from datasetdm.prompts.mixture import mixture
+from datasetdm.prompts.text_limits import TextLimits
+from datasetdm.utils.progress import say
+
+
+def candidates(context: Context) -> pd.DataFrame:
+    """The prompts that the source of the settings has for the benchmark.
+
+    Returns:
+        `num_prompts` rows, or fewer if the source has no more; columns as `datasetdm.prompts.write_prompts` returns
+        them, and for lines of a language model `model`, `instruction` and `date`.
+
+    Raises:
+        DatasetDMError: bad input, or a language model that cannot be reached or answers with nonsense only.
+    """
+    return _SOURCES[context.settings.prompts.source](context)
+
+
+def _from_templates(context: Context) -> pd.DataFrame:
+    return write_prompts(subjects(context), context.settings.prompts)
+
+
+def _from_language_model(context: Context) -> pd.DataFrame:
+    return open_writer(context).write()
+
+
+def _from_files(context: Context) -> pd.DataFrame:
+    settings = context.settings.prompts
+    assert settings.files is not None  # the settings were checked
+    known = choose_subjects(context.task().subjects, settings)
+    left_out = [category.name for category in without_example(context)]
+    found = load_prompt_files(settings.files, known, mentions_of(known), left_out)
+    for sentence in found.skipped:
+        say(f"{sentence}.")
+    limits = TextLimits(tokenizer=prompt_tokenizer(context.params.backbone))
+    texts = [line.text for lines in found.lines.values() for line in lines]
+    if too_long := [text for text in texts if limits.tokens(text) > limits.max_tokens]:
+        say(f"The text encoder reads {limits.max_tokens} tokens, and not the end of {len(too_long)} of these prompts.")
+    return mixture(found.lines, subjects(context), settings, kind="file")
+
+
+_SOURCES: dict[str, Callable[[Context], pd.DataFrame]] = {
+    "templates": _from_templates,
+    "language_model": _from_language_model,
+    "files": _from_files,
+}
