@@ -6,6 +6,7 @@ from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, Source
 from datasetdm.config.experiment import Experiment
 from datasetdm.config.loading import load_params
+from datasetdm.config.selection import Selection
 from datasetdm.config.synthesis import GRID, Augmentation, Filter, Prompts, Sampler, Scene, Synthesis
 from datasetdm.config.tasks import (
     DepthAnnotation,
@@ -42,6 +43,7 @@ __all__ = [
     "Scene",
     "Section",
     "Seed",
+    "Selection",
     "SemanticAnnotation",
     "Source",
     "Synthesis",

@@ -1,7 +1,9 @@
 """What a model's folder says about the model, read without loading its weights."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from datasetdm import config
 from datasetdm.diffusion.words import unknown_words
@@ -50,13 +52,33 @@ def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[st
 
     Empty for models on the hub: their tokenizers can spell any word, so they are not downloaded for this.
     """
+    tokenizer = _tokenizer(settings)
+    return [] if tokenizer is None else unknown_words(tokenizer, words)
+
+
+def token_counts(settings: config.Backbone, prompts: Sequence[str]) -> tuple[list[int], int] | None:
+    """How many tokens each prompt has, and how many the text encoder reads; it never sees the others.
+
+    Both with the tokens for begin and end. None if the model's folder is not on this machine yet.
+    """
+    tokenizer = _tokenizer(settings)
+    if tokenizer is None:
+        return None
+    # Not truncated, so a tokenizer would warn of each prompt that is too long; the caller does.
+    encoded = tokenizer(list(prompts), verbose=False).input_ids if prompts else []
+    return [len(tokens) for tokens in encoded], int(tokenizer.model_max_length)
+
+
+def _tokenizer(settings: config.Backbone) -> Any | None:
     folder = Path(settings.path) / "tokenizer"
-    if not folder.is_dir():
-        return []
+    return _loaded_tokenizer(folder) if folder.is_dir() else None
+
+
+@lru_cache(maxsize=1)
+def _loaded_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer  # takes seconds
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the readers of tokenizers have no common base for damaged files
         raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None
-    return unknown_words(tokenizer, words)
