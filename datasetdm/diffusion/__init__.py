@@ -5,7 +5,7 @@ from datasetdm.diffusion.inspection import (
     draws_miniworld,
     has_zero_terminal_snr,
     image_size_step,
-    token_counts,
+    read_tokens,
     words_unknown_to,
 )
 from datasetdm.diffusion.loading import load_backbone
@@ -18,6 +18,6 @@ __all__ = [
     "has_zero_terminal_snr",
     "image_size_step",
     "load_backbone",
-    "token_counts",
+    "read_tokens",
     "words_unknown_to",
 ]

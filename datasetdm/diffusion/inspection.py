@@ -1,6 +1,7 @@
 """What a model's folder says about the model, read without loading its weights."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,30 @@ def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[st
     return [] if tokenizer is None else unknown_words(tokenizer, words)
 
 
-def token_counts(settings: config.Backbone, prompts: Sequence[str]) -> tuple[list[int], int] | None:
-    """How many tokens each prompt has, and how many the text encoder reads; it never sees the others.
+@dataclass(frozen=True)
+class Tokens:
+    """How a text encoder reads prompts.
 
-    Both with the tokens for begin and end. None if the model's folder is not on this machine yet.
+    Attributes:
+        counts: number of tokens of each prompt, with those for begin and end.
+        limit: how many of them the text encoder reads; it never sees the others.
+        used: share of the tokenizer's tokens that occur in a prompt, those for begin and end among them.
     """
+
+    counts: list[int]
+    limit: int
+    used: float
+
+
+def read_tokens(settings: config.Backbone, prompts: Sequence[str]) -> Tokens | None:
+    """The prompts as tokens of the model's tokenizer; None if the model's folder is not on this machine yet."""
     tokenizer = _tokenizer(settings)
     if tokenizer is None:
         return None
-    # Not truncated, so a tokenizer would warn of each prompt that is too long; the caller does.
+    # Nothing is cut off here, of which a tokenizer would warn.
     encoded = tokenizer(list(prompts), verbose=False).input_ids if prompts else []
-    return [len(tokens) for tokens in encoded], int(tokenizer.model_max_length)
+    used = len({token for tokens in encoded for token in tokens}) / len(tokenizer)
+    return Tokens(counts=[len(tokens) for tokens in encoded], limit=int(tokenizer.model_max_length), used=used)
 
 
 def _tokenizer(settings: config.Backbone) -> Any | None:

@@ -1,4 +1,4 @@
-"""The text encoder of a diffusion model without the rest of it: what two prompts have in common, as the model reads them.
+"""The text encoder of a diffusion model without the rest of it: how alike two prompts are to the model.
 
 It is a tenth of a model and needs no GPU, so prompts can be compared where nothing is drawn yet.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from datasetdm import config
-from datasetdm.diffusion.weights import fingerprint_of, find_weights, how_to_get
+from datasetdm.diffusion.weights import find_weights, fingerprint_of, how_to_get
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.batches import batches
 from datasetdm.utils.devices import choose_device

@@ -10,8 +10,8 @@ from datasetdm.pipeline.context import Context
 def objects_per_image(context: Context) -> list[Counter[str]]:
     """The objects of each labelled image, by category; an image that several seeds have counts once.
 
-    Where a task does not count objects, as with semantic maps, each category of an image counts as one. Empty for a task
-    without categories, such as depth. Dev and test are not looked at.
+    Where a task does not count objects, as with semantic maps, each category of an image counts as one. Empty for a
+    task without categories, such as depth. Dev and test are not looked at.
     """
     task = context.task()
     names = [category.name for category in task.categories]

@@ -1,4 +1,4 @@
-"""Prompts that cover what there is to learn: template prompts in real company, a choice out of many, a report of variety."""
+"""Prompts that cover what there is to learn: templates in real company, a choice out of many, a report."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from datasetdm.annotations.sample import Category
-from datasetdm.diffusion import find_weights, token_counts
+from datasetdm.diffusion import find_weights, read_tokens
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
 from datasetdm.diffusion.words import asked_counts
 from datasetdm.errors import DatasetDMError
@@ -39,8 +39,8 @@ def template_prompts(context: Context, named: Sequence[Category]) -> pd.DataFram
 
 def _fits(context: Context) -> Callable[[str], bool]:
     def fits(text: str) -> bool:
-        counted = token_counts(context.params.backbone, [text])
-        return counted is None or counted[0][0] <= counted[1]
+        tokens = read_tokens(context.params.backbone, [text])
+        return tokens is None or tokens.counts[0] <= tokens.limit
 
     return fits
 
@@ -65,8 +65,8 @@ def select_prompts(context: Context, candidates: pd.DataFrame) -> pd.DataFrame:
     )
     if len(chosen) < settings.num_prompts:
         say(
-            f"{len(chosen)} prompts instead of {settings.num_prompts}: the others of the {len(candidates)} candidates are "
-            "too much like these. For more, raise prompts.selection.candidates or prompts.selection.duplicates."
+            f"{len(chosen)} prompts instead of {settings.num_prompts}: the others of the {len(candidates)} candidates "
+            "are too much like these. For more, raise prompts.selection.candidates or prompts.selection.duplicates."
         )
     return candidates.iloc[chosen].assign(id=range(len(chosen))).reset_index(drop=True)
 
@@ -114,18 +114,17 @@ def _asked(prompt: str, names: Sequence[str], nouns: dict[str, str]) -> dict[str
 
 def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:
     """`too_long` and `vocabulary_used`; nothing if the model is not on this machine yet."""
-    counted = token_counts(context.params.backbone, prompts)
-    if counted is None:
+    tokens = read_tokens(context.params.backbone, prompts)
+    if tokens is None:
         return {}
-    lengths, limit = counted
-    cut = [prompt for prompt, length in zip(prompts, lengths, strict=True) if length > limit]
+    cut = [prompt for prompt, count in zip(prompts, tokens.counts, strict=True) if count > tokens.limit]
     if cut:
         say(
-            f"{len(cut)} of {len(prompts)} prompts have more than the {limit} tokens that the text encoder reads, and are "
-            f"cut off when images are drawn: '{cut[0]}'. Shorten them in {context.paths.prompts}, or ask for fewer objects "
-            "(prompts.max_objects)."
+            f"{len(cut)} of {len(prompts)} prompts have more than the {tokens.limit} tokens that the text encoder reads, "
+            f"and are cut off when images are drawn: '{cut[0]}'. Shorten them in {context.paths.prompts}, or ask for fewer "
+            "objects (prompts.max_objects)."
         )
-    return {"too_long": float(len(cut))}
+    return {"too_long": float(len(cut)), "vocabulary_used": tokens.used}
 
 
 def _embedding_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:

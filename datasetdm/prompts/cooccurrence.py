@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Objects that each category is taken to have been seen with besides the real ones, spread over all categories. So a pair
-#: that no labelled image shows stays possible, and what was seen once is not taken for a law.
+#: Objects that each category is taken to have been seen with besides the real ones, spread over all categories. So a
+#: pair that no labelled image shows stays possible, and what was seen once is not taken for a law.
 SMOOTHING = 0.5
 
 #: Category name -> number of its objects in an image (1 where only its presence is known).

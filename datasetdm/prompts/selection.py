@@ -1,8 +1,8 @@
 """The choice of prompts out of more than are needed: every category its share, every aspect its turn, no duplicates.
 
-A greedy choice. The need of a category or an aspect is 1 before any prompt has it, 1/2 once it has its share, and goes on
-falling; the next prompt is the one that names what is needed most. So shares are met as well as the candidates allow, and
-at every length of the list. Compare the greedy choice of subsets by coverage of features (Wei, Iyer & Bilmes, ICML 2015).
+A greedy choice. The need of a category or an aspect is 1 before any prompt has it, 1/2 once it has its share, and goes
+on falling; the next prompt is the one that names what is needed most. So shares are met as well as the candidates
+allow, and at every length of the list.
 """
 
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ def select(
 ) -> np.ndarray:
     """Choose prompts, the most needed first; the same arguments give the same choice.
 
-    Prompts of the same kind that name equally many categories are a group, and a group keeps the share that it has among
-    the candidates. So the choice makes prompts neither plainer nor denser: that is for the settings of the source.
+    Prompts of the same kind that name equally many categories are a group, and a group keeps the share that it has
+    among the candidates. So the choice makes prompts neither plainer nor denser: the source has settings for that.
 
     Args:
         frame: the N candidates, with a column `kind`. Those of the kind 'plain' may resemble others: the paper draws
@@ -45,27 +45,31 @@ def select(
         duplicates: cosine similarity from which a candidate resembles a chosen one too much.
 
     Returns:
-        int64: positions of the chosen candidates in the order in which they were chosen; fewer than `number` if too many
-        are duplicates.
+        int64: positions of the chosen candidates in the order in which they were chosen; fewer than `number` if too
+        many are duplicates.
     """
-    limit = min(duplicates, _SAME)
     mentions = number * max(named.sum() / max(len(named), 1), 1.0)
     wanted = np.concatenate([mentions * shares, number * aspect_shares()])
     has = np.zeros(len(wanted))
     worth = _mean_over(named, aspects)
     plain = (frame["kind"] == "plain").to_numpy()
+    plain_left = round(number * plain.mean()) if len(plain) else 0
     quotas = _Quotas(frame.groupby([frame["kind"], named.sum(axis=1)], sort=True).ngroup().to_numpy())
+    seen = _Seen(number, embeddings, min(duplicates, _SAME))
     free = np.ones(len(named), dtype=bool)
     chosen: list[int] = []
-    compared: list[int] = []
-    while len(chosen) < number and free.any():
+    while len(chosen) < number:
+        if plain_left == 0:  # even if all others are duplicates
+            free &= ~plain
+        if not free.any():
+            break
         group = quotas.next(free)
         scores = np.where(quotas.members(group) & free, worth @ (1 / (1 + has / wanted)), -np.inf)
         for best in _falling(scores):
             free[best] = False
-            if plain[best] or not compared or (embeddings[compared] @ embeddings[best]).max() < limit:
+            if plain[best] or seen.is_new(best):
                 chosen.append(best)
-                compared += [] if plain[best] else [best]
+                plain_left -= int(plain[best])
                 quotas.take(group)
                 has += np.concatenate([named[best], aspects[best]])
                 break
@@ -77,6 +81,23 @@ def _falling(scores: np.ndarray) -> Iterator[int]:
     while scores[best := int(scores.argmax())] > -np.inf:
         yield best
         scores[best] = -np.inf
+
+
+class _Seen:
+    """The chosen prompts that others must not resemble."""
+
+    def __init__(self, most: int, embeddings: np.ndarray, limit: float) -> None:
+        self._embeddings, self._limit = embeddings, limit
+        self._rows, self._count = np.empty((most, embeddings.shape[1]), embeddings.dtype), 0
+
+    def is_new(self, candidate: int) -> bool:
+        """Whether the candidate resembles none of them; if so, it is one of them from now on."""
+        row = self._embeddings[candidate]
+        if self._count and (self._rows[: self._count] @ row).max() >= self._limit:
+            return False
+        self._rows[self._count] = row
+        self._count += 1
+        return True
 
 
 class _Quotas:

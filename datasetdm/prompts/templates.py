@@ -99,9 +99,7 @@ def write_prompts(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _from_template(
-    sources: _Sources, focus: int, named: np.ndarray, rng: np.random.Generator
-) -> tuple[list[int], str]:
+def _from_template(sources: _Sources, focus: int, named: np.ndarray, rng: np.random.Generator) -> tuple[list[int], str]:
     """Positions that are named and the prompt that names them."""
     categories = sources.categories
     if sources.together is None:

@@ -20,7 +20,7 @@ FIGURES = {
     "distinct_1": "different words, as a share of all",
     "distinct_2": "different pairs of words, as a share of all",
     "distinct_3": "different triples of words, as a share of all",
-    "vocabulary_used": "tokens of the text encoder that occur, as a share of all",
+    "vocabulary_used": "tokens of the text encoder that occur, as a share of all that it has",
     "embedding_spread": "mean cosine distance of two prompts' embeddings",
     "vendi_score": "Vendi score: as varied as so many entirely different prompts",
     "fewest_per_category": "prompts that name the rarest category",
