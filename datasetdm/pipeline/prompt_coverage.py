@@ -120,9 +120,9 @@ def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float
     cut = [prompt for prompt, count in zip(prompts, tokens.counts, strict=True) if count > tokens.limit]
     if cut:
         say(
-            f"{len(cut)} of {len(prompts)} prompts have more than the {tokens.limit} tokens that the text encoder reads, "
-            f"and are cut off when images are drawn: '{cut[0]}'. Shorten them in {context.paths.prompts}, or ask for fewer "
-            "objects (prompts.max_objects)."
+            f"{len(cut)} of {len(prompts)} prompts have more than the {tokens.limit} tokens that the text encoder reads."
+            f" The rest is cut off when images are drawn: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower "
+            "prompts.max_objects."
         )
     return {"too_long": float(len(cut)), "vocabulary_used": tokens.used}
 

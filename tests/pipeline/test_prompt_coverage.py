@@ -54,7 +54,7 @@ def test_selection_on_the_embedded_world(project, edit, capsys) -> None:
     project(MINIWORLD)
     edit("benchmarks.coco.ingest.num_real", 8)
     edit("benchmarks.coco.prompts", {"num_prompts": 60, "max_objects": 3})
-    assert main(["run", "coco", "--until", "write_prompts"]) == 0
+    assert main(["ingest", "coco"]) == main(["write_prompts", "coco"]) == 0
     plain, first = prompts(), known_variety(open_context("coco"))
     assert set(first) == set(FIGURES) and first["too_long"] == 0
 
@@ -91,7 +91,7 @@ def test_a_foreign_export_without_captions(project, edit, tmp_path, capsys) -> N
     edit("benchmarks.coco.seeds", [0, 1])
     dense = {"num_prompts": 40, "min_objects": 3, "max_objects": 4, "plain_fraction": 0.1, "companions": "real"}
     edit("benchmarks.coco.prompts", {**dense, "selection": {}})
-    assert main(["run", "coco", "--until", "write_prompts"]) == 0
+    assert main(["ingest", "coco"]) == main(["write_prompts", "coco"]) == 0
     images = objects_per_image(open_context("coco"))
     assert 8 < len(images) <= 16  # of two seeds, each image once
     assert {tuple(sorted(image.items())) for image in images} == {
@@ -108,9 +108,9 @@ def test_a_foreign_export_without_captions(project, edit, tmp_path, capsys) -> N
 
 def test_prompts_that_the_text_encoder_cannot_read_are_reported(project, edit, capsys) -> None:
     project(MINIWORLD)
-    assert main(["run", "coco", "--until", "write_prompts"]) == 0
-    assert "are cut off" not in capsys.readouterr().out
-    TABLE.write_text("id,prompt,categories,kind\n0," + "a dog and " * 12 + "a cat,dog;cat,mine\n1,a dog,dog,mine\n")
+    assert main(["ingest", "coco"]) == main(["write_prompts", "coco"]) == 0
+    assert "cut off" not in capsys.readouterr().out
+    TABLE.write_text("id,prompt,categories,kind\n0," + "a dog and " * 12 + "a bird,dog;bird,mine\n1,a dog,dog,mine\n")
     assert main(["write_prompts", "coco"]) == 0
     assert "1 of 2 prompts have more than the 32 tokens" in capsys.readouterr().out
     assert known_variety(open_context("coco"))["too_long"] == 1
@@ -118,14 +118,14 @@ def test_prompts_that_the_text_encoder_cannot_read_are_reported(project, edit, c
 
 @pytest.mark.slow
 def test_a_task_without_categories_has_the_company_of_the_scene(project, edit, capsys) -> None:
-    world = {"distribution": "room", "num_train": 12, "num_val": 4}
+    world = {"distribution": "room", "num_train": 60, "num_val": 4}
     project({"format": "nyu", "root": "data/raw/miniworld/nyu", "miniworld": world})
     edit("benchmarks.coco.task", {"name": "depth", "min_depth": 0.1, "max_depth": 10.0})
     edit("benchmarks.coco.downstream", {"model": "upernet_r18", "image_size": 64, "iterations": 1, "batch_size": 2})
     edit("benchmarks.coco.downstream.learning_rate", 0.001)
     subjects = {"subjects": ["chair", "lamp", "clock"], "scenes": ["room"], "num_prompts": 20}
     edit("benchmarks.coco.prompts", {**subjects, "companions": "real", "selection": {"balance": "real"}})
-    assert main(["run", "coco", "--until", "write_prompts"]) == 0
+    assert main(["ingest", "coco"]) == main(["write_prompts", "coco"]) == 0
     assert "things of the same scene share a prompt" in capsys.readouterr().out
     figures = known_variety(open_context("coco"))
     assert figures["prompts"] == 20 and "company_distance" not in figures
