@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,34 @@ def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[st
 
     Empty for models on the hub: their tokenizers can spell any word, so they are not downloaded for this.
     """
-    tokenizer = _tokenizer(settings)
-    return [] if tokenizer is None else unknown_words(tokenizer, words)
+    folder = Path(settings.path) / "tokenizer"
+    return unknown_words(_tokenizer(folder), words) if folder.is_dir() else []
+
+
+def prompt_tokenizer(settings: config.Backbone) -> Any | None:
+    """The tokenizer of the model's (first) text encoder; None if the model is not on this machine yet."""
+    folder = Path(settings.path) / "tokenizer"
+    if folder.is_dir():
+        return _tokenizer(folder)
+    if Path(settings.path).exists():
+        return None
+    try:
+        return _read_tokenizer(settings.path, subfolder="tokenizer", revision=settings.revision)
+    except Exception:  # a hub model that was never downloaded; there are many ways to say so
+        return None
+
+
+def _tokenizer(folder: Path) -> Any:
+    try:
+        return _read_tokenizer(folder)
+    except Exception as error:  # the readers of tokenizers have no common base for damaged files
+        raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None
+
+
+def _read_tokenizer(path: Path | str, **options: Any) -> Any:
+    from transformers import AutoTokenizer  # takes seconds
+
+    return AutoTokenizer.from_pretrained(path, local_files_only=True, **options)
 
 
 @dataclass(frozen=True)
@@ -72,27 +97,9 @@ class Tokens:
     used: float
 
 
-def read_tokens(settings: config.Backbone, prompts: Sequence[str]) -> Tokens | None:
-    """The prompts as tokens of the model's tokenizer; None if the model's folder is not on this machine yet."""
-    tokenizer = _tokenizer(settings)
-    if tokenizer is None:
-        return None
+def read_tokens(tokenizer: Any, prompts: Sequence[str]) -> Tokens:
+    """The prompts as tokens of a model's tokenizer (see `prompt_tokenizer`)."""
     # Nothing is cut off here, of which a tokenizer would warn.
     encoded = tokenizer(list(prompts), verbose=False).input_ids if prompts else []
     used = len({token for tokens in encoded for token in tokens}) / len(tokenizer)
     return Tokens(counts=[len(tokens) for tokens in encoded], limit=int(tokenizer.model_max_length), used=used)
-
-
-def _tokenizer(settings: config.Backbone) -> Any | None:
-    folder = Path(settings.path) / "tokenizer"
-    return _loaded_tokenizer(folder) if folder.is_dir() else None
-
-
-@lru_cache(maxsize=1)
-def _loaded_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer  # takes seconds
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # the readers of tokenizers have no common base for damaged files
-        raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None

@@ -10,7 +10,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from datasetdm.annotations.sample import Category
-from datasetdm.diffusion import find_weights, read_tokens
+from datasetdm.diffusion import find_weights, prompt_tokenizer, read_tokens
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
 from datasetdm.diffusion.words import asked_counts
 from datasetdm.errors import DatasetDMError
@@ -38,11 +38,14 @@ def template_prompts(context: Context, named: Sequence[Category]) -> pd.DataFram
 
 
 def _fits(context: Context) -> Callable[[str], bool]:
-    def fits(text: str) -> bool:
-        tokens = read_tokens(context.params.backbone, [text])
-        return tokens is None or tokens.counts[0] <= tokens.limit
+    """Whether the text encoder can read all of a text; yes, as long as the model is not on this machine."""
+    tokenizer = prompt_tokenizer(context.params.backbone)
 
-    return fits
+    def fits(text: str) -> bool:
+        tokens = read_tokens(tokenizer, [text])
+        return tokens.counts[0] <= tokens.limit
+
+    return fits if tokenizer is not None else lambda text: True
 
 
 def select_prompts(context: Context, candidates: pd.DataFrame) -> pd.DataFrame:
@@ -114,15 +117,15 @@ def _asked(prompt: str, names: Sequence[str], nouns: dict[str, str]) -> dict[str
 
 def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:
     """`too_long` and `vocabulary_used`; nothing if the model is not on this machine yet."""
-    tokens = read_tokens(context.params.backbone, prompts)
-    if tokens is None:
+    tokenizer = prompt_tokenizer(context.params.backbone)
+    if tokenizer is None:
         return {}
+    tokens = read_tokens(tokenizer, prompts)
     cut = [prompt for prompt, count in zip(prompts, tokens.counts, strict=True) if count > tokens.limit]
     if cut:
         say(
-            f"{len(cut)} of {len(prompts)} prompts have more than the {tokens.limit} tokens that the text encoder reads."
-            f" The rest is cut off when images are drawn: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower "
-            "prompts.max_objects."
+            f"{len(cut)} of {len(prompts)} prompts are longer than the {tokens.limit} tokens that the text encoder "
+            f"reads, and will be cut off: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower prompts.max_objects."
         )
     return {"too_long": float(len(cut)), "vocabulary_used": tokens.used}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datasetdm import config
-from datasetdm.diffusion import read_tokens
+from datasetdm.diffusion import prompt_tokenizer, read_tokens
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
 from datasetdm.errors import DatasetDMError
 
@@ -50,13 +50,12 @@ def test_prompts_beyond_the_limit_are_read_as_far_as_it_goes(backbone) -> None:
 def test_tokens_are_counted_without_weights(pipeline_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(pipeline_folder / "tokenizer", tmp_path / "tokenizer")
     settings = config.Backbone(path=str(tmp_path), image_size=32)
-    tokens = read_tokens(settings, ["a dog", "a dog on the grass and a red car and two people"])
-    assert tokens is not None
+    tokenizer = prompt_tokenizer(settings)
+    tokens = read_tokens(tokenizer, ["a dog", "a dog on the grass and a red car and two people"])
     assert tokens.counts == [4, 14] and tokens.limit == 12  # with those for begin and end
     assert 0 < tokens.used < 1
-    assert read_tokens(settings.model_copy(update={"path": str(tmp_path / "none")}), ["a dog"]) is None
-    empty = read_tokens(settings, [])
-    assert empty is not None and empty.counts == []
+    assert read_tokens(tokenizer, []).counts == []
+    assert prompt_tokenizer(settings.model_copy(update={"path": str(tmp_path / "none")})) is None
 
 
 def test_models_without_such_an_encoder_and_damaged_ones_are_reported(pipeline_folder: Path, tmp_path: Path) -> None:

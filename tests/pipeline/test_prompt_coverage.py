@@ -112,7 +112,7 @@ def test_prompts_that_the_text_encoder_cannot_read_are_reported(project, edit, c
     assert "cut off" not in capsys.readouterr().out
     TABLE.write_text("id,prompt,categories,kind\n0," + "a dog and " * 12 + "a bird,dog;bird,mine\n1,a dog,dog,mine\n")
     assert main(["write_prompts", "coco"]) == 0
-    assert "1 of 2 prompts have more than the 32 tokens" in capsys.readouterr().out
+    assert "1 of 2 prompts are longer than the 32 tokens" in capsys.readouterr().out
     assert known_variety(open_context("coco"))["too_long"] == 1
 
 
