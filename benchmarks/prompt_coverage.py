@@ -6,9 +6,9 @@ uniform    the templates as they are: every category about equally often, in sce
 coverage   company as in the labelled images, and a selection out of three times as many prompts
 dense      the same templates with three to five objects
 
-Each kind is a benchmark of its own below `data/prompt_coverage`, in the ordinary stages. So a run that
-was cut off goes on where it stopped, and decoders and the arm `real`, which are the same for all kinds, are trained once.
-Dev and test are both reported; only dev may guide choices.
+Each kind is a benchmark of its own below `data/prompt_coverage`, and goes through the ordinary stages. So a run that
+was cut off goes on where it stopped, and decoders and the arm `real`, which are the same for all kinds, are trained
+once. Dev and test are both reported; only dev may guide choices.
 """
 
 import argparse

@@ -125,7 +125,8 @@ def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float
     if cut:
         say(
             f"{len(cut)} of {len(prompts)} prompts are longer than the {tokens.limit} tokens that the text encoder "
-            f"reads, and will be cut off: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower prompts.max_objects."
+            f"reads, and will be cut off: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower "
+            "prompts.max_objects."
         )
     return {"too_long": float(len(cut)), "vocabulary_used": tokens.used}
 
