@@ -42,7 +42,7 @@ class TextEncoder:
 
         folder = find_weights(settings)
         index = read_json(folder / "model_index.json", remedy=how_to_get(settings.path))
-        library, name = index.get("text_encoder") or (None, None)
+        library, name = map(str, index.get("text_encoder") or ("", ""))
         if library != "transformers":
             raise DatasetDMError(
                 f"The model in {folder} has no text encoder of transformers, which is needed to compare prompts: set "

@@ -111,7 +111,7 @@ def _from_template(sources: _Sources, focus: int, named: np.ndarray, rng: np.ran
         (_thing(categories[label], count, coloured, rng), counted(count, categories[label].noun))
         for label, count in counts.items()
     ]
-    rng.shuffle(things)  # type: ignore[arg-type]
+    rng.shuffle(things)
     opening, place, light = _pick(rng, _OPENINGS), _pick(rng, scene.places), ""
     chance = rng.random()
     if chance < _LIGHT_SHARE:
@@ -149,8 +149,8 @@ def _seen_together(
 ) -> tuple[Scene, dict[int, int]]:
     """Objects as the labelled images show them with the focus, and a scene where all may be: position -> count."""
     counts = together.draw(focus, _total(sources.settings, rng), rng)
-    known = [homes for label in counts if (homes := scenes_of(sources.categories[label]))]
-    shared = [home for home in SCENES if known and all(home in homes for homes in known)]
+    known = [found for label in counts if (found := scenes_of(sources.categories[label]))]
+    shared = [home for home in SCENES if known and all(home in found for found in known)]
     homes = _allowed(shared, sources.settings)
     return SCENES[str(rng.choice(homes))] if homes else ANYWHERE, counts
 

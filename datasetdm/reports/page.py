@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -21,7 +22,7 @@ def render_page(
     plot: Path,
     galleries: Sequence[tuple[str, Path]],
     facts: Mapping[str, str],
-    variety: Mapping[str, float] | None = None,
+    variety: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
     """The HTML of a comparison.
 
@@ -47,7 +48,7 @@ def render_page(
         plot=_inline(plot),
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,
-        variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in (variety or {})],
+        variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in variety],
     )
 
 
