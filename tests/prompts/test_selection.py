@@ -20,7 +20,9 @@ def unlike(count: int, size: int = 64) -> np.ndarray:
 
 
 def matrix(frame: pd.DataFrame, names: list[str]) -> np.ndarray:
-    return np.array([[name in text.split(";") for name in names] for text in frame["categories"]])
+    return np.array([[name in text.split(";") for name in names] for text in frame["categories"]], dtype=bool).reshape(
+        -1, len(names)
+    )
 
 
 def choose(frame: pd.DataFrame, names: list[str], number: int, **changes) -> np.ndarray:
