@@ -26,7 +26,7 @@ from datasetdm.pipeline.prompt_coverage import known_variety
 from datasetdm.pipeline.stages import STAGES, synthesize, train_downstream
 from datasetdm.reports.contrasts import paired_difference
 from datasetdm.task_parts import METRICS
-from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.files import read_json, write_json, write_text
 from datasetdm.utils.progress import print_progress
 
 BASELINE = "uniform"
@@ -54,9 +54,11 @@ def main() -> None:
         rows[kind] = measure(context)
     metric = rows[arguments.kinds[0]]["metric"]
     found = {"metric": metric, "seeds": arguments.seeds, "kinds": rows, "contrasts": contrasts(rows)}
-    show(found)
+    tables = text_of(found)
+    print(tables, flush=True)
     if arguments.out:
         write_json(arguments.out, found)
+        write_text(arguments.out.with_suffix(".md"), f"{tables}\n")
 
 
 def variant(params: config.Params, benchmark: str, kind: str, seeds: Sequence[int]) -> Context:
@@ -106,8 +108,8 @@ def contrasts(rows: dict[str, Row]) -> dict[str, Row]:
     return found
 
 
-def show(found: Row) -> None:
-    """Print the prompts and the contrasts as tables."""
+def text_of(found: Row) -> str:
+    """The prompts and the contrasts as Markdown tables."""
     names = [name for name in SHOWN if any(name in row["variety"] for row in found["kinds"].values())]
     cells = [
         [
@@ -118,14 +120,14 @@ def show(found: Row) -> None:
         ]
         for kind, row in found["kinds"].items()
     ]
-    print(markdown(["prompts", "drawn", "accepted", *names], cells))
     metric = METRICS[found["metric"]]
     lines = [
         [subset, title, metric.signed(one["mean"]), _interval(metric, one)]
         for subset, contrast in found["contrasts"].items()
         for title, one in contrast.items()
     ]
-    print(f"\n{markdown(['set', 'difference', metric.axis, '95 % interval'], lines)}", flush=True)
+    prompts = markdown(["prompts", "drawn", "accepted", *names], cells)
+    return f"{prompts}\n\n{markdown(['set', 'difference', metric.axis, '95 % interval'], lines)}"
 
 
 def _interval(metric: Any, difference: Row) -> str:
@@ -139,7 +141,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the settings of the benchmark")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures; a Markdown file beside it has the tables")
     return parser.parse_args()
 
 

@@ -17,6 +17,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.labelled_objects import objects_per_image
+from datasetdm.pipeline.prompt_subjects import subjects
 from datasetdm.prompts import choose_subjects, write_prompts
 from datasetdm.prompts.aspects import find_aspects
 from datasetdm.prompts.selection import select, wanted_shares
@@ -53,7 +54,7 @@ def select_prompts(context: Context, candidates: pd.DataFrame) -> pd.DataFrame:
     settings = context.settings.prompts
     if settings.selection is None:
         return candidates
-    names = [category.name for category in choose_subjects(context.task().subjects, settings)]
+    names = [category.name for category in subjects(context)]
     shown = Counter(name for image in objects_per_image(context) for name, count in image.items() if count)
     listed = [set(text.split(";")) for text in candidates["categories"]]
     prompts = candidates["prompt"].tolist()
@@ -79,17 +80,17 @@ def measure_variety(context: Context, frame: pd.DataFrame) -> dict[str, float]:
 
     Prompts that the text encoder cannot read to their end are reported, with an example.
     """
-    subjects = choose_subjects(context.task().subjects, context.settings.prompts)
     prompts, listed = frame["prompt"].tolist(), [list(filter(None, names.split(";"))) for names in frame["categories"]]
     named = Counter(name for names in listed for name in names)
-    nouns = {category.name: category.noun for category in subjects}
+    known = choose_subjects(context.task().subjects, context.settings.prompts)
+    nouns = {category.name: category.noun for category in known}
     figures = {
         "prompts": float(len(frame)),
         "distinct": float(frame["prompt"].nunique()),
         **_length_figures(context, prompts),
         **distinct_ngrams(prompts),
         **_embedding_figures(context, prompts),
-        **balance_figures({name: named[name] for name in nouns}),
+        **balance_figures({name: named[name] for name in {*named, *(one.name for one in subjects(context))}}),
         **company_figures(
             [_asked(prompt, names, nouns) for prompt, names in zip(prompts, listed, strict=True)],
             objects_per_image(context),
