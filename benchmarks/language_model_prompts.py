@@ -24,10 +24,11 @@ from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.paths import ANSWERS
-from datasetdm.pipeline.prompt_mentions import forms_of, mentions_of, synonyms_of
+from datasetdm.pipeline.prompt_mentions import forms_of, mentions_of
 from datasetdm.prompts.language_model import Answer, Asker, Checks, Harvest, Question, harvest, load_instruction
 from datasetdm.prompts.language_model.harvest import Subject
 from datasetdm.prompts.language_model.local import LocalModel
+from datasetdm.prompts.synonyms import with_synonyms
 from datasetdm.prompts.text_limits import TextLimits
 from datasetdm.utils.files import write_json
 from datasetdm.utils.progress import Progress, print_progress
@@ -89,7 +90,8 @@ class Trial:
         self.limits = TextLimits(tokenizer=None)
         self.instruction = load_instruction(None, captions=(), max_words=self.limits.max_words)
         self.asker = Asker(Timed(self.settings, "cpu"), answers, self.instruction.digest)
-        self.categories = [Category(id=number, name=name) for number, name in enumerate(NAMES, 1)]
+        categories = [Category(id=number, name=name) for number, name in enumerate(NAMES, 1)]
+        self.categories = with_synonyms(categories, {})
         self.checks = Checks(
             mentioned=mentions_of(self.categories),
             tokens=self.limits.tokens,
@@ -102,9 +104,7 @@ class Trial:
 
     def ask(self, category: Category) -> None:
         """Have one category described."""
-        subject = Subject(
-            name=category.name, noun=category.noun, synonyms=synonyms_of(category), forms=forms_of(category)
-        )
+        subject = Subject(name=category.name, noun=category.noun, synonyms=category.synonyms, forms=forms_of(category))
         self.done.append(
             harvest(
                 subject,

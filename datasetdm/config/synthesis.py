@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PositiveInt, StringConstraints, Vali
 
 from datasetdm.config.base import Fraction, Names, Section, Seed, once_each
 from datasetdm.config.language_model import LanguageModel, at_home
+from datasetdm.config.selection import Selection
 
 GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
 Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
@@ -19,6 +20,12 @@ class Prompts(Section):
     num_prompts: PositiveInt
     plain_fraction: Fraction = Field(default=0.3, description="Share of plain 'a photo of a ...' prompts (paper: 30 %)")
     max_objects: PositiveInt = Field(default=4, description="Maximum number of objects in a prompt")
+    min_objects: PositiveInt = Field(default=1, description="Minimum number of objects in a prompt, plain ones aside")
+    companions: Literal["scenes", "real"] = Field(
+        default="scenes",
+        description="What shares a prompt: things of the same scene, or what stands together in the labelled images",
+    )
+    selection: Selection | None = Field(default=None, description="Choose the prompts out of more; null: take all")
     subjects: Names = Field(
         default=(), description="What prompts name, if the categories cannot be generated; empty: the categories"
     )
@@ -49,6 +56,27 @@ class Prompts(Section):
         if value is None and info.data.get("source") == info.field_name:
             raise ValueError(f"is missing, but prompts.source is '{info.field_name}'")
         return value
+
+    @field_validator("min_objects")
+    @classmethod
+    def _no_more_than_the_most(cls, least: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_objects")
+        if most is not None and least > most:
+            raise ValueError(f"is {least}, more than max_objects, which is {most}")
+        return least
+
+    @property
+    def num_candidates(self) -> int:
+        """How many prompts the source writes: `num_prompts`, or more to select from."""
+        return self.num_prompts * (self.selection.candidates if self.selection else 1)
+
+    @property
+    def keeps_to_limit(self) -> bool:
+        """Whether templates leave out what the text encoder could not read.
+
+        Not with the settings that were there before the limit was looked at: other prompts would draw all images again.
+        """
+        return self.companions == "real" or self.min_objects > 1 or self.selection is not None
 
 
 class Sampler(Section):

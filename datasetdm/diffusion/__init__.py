@@ -6,16 +6,20 @@ from datasetdm.diffusion.inspection import (
     has_zero_terminal_snr,
     image_size_step,
     prompt_tokenizer,
+    read_tokens,
     words_unknown_to,
 )
 from datasetdm.diffusion.loading import load_backbone
+from datasetdm.diffusion.weights import find_weights
 
 __all__ = [
     "Backbone",
     "draws_miniworld",
+    "find_weights",
     "has_zero_terminal_snr",
     "image_size_step",
     "load_backbone",
     "prompt_tokenizer",
+    "read_tokens",
     "words_unknown_to",
 ]

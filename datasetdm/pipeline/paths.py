@@ -42,6 +42,11 @@ class Paths:
         return self.data / "prompts" / f"{self.benchmark}.csv"
 
     @property
+    def variety(self) -> Path:
+        """How varied the prompts are, as JSON."""
+        return self.data / "prompts" / f"{self.benchmark}.variety.json"
+
+    @property
     def synthetic(self) -> Path:
         """Generated images that were accepted, annotations per seed, `manifest.parquet`, previews; `rejected/`."""
         return self.data / "synthetic" / self.benchmark

@@ -4,15 +4,14 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from datasetdm.diffusion import prompt_tokenizer
 from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.prompt_coverage import template_prompts
 from datasetdm.pipeline.prompt_mentions import mentions_of
 from datasetdm.pipeline.prompt_subjects import subjects, without_example
 from datasetdm.pipeline.prompt_writer import open_writer
-from datasetdm.prompts import choose_subjects, write_prompts
+from datasetdm.prompts import choose_subjects
 from datasetdm.prompts.files import load_prompt_files
 from datasetdm.prompts.mixture import mixture
-from datasetdm.prompts.text_limits import TextLimits
 from datasetdm.utils.progress import say
 
 
@@ -30,7 +29,7 @@ def candidates(context: Context) -> pd.DataFrame:
 
 
 def _from_templates(context: Context) -> pd.DataFrame:
-    return write_prompts(subjects(context), context.settings.prompts)
+    return template_prompts(context, subjects(context))
 
 
 def _from_language_model(context: Context) -> pd.DataFrame:
@@ -45,10 +44,6 @@ def _from_files(context: Context) -> pd.DataFrame:
     found = load_prompt_files(settings.files, known, mentions_of(known), left_out)
     for sentence in found.skipped:
         say(f"{sentence}.")
-    limits = TextLimits(tokenizer=prompt_tokenizer(context.params.backbone))
-    texts = [line.text for lines in found.lines.values() for line in lines]
-    if too_long := [text for text in texts if limits.tokens(text) > limits.max_tokens]:
-        say(f"The text encoder reads {limits.max_tokens} tokens, and not the end of {len(too_long)} of these prompts.")
     return mixture(found.lines, subjects(context), settings, kind="file")
 
 

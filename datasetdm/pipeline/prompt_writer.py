@@ -15,7 +15,7 @@ from datasetdm.diffusion.words import unknown_words
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.paths import ANSWERS
-from datasetdm.pipeline.prompt_mentions import forms_of, mentions_of, synonyms_of
+from datasetdm.pipeline.prompt_mentions import forms_of, mentions_of
 from datasetdm.pipeline.prompt_subjects import shortened, subjects
 from datasetdm.prompts import choose_subjects
 from datasetdm.prompts.language_model import (
@@ -97,7 +97,7 @@ class PromptWriter:
                 Subject(
                     name=category.name,
                     noun=category.noun,
-                    synonyms=synonyms_of(category),
+                    synonyms=category.synonyms,
                     forms=forms_of(category),
                 ),
                 self.wanted,

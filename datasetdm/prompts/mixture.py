@@ -35,7 +35,7 @@ class Line:
 
 def lines_wanted(settings: config.Prompts) -> int:
     """How many of the `num_prompts` are not plain ones."""
-    return settings.num_prompts - sum(_is_plain(number, settings) for number in range(settings.num_prompts))
+    return settings.num_candidates - sum(_is_plain(number, settings) for number in range(settings.num_candidates))
 
 
 def mixture(
@@ -59,7 +59,7 @@ def mixture(
     named = dict.fromkeys(sorted({*left, *nouns}), 0)
     rng = np.random.default_rng(settings.seed)
     rows = []
-    for number in range(settings.num_prompts):
+    for number in range(settings.num_candidates):
         if _is_plain(number, settings):
             name = _least_named(named, list(nouns), rng)
             line = Line(text=f"a photo of {counted(1, nouns[name])}", categories=(name,))

@@ -31,6 +31,8 @@ ANYWHERE = Scene(("",), outdoor=False)
 
 LIGHTS = ("during the day", "in daylight", "in the afternoon", "at sunset", "in the evening", "at night")
 WEATHERS = ("under a clear sky", "in the rain", "on a rainy day", "in the fog", "while it snows")
+COLOURS = ("red", "yellow", "green", "blue", "white", "black", "orange", "brown", "gray")
+PEOPLE = ("facing the camera", "seen from behind", "walking", "in a red shirt", "in a blue shirt", "in a white shirt")
 
 #: Kinds (COCO's supercategories) of what data sets without supercategories name: COCO's and VOC's things.
 _KINDS: dict[str, tuple[str, ...]] = {

@@ -3,10 +3,12 @@
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
+from datasetdm.prompts.variety import FIGURES
 from datasetdm.reports.comparison import figure_text, shown_metrics
 from datasetdm.reports.contrasts import contrast_lines
 from datasetdm.task_parts import METRICS
@@ -15,7 +17,12 @@ IID_TITLE = "On images of the kind that was trained on (iid)"
 
 
 def render_page(
-    metrics: Mapping[str, Any], *, plot: Path, galleries: Sequence[tuple[str, Path]], facts: Mapping[str, str]
+    metrics: Mapping[str, Any],
+    *,
+    plot: Path,
+    galleries: Sequence[tuple[str, Path]],
+    facts: Mapping[str, str],
+    variety: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
     """The HTML of a comparison.
 
@@ -24,6 +31,7 @@ def render_page(
         plot: the picture of the arms.
         galleries: (title, picture) pairs.
         facts: how the figures were made: title -> text.
+        variety: how varied the prompts are, by the names of `variety.FIGURES`.
     """
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     names = shown_metrics(metrics)
@@ -40,6 +48,7 @@ def render_page(
         plot=_inline(plot),
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,
+        variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in variety],
     )
 
 

@@ -426,3 +426,17 @@ def test_shares_of_varied_prompts_beyond_one_are_refused() -> None:
         PromptNoise(empty=0.5, drop_word=0.3, wrong_word=0.2)
     noise = PromptNoise(empty=0.4, drop_word=0.3, wrong_word=0.2, generic=0.1)
     assert sum(noise.model_dump().values()) == pytest.approx(1)
+
+
+def test_fewest_and_most_objects_are_held_against_each_other(tmp_path: Path) -> None:
+    def edit(content) -> None:
+        content["benchmarks"]["coco"]["prompts"] = {"num_prompts": 4, "max_objects": 2, "min_objects": 3}
+        content["benchmarks"]["lvis"]["prompts"] = {"num_prompts": 4, "min_objects": 5}
+        content["benchmarks"]["voc"]["prompts"] = {"num_prompts": 4, "selection": {"duplicates": 0, "balance": "rare"}}
+
+    with pytest.raises(DatasetDMError) as error:
+        load_params(edited(tmp_path, edit))
+    assert "benchmarks.coco.prompts.min_objects is 3, more than max_objects, which is 2" in str(error.value)
+    assert "benchmarks.lvis.prompts.min_objects is 5, more than max_objects, which is 4" in str(error.value)
+    assert "benchmarks.voc.prompts.selection.duplicates is 0; it has to be above 0" in str(error.value)
+    assert "prompts.selection.balance is 'rare'; choose one of 'uniform', 'real', 'sqrt'" in str(error.value)

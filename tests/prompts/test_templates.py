@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,13 @@ from datasetdm.miniworld.captions import vocabulary
 from datasetdm.miniworld.catalog import THINGS
 from datasetdm.prompts import write_prompts
 from datasetdm.prompts.english import plural
+from datasetdm.prompts.mentions import asked_counts
+from datasetdm.prompts.scenes import LIGHTS, WEATHERS
 
 MINIWORLD = [Category(id=thing.id, name=thing.name, supercategory=thing.supercategory) for thing in THINGS]
 
 
-def _settings(**changes: float) -> config.Prompts:
+def _settings(**changes: Any) -> config.Prompts:
     return config.Prompts.model_validate({"num_prompts": 400, **changes})
 
 
@@ -89,3 +92,38 @@ def test_unknown_categories_need_no_tables() -> None:
 def test_no_categories_is_an_error() -> None:
     with pytest.raises(DatasetDMError, match="no categories"):
         write_prompts([], _settings())
+
+
+def test_dense_prompts_name_many_objects() -> None:
+    frame = write_prompts(MINIWORLD, _settings(min_objects=3, max_objects=5, plain_fraction=0.0))
+    words = [Word(category.name) for category in MINIWORLD]
+    totals = {sum(asked_counts(prompt, words).values()) for prompt in frame["prompt"]}
+    assert totals == {3, 4, 5}
+
+
+def test_what_a_prompt_loses_when_it_is_too_long() -> None:
+    settings = _settings(plain_fraction=0.0, max_objects=2, num_prompts=800)
+    whole = write_prompts(MINIWORLD, settings)
+    longest = 10
+    cut = write_prompts(MINIWORLD, settings, (), lambda text: len(text.split()) <= longest)
+    assert cut["categories"].equals(whole["categories"])
+    for long, short in zip(whole["prompt"], cut["prompt"], strict=True):
+        assert (short == long) == (len(long.split()) <= longest) or len(short.split()) < len(long.split())
+    words = [Word(category.name) for category in MINIWORLD]
+    assert [asked_counts(text, words) for text in whole["prompt"]] == [
+        asked_counts(text, words) for text in cut["prompt"]
+    ]
+    pairs = set(zip(whole["prompt"], cut["prompt"], strict=True))
+    lit = [short for long, short in pairs if short != long and short.endswith((*LIGHTS, *WEATHERS))]
+    assert lit and not any(re.search(r"\b(red|blue|white|black|yellow|green|brown) (?!shirt)", short) for short in lit)
+
+
+def test_what_cannot_be_made_short_enough_keeps_its_objects(warehouse: list[Category]) -> None:
+    frame = write_prompts(warehouse, _settings(num_prompts=30, min_objects=4), (), lambda text: False)
+    assert frame["prompt"][frame["kind"] == "template"].str.contains("forklift|vest|pallet|hat").all()
+    assert not frame["prompt"].str.contains("night|day|evening|sunset|afternoon").any()
+
+
+def test_candidates_begin_with_the_prompts_themselves() -> None:
+    more = write_prompts(MINIWORLD, _settings(num_prompts=50, selection={"candidates": 4}))
+    assert len(more) == 200 and more[:50].equals(write_prompts(MINIWORLD, _settings(num_prompts=50)))

@@ -52,6 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_coco(tmp_path / "home" / "coco", "val", 4, 100)
     folder = tmp_path / "what now? it's #1, 100 %"
     (folder / ".dvc").mkdir(parents=True)
+    (folder / "data/backbones").mkdir(parents=True)
     (folder / ".dvc/config").write_text((ROOT / ".dvc/config").read_text() + "    no_scm = true\n")
     shutil.copy(ROOT / "dvc.yaml", folder)
     shutil.copytree(ROOT / STAGE_FILES, folder / STAGE_FILES)

@@ -7,6 +7,8 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
+from datasetdm.pipeline.experiment_log import logged_run
+from datasetdm.pipeline.prompt_coverage import measure_variety, select_prompts
 from datasetdm.pipeline.prompt_sources import candidates
 from datasetdm.pipeline.prompt_subjects import not_shown_to, shortened, without_example
 from datasetdm.pipeline.stages import ingest
@@ -27,7 +29,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time
     for file in (table, latest):
         remove_leftovers(file)
-    new = encode_prompts(candidates(context))
+    new = encode_prompts(select_prompts(context, candidates(context)))
     if _content(table) in (None, _content(latest), new):
         for file in (latest, table):
             if _content(file) != new:
@@ -39,14 +41,13 @@ def finish(context: Context, plan: Plan) -> StageResult:
     for reason, names in left_out.items():
         say(f"{reason}: {shortened(names)}.")
     tables = {reason: ", ".join(names) for reason, names in left_out.items()}
-    return StageResult(
-        metrics={
-            "prompts": float(len(frame)),
-            "distinct": float(frame["prompt"].nunique()),
-            "categories_left_out": float(len(without_example(context))),
-        },
+    result = StageResult(
+        metrics={**measure_variety(context, frame), "categories_left_out": float(len(without_example(context)))},
         tables={"First prompts": frame.head(10).to_markdown(index=False), **tables},
     )
+    with logged_run(context, STAGE, inputs={f"real_{context.benchmark}": context.paths.real}, output=table) as run:
+        run.log_metrics(result.metrics)
+    return result
 
 
 def _left_out(context: Context) -> dict[str, list[str]]:
@@ -77,6 +78,7 @@ STAGE: Stage[Context] = Stage(
     description="Prompts over the categories, balanced per class, in a table that a person may edit.",
     upstream=(ingest.STAGE,),
     parameters=("task", "seeds", "prompts"),
+    shared_parameters=("backbone",),
     code_version=CODE_VERSION,
     finish=finish,
     output=lambda context: context.paths.prompts,
