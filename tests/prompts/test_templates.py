@@ -13,7 +13,7 @@ from datasetdm.miniworld.captions import vocabulary
 from datasetdm.miniworld.catalog import THINGS
 from datasetdm.prompts import write_prompts
 from datasetdm.prompts.english import plural
-from datasetdm.prompts.mentions import asked_counts
+from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.prompts.scenes import LIGHTS, WEATHERS
 
 MINIWORLD = [Category(id=thing.id, name=thing.name, supercategory=thing.supercategory) for thing in THINGS]
