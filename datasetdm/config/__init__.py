@@ -6,7 +6,7 @@ from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, Source
 from datasetdm.config.experiment import Experiment
 from datasetdm.config.loading import load_params
-from datasetdm.config.synthesis import GRID, Augmentation, Filter, Prompts, Sampler, Scene, Synthesis
+from datasetdm.config.synthesis import GRID, Augmentation, Feedback, Filter, Prompts, Sampler, Scene, Synthesis
 from datasetdm.config.tasks import (
     DepthAnnotation,
     InstanceAnnotation,
@@ -29,6 +29,7 @@ __all__ = [
     "Distribution",
     "Downstream",
     "Experiment",
+    "Feedback",
     "Filter",
     "Fraction",
     "Ingest",

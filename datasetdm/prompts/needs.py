@@ -1,0 +1,207 @@
+"""What the next round of images should show: a need per slice, a weight per prompt, a choice of prompts.
+
+Three signs of need are compared with their average over the data set: a weak downstream model (judged on dev), images
+that the filters reject, and a P-Decoder that is unsure. Each becomes x / (x + average), which is 0.5 where a slice is
+like the average, near 1 where it is much worse, and in [0, 1] for every metric.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from datasetdm import config
+from datasetdm.annotations.sizes import size_of
+from datasetdm.prompts.attributes import CATEGORY, SIZE, kind_of, slice_name, slices_of
+from datasetdm.prompts.english import number_before, plural
+
+AVERAGE = 0.5  # the need of a slice that is like the others, and of one that nothing is known of
+
+
+class Measure(NamedTuple):
+    """A figure of a slice, and the number of images or objects that it was measured on."""
+
+    value: float
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """How much a slice needs more images, in [0, 1]; 0.5 is average.
+
+    Attributes:
+        weakness: by the scores of the downstream model, the mean over seeds.
+        rejection: by the share of its images that the filters reject.
+        uncertainty: by the P-Decoder's scores of what was accepted.
+        need: the three together.
+    """
+
+    weakness: float
+    rejection: float
+    uncertainty: float
+    need: float
+
+
+def assess_needs(
+    scores: Sequence[tuple[Measure, Mapping[str, Measure]]],
+    manifest: pd.DataFrame,
+    settings: config.Feedback,
+    *,
+    higher_is_better: bool,
+) -> dict[str, Need]:
+    """The need of every slice that dev or the drawn images show.
+
+    Args:
+        scores: per seed the score of the whole of dev, and that of each slice.
+        manifest: of all images drawn so far, a row per image and decoder.
+        settings: weights and shrinkage.
+        higher_is_better: whether high scores are good ones.
+    """
+    rejected, unsure = _rejections(manifest), _uncertainties(manifest)
+    names = sorted({*rejected[1], *unsure[1]}.union(*(slices for _, slices in scores)))
+    found = {}
+    for name in names:
+        signs = {
+            "weakness": fmean(_excess(one, name, settings.shrinkage, inverse=higher_is_better) for one in scores),
+            "rejection": _excess(rejected, name, settings.shrinkage),
+            "uncertainty": _excess(unsure, name, settings.shrinkage),
+        }
+        weights = settings.weights.model_dump()
+        need = sum(weights[sign] * value for sign, value in signs.items()) / sum(weights.values())
+        found[name] = Need(**signs, need=need)
+    return found
+
+
+def prompt_slices(prompts: pd.DataFrame) -> list[frozenset[str]]:
+    """The slices of each row of a table of prompts."""
+    rows = zip(prompts["prompt"], prompts["categories"], strict=True)
+    return [slices_of(prompt, filter(None, categories.split(";"))) for prompt, categories in rows]
+
+
+def weigh_prompts(
+    prompts: pd.DataFrame, needs: Mapping[str, Need], manifest: pd.DataFrame, settings: config.Feedback
+) -> np.ndarray:
+    """How often each prompt should be drawn, as shares that add up to 1 (float64, one per row).
+
+    The need of a prompt is the mean over its slices. It belongs to slices of object size by what was drawn: by the
+    sizes that images with its categories, and with its number of objects, came out with.
+    """
+    sizes = _SizesByPrompt(manifest)
+    rows = zip(prompts["prompt"], prompt_slices(prompts), strict=True)
+    shares = [dict.fromkeys(slices, 1.0) | sizes.of(prompt, slices) for prompt, slices in rows]
+    wanted = np.array([_mean_need(one, needs) for one in shares]) / AVERAGE
+    sharpened = wanted**settings.strength
+    even = np.full(len(prompts), 1 / len(prompts))
+    tilted = sharpened / sharpened.sum() if sharpened.sum() > 0 else even
+    return settings.floor * even + (1 - settings.floor) * tilted
+
+
+def choose_rows(weights: np.ndarray, count: int, *, seed: int) -> list[int]:
+    """`count` positions of a table, in its order, each about `count` times its weight (systematic sampling).
+
+    A row is taken at most once more or once less often than its share says. Rows of a large weight are taken again.
+
+    Args:
+        weights: shares that add up to 1.
+        count: how many to choose.
+        seed: decides where the even steps start.
+    """
+    steps = (np.random.default_rng(seed).random() + np.arange(count)) / count
+    positions = np.searchsorted(np.cumsum(weights) / weights.sum(), steps, side="right")
+    return np.minimum(positions, len(weights) - 1).tolist()
+
+
+def slice_shares(prompts: pd.DataFrame, rows: Sequence[int]) -> dict[str, float]:
+    """The share of the rows (positions, with repetitions) that asks for each slice of the table."""
+    slices = prompt_slices(prompts)
+    counts = dict.fromkeys(sorted(frozenset().union(*slices)), 0)
+    for row in rows:
+        for name in slices[row]:
+            counts[name] += 1
+    return {name: count / len(rows) for name, count in counts.items()}
+
+
+def _excess(
+    measures: tuple[Measure, Mapping[str, Measure]], name: str, shrinkage: float, *, inverse: bool = False
+) -> float:
+    """How far a slice is above the average, in [0, 1]; few images say little. `inverse`: below the average."""
+    (average, _), slices = measures
+    value, count = slices.get(name, (average, 0))
+    if not count or not (math.isfinite(value) and math.isfinite(average)):
+        return AVERAGE
+    shrunk = (count * value + shrinkage * average) / (count + shrinkage)
+    much, little = (average, shrunk) if inverse else (shrunk, average)
+    return much / (much + little) if much + little > 0 else AVERAGE
+
+
+def _mean_need(shares: Mapping[str, float], needs: Mapping[str, Need]) -> float:
+    """The mean over the slices that something is known of, by how much of the prompt belongs to each."""
+    known = {name: share for name, share in shares.items() if name in needs and share > 0}
+    total = sum(known.values())
+    return sum(share * needs[name].need for name, share in known.items()) / total if total else AVERAGE
+
+
+def _rejections(manifest: pd.DataFrame) -> tuple[Measure, dict[str, Measure]]:
+    """The share of images that the filters reject: of all, and by slice."""
+    return _means(manifest, 1.0 - manifest["accepted"].astype(float))
+
+
+def _uncertainties(manifest: pd.DataFrame) -> tuple[Measure, dict[str, Measure]]:
+    """1 - the P-Decoder's score of accepted images: of all, and by slice; nothing for tasks without scores."""
+    if "score" not in manifest:
+        return Measure(math.nan, 0), {}
+    accepted = manifest[manifest["accepted"].astype(bool)]
+    return _means(accepted, 1.0 - accepted["score"])
+
+
+def _means(manifest: pd.DataFrame, values: "pd.Series[float]") -> tuple[Measure, dict[str, Measure]]:
+    sums: dict[str, list[float]] = {}
+    for slices, value in zip(_manifest_slices(manifest), values, strict=True):
+        for name in slices:
+            sums.setdefault(name, []).append(value)
+    whole = Measure(float(values.mean()) if len(values) else math.nan, len(values))
+    return whole, {name: Measure(fmean(found), len(found)) for name, found in sums.items()}
+
+
+def _manifest_slices(manifest: pd.DataFrame) -> list[frozenset[str]]:
+    renamed = manifest[["prompt", "prompt_categories"]].rename(columns={"prompt_categories": "categories"})
+    return prompt_slices(renamed)
+
+
+class _SizesByPrompt:
+    """How large the objects of a prompt come out, learnt from the accepted images of prompts like it.
+
+    Args:
+        manifest: of the images drawn so far. Tasks without objects have no sizes.
+    """
+
+    def __init__(self, manifest: pd.DataFrame):
+        self._sizes: dict[str, list[str]] = {}
+        if not {"num_objects", "covered_area"} <= {*manifest.columns}:
+            return
+        accepted = manifest[manifest["accepted"].astype(bool)]
+        columns = zip(accepted["prompt"], accepted["covered_area"], accepted["num_objects"], strict=True)
+        for (prompt, covered, objects), slices in zip(columns, _manifest_slices(accepted), strict=True):
+            for trait in _traits(prompt, slices) if objects and covered else ():
+                size = size_of(covered / objects, 1, 1)  # drawn images are square
+                self._sizes.setdefault(trait, []).append(slice_name(SIZE, size))
+
+    def of(self, prompt: str, slices: Iterable[str]) -> dict[str, float]:
+        """Size slice -> share; the mean over the traits of the prompt that have been drawn."""
+        known = [self._sizes[trait] for trait in _traits(prompt, slices) if trait in self._sizes]
+        names = sorted({size for sizes in known for size in sizes})
+        return {name: fmean(sizes.count(name) / len(sizes) for sizes in known) for name in names}
+
+
+def _traits(prompt: str, slices: Iterable[str]) -> list[str]:
+    """What decides how large objects come out: which they are, and how many."""
+    categories = sorted(name for name in slices if kind_of(name) == CATEGORY)
+    nouns = [name.removeprefix(f"{CATEGORY}: ").replace("_", " ") for name in categories]
+    spans = [re.search(rf"\b({re.escape(noun)}|{re.escape(plural(noun))})\b", prompt, re.IGNORECASE) for noun in nouns]
+    counts = [number_before(prompt[: span.start()]) for span in spans if span]
+    return [*categories, f"objects: {sum(count or 0 for count in counts)}"]
