@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,8 @@ from datasetdm.prompts.english import number_before, plural
 AVERAGE = 0.5  # the need of a slice that is like the others, and of one that nothing is known of
 
 
-class Measure(NamedTuple):
+@dataclass(frozen=True)
+class Measure:
     """A figure of a slice, and the number of images or objects that it was measured on."""
 
     value: float
@@ -77,26 +77,32 @@ def assess_needs(
     return found
 
 
-def prompt_slices(prompts: pd.DataFrame) -> list[frozenset[str]]:
-    """The slices of each row of a table of prompts."""
-    rows = zip(prompts["prompt"], prompts["categories"], strict=True)
-    return [slices_of(prompt, filter(None, categories.split(";"))) for prompt, categories in rows]
+def place_prompts(prompts: pd.DataFrame, manifest: pd.DataFrame) -> list[dict[str, float]]:
+    """The slices that each prompt asks for: slice -> share in (0, 1], a row of the table each.
 
-
-def weigh_prompts(
-    prompts: pd.DataFrame, needs: Mapping[str, Need], manifest: pd.DataFrame, settings: config.Feedback
-) -> np.ndarray:
-    """How often each prompt should be drawn, as shares that add up to 1 (float64, one per row).
-
-    The need of a prompt is the mean over its slices. It belongs to slices of object size by what was drawn: by the
+    By its words a prompt is in a slice or not. To slices of object size it belongs in shares, by what was drawn: by the
     sizes that images with its categories, and with its number of objects, came out with.
     """
     sizes = _SizesByPrompt(manifest)
-    rows = zip(prompts["prompt"], prompt_slices(prompts), strict=True)
-    shares = [dict.fromkeys(slices, 1.0) | sizes.of(prompt, slices) for prompt, slices in rows]
-    wanted = np.array([_mean_need(one, needs) for one in shares]) / AVERAGE
+    rows = zip(prompts["prompt"], _slices(prompts), strict=True)
+    return [dict.fromkeys(sorted(slices), 1.0) | sizes.of(prompt, slices) for prompt, slices in rows]
+
+
+def weigh_prompts(
+    placed: Sequence[Mapping[str, float]], needs: Mapping[str, Need], settings: config.Feedback
+) -> np.ndarray:
+    """How often each prompt should be drawn, as shares that add up to 1 (float64, one per row).
+
+    The need of a prompt is the mean over its slices; `strength` sharpens it, `floor` keeps every prompt possible.
+
+    Args:
+        placed: the slices of each prompt, as `place_prompts` has them.
+        needs: by slice.
+        settings: strength and floor.
+    """
+    wanted = np.array([_mean_need(shares, needs) for shares in placed]) / AVERAGE
     sharpened = wanted**settings.strength
-    even = np.full(len(prompts), 1 / len(prompts))
+    even = np.full(len(placed), 1 / len(placed))
     tilted = sharpened / sharpened.sum() if sharpened.sum() > 0 else even
     return settings.floor * even + (1 - settings.floor) * tilted
 
@@ -116,25 +122,24 @@ def choose_rows(weights: np.ndarray, count: int, *, seed: int) -> list[int]:
     return np.minimum(positions, len(weights) - 1).tolist()
 
 
-def slice_shares(prompts: pd.DataFrame, rows: Sequence[int]) -> dict[str, float]:
-    """The share of the rows (positions, with repetitions) that asks for each slice of the table."""
-    slices = prompt_slices(prompts)
-    counts = dict.fromkeys(sorted(frozenset().union(*slices)), 0)
+def slice_shares(placed: Sequence[Mapping[str, float]], rows: Sequence[int]) -> dict[str, float]:
+    """The share of some rows (positions, with repetitions) that asks for each slice of the table."""
+    shares = dict.fromkeys(sorted({name for slices in placed for name in slices}), 0.0)
     for row in rows:
-        for name in slices[row]:
-            counts[name] += 1
-    return {name: count / len(rows) for name, count in counts.items()}
+        for name, share in placed[row].items():
+            shares[name] += share / len(rows)
+    return shares
 
 
 def _excess(
     measures: tuple[Measure, Mapping[str, Measure]], name: str, shrinkage: float, *, inverse: bool = False
 ) -> float:
     """How far a slice is above the average, in [0, 1]; few images say little. `inverse`: below the average."""
-    (average, _), slices = measures
-    value, count = slices.get(name, (average, 0))
-    if not count or not (math.isfinite(value) and math.isfinite(average)):
+    whole, slices = measures
+    average, one = whole.value, slices.get(name)
+    if one is None or not (math.isfinite(one.value) and math.isfinite(average)):
         return AVERAGE
-    shrunk = (count * value + shrinkage * average) / (count + shrinkage)
+    shrunk = (one.count * one.value + shrinkage * average) / (one.count + shrinkage)
     much, little = (average, shrunk) if inverse else (shrunk, average)
     return much / (much + little) if much + little > 0 else AVERAGE
 
@@ -161,16 +166,16 @@ def _uncertainties(manifest: pd.DataFrame) -> tuple[Measure, dict[str, Measure]]
 
 def _means(manifest: pd.DataFrame, values: "pd.Series[float]") -> tuple[Measure, dict[str, Measure]]:
     sums: dict[str, list[float]] = {}
-    for slices, value in zip(_manifest_slices(manifest), values, strict=True):
+    for slices, value in zip(_slices(manifest, "prompt_categories"), values, strict=True):
         for name in slices:
             sums.setdefault(name, []).append(value)
     whole = Measure(float(values.mean()) if len(values) else math.nan, len(values))
     return whole, {name: Measure(fmean(found), len(found)) for name, found in sums.items()}
 
 
-def _manifest_slices(manifest: pd.DataFrame) -> list[frozenset[str]]:
-    renamed = manifest[["prompt", "prompt_categories"]].rename(columns={"prompt_categories": "categories"})
-    return prompt_slices(renamed)
+def _slices(prompts: pd.DataFrame, categories: str = "categories") -> list[frozenset[str]]:
+    rows = zip(prompts["prompt"], prompts[categories], strict=True)
+    return [slices_of(prompt, filter(None, names.split(";"))) for prompt, names in rows]
 
 
 class _SizesByPrompt:
@@ -186,7 +191,7 @@ class _SizesByPrompt:
             return
         accepted = manifest[manifest["accepted"].astype(bool)]
         columns = zip(accepted["prompt"], accepted["covered_area"], accepted["num_objects"], strict=True)
-        for (prompt, covered, objects), slices in zip(columns, _manifest_slices(accepted), strict=True):
+        for (prompt, covered, objects), slices in zip(columns, _slices(accepted, "prompt_categories"), strict=True):
             for trait in _traits(prompt, slices) if objects and covered else ():
                 size = size_of(covered / objects, 1, 1)  # drawn images are square
                 self._sizes.setdefault(trait, []).append(slice_name(SIZE, size))

@@ -9,13 +9,19 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from datasetdm.reports.comparison import figure_text, shown_metrics
 from datasetdm.reports.contrasts import contrast_lines
+from datasetdm.reports.rounds import HEADINGS, round_sections
 from datasetdm.task_parts import METRICS
 
 IID_TITLE = "On images of the kind that was trained on (iid)"
 
 
 def render_page(
-    metrics: Mapping[str, Any], *, plot: Path, galleries: Sequence[tuple[str, Path]], facts: Mapping[str, str]
+    metrics: Mapping[str, Any],
+    *,
+    plot: Path,
+    galleries: Sequence[tuple[str, Path]],
+    facts: Mapping[str, str],
+    rounds: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The HTML of a comparison.
 
@@ -24,6 +30,7 @@ def render_page(
         plot: the picture of the arms.
         galleries: (title, picture) pairs.
         facts: how the figures were made: title -> text.
+        rounds: what was learnt after each round of drawing, if there were several.
     """
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     names = shown_metrics(metrics)
@@ -40,6 +47,8 @@ def render_page(
         plot=_inline(plot),
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,
+        rounds=round_sections(rounds),
+        round_headings=HEADINGS,
     )
 
 

@@ -28,6 +28,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.experiment_log import logged_run
+from datasetdm.pipeline.rounds.choice import read_rounds
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.reports.comparison import plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
@@ -90,7 +91,13 @@ def finish(context: Context, plan: Plan) -> StageResult:
         _write_csv(metrics, folder / "arms.csv")
         plot(metrics, context.task().primary_metric, folder / "arms.png")
         galleries = _galleries(context, folder)
-        page = render_page(metrics, plot=folder / "arms.png", galleries=galleries, facts=_facts(context, metrics))
+        page = render_page(
+            metrics,
+            plot=folder / "arms.png",
+            galleries=galleries,
+            facts=_facts(context, metrics),
+            rounds=read_rounds(context.paths.synthetic),
+        )
         write_text(folder / "index.html", page)
     result = _result(context, metrics)
     inputs = {
