@@ -95,7 +95,7 @@ class Feedback(Section):
     )
     weights: NeedWeights = NeedWeights()
     strength: float = Field(
-        default=4.0, ge=0, le=20, description="How sharply needed prompts are preferred; 0 draws all of them alike"
+        default=3.0, ge=0, le=20, description="How sharply needed prompts are preferred; 0 draws all of them alike"
     )
     floor: Fraction = Field(default=0.2, description="Share of a round that is spread evenly over all prompts")
     shrinkage: float = Field(

@@ -7,6 +7,7 @@ like the average, near 1 where it is much worse, and in [0, 1] for every metric.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -93,33 +94,39 @@ def weigh_prompts(
 ) -> np.ndarray:
     """How often each prompt should be drawn, as shares that add up to 1 (float64, one per row).
 
-    The need of a prompt is the mean over its slices; `strength` sharpens it, `floor` keeps every prompt possible.
+    A prompt is preferred by the product of its slices' needs, relative to average ones. (The mean would do next to
+    nothing: one weak slice among four average ones is hardly above average.) `strength` is the exponent of the product,
+    and `floor` keeps every prompt possible.
 
     Args:
         placed: the slices of each prompt, as `place_prompts` has them.
         needs: by slice.
         settings: strength and floor.
     """
-    wanted = np.array([_mean_need(shares, needs) for shares in placed]) / AVERAGE
-    sharpened = wanted**settings.strength
+    wanted = np.array([_relative_need(shares, needs) for shares in placed]) ** settings.strength
     even = np.full(len(placed), 1 / len(placed))
-    tilted = sharpened / sharpened.sum() if sharpened.sum() > 0 else even
+    tilted = wanted / wanted.sum() if wanted.sum() > 0 else even
     return settings.floor * even + (1 - settings.floor) * tilted
 
 
-def choose_rows(weights: np.ndarray, count: int, *, seed: int) -> list[int]:
+def choose_rows(weights: np.ndarray, placed: Sequence[Mapping[str, float]], count: int, *, seed: int) -> list[int]:
     """`count` positions of a table, in its order, each about `count` times its weight (systematic sampling).
 
-    A row is taken at most once more or once less often than its share says. Rows of a large weight are taken again.
+    A row is taken less than once more or less often than its share says; rows of a large weight are taken again. The
+    same holds for each category on its own, as even steps go through the prompts sorted by their slices.
 
     Args:
         weights: shares that add up to 1.
+        placed: the slices of each prompt.
         count: how many to choose.
-        seed: decides where the even steps start.
+        seed: decides where the steps start, and the order of prompts with the same slices.
     """
-    steps = (np.random.default_rng(seed).random() + np.arange(count)) / count
-    positions = np.searchsorted(np.cumsum(weights) / weights.sum(), steps, side="right")
-    return np.minimum(positions, len(weights) - 1).tolist()
+    rng = np.random.default_rng(seed)
+    ties = rng.permutation(len(weights))
+    order = np.array(sorted(range(len(weights)), key=lambda row: (sorted(placed[row]), ties[row])))
+    steps = (rng.random() + np.arange(count)) / count
+    positions = np.searchsorted(np.cumsum(weights[order]) / weights.sum(), steps, side="right")
+    return sorted(order[np.minimum(positions, len(weights) - 1)].tolist())
 
 
 def slice_shares(placed: Sequence[Mapping[str, float]], rows: Sequence[int]) -> dict[str, float]:
@@ -144,11 +151,9 @@ def _excess(
     return much / (much + little) if much + little > 0 else AVERAGE
 
 
-def _mean_need(shares: Mapping[str, float], needs: Mapping[str, Need]) -> float:
-    """The mean over the slices that something is known of, by how much of the prompt belongs to each."""
-    known = {name: share for name, share in shares.items() if name in needs and share > 0}
-    total = sum(known.values())
-    return sum(share * needs[name].need for name, share in known.items()) / total if total else AVERAGE
+def _relative_need(shares: Mapping[str, float], needs: Mapping[str, Need]) -> float:
+    """The product of the needs, 1 for average ones; a slice that a prompt belongs to by half counts as its root."""
+    return math.prod((needs[name].need / AVERAGE) ** share for name, share in shares.items() if name in needs)
 
 
 def _rejections(manifest: pd.DataFrame) -> tuple[Measure, dict[str, Measure]]:
@@ -179,28 +184,35 @@ def _slices(prompts: pd.DataFrame, categories: str = "categories") -> list[froze
 
 
 class _SizesByPrompt:
-    """How large the objects of a prompt come out, learnt from the accepted images of prompts like it.
+    """How large the objects of a prompt come out, learnt from the accepted images of prompts like it (naive Bayes).
 
     Args:
         manifest: of the images drawn so far. Tasks without objects have no sizes.
     """
 
     def __init__(self, manifest: pd.DataFrame):
-        self._sizes: dict[str, list[str]] = {}
+        self._all: Counter[str] = Counter()
+        self._by_trait: dict[str, Counter[str]] = {}
         if not {"num_objects", "covered_area"} <= {*manifest.columns}:
             return
         accepted = manifest[manifest["accepted"].astype(bool)]
         columns = zip(accepted["prompt"], accepted["covered_area"], accepted["num_objects"], strict=True)
         for (prompt, covered, objects), slices in zip(columns, _slices(accepted, "prompt_categories"), strict=True):
-            for trait in _traits(prompt, slices) if objects and covered else ():
-                size = size_of(covered / objects, 1, 1)  # drawn images are square
-                self._sizes.setdefault(trait, []).append(slice_name(SIZE, size))
+            if objects and covered:
+                size = slice_name(SIZE, size_of(covered / objects, 1, 1))  # drawn images are square
+                self._all[size] += 1
+                for trait in _traits(prompt, slices):
+                    self._by_trait.setdefault(trait, Counter())[size] += 1
 
     def of(self, prompt: str, slices: Iterable[str]) -> dict[str, float]:
-        """Size slice -> share; the mean over the traits of the prompt that have been drawn."""
-        known = [self._sizes[trait] for trait in _traits(prompt, slices) if trait in self._sizes]
-        names = sorted({size for sizes in known for size in sizes})
-        return {name: fmean(sizes.count(name) / len(sizes) for sizes in known) for name in names}
+        """Size slice -> share; the shares add up to 1."""
+        known = [self._by_trait[trait] for trait in _traits(prompt, slices) if trait in self._by_trait]
+        odds = {}
+        for size, count in self._all.items():
+            prior = count / self._all.total()
+            likelihoods = [(sizes[size] + prior) / (sizes.total() + 1) / prior for sizes in known]
+            odds[size] = prior * math.prod(likelihoods)
+        return {size: value / sum(odds.values()) for size, value in sorted(odds.items())}
 
 
 def _traits(prompt: str, slices: Iterable[str]) -> list[str]:

@@ -67,7 +67,7 @@ class Choice:
         if self.images:
             weights = weigh_prompts(placed, needs, settings.feedback)
             seed = int(np.random.SeedSequence([settings.seed, self.round]).generate_state(1)[0])
-            rows = choose_rows(weights, len(self.images), seed=seed)
+            rows = choose_rows(weights, placed, len(self.images), seed=seed)
         before = slice_shares(placed, range(len(self.prompts)))
         after = slice_shares(placed, rows)
         return {

@@ -29,12 +29,13 @@ def plan_rounds(context: Context, prompts: pd.DataFrame, folder: Name, *, drawin
         drawing_version: of the code that draws.
     """
     rounds = _images_of_rounds(context.settings.synthesis.num_images, context.settings.synthesis.rounds)
-    common = _common(context)
+    common, sampler, backbone = _common(context), context.settings.synthesis.sampler, context.backbone().fingerprint
     shards: list[Unit] = []
     choice: Unit | None = None
     for number, images in enumerate(rounds, 1):
         for part in _portions(images, context.settings.synthesis.shard_size):
-            shard = Shard(round=number, images=part, prompts=prompts, choice=choice, drawing_version=drawing_version)
+            drawn_by = [drawing_version, sampler, backbone]
+            shard = Shard(round=number, images=part, prompts=prompts, choice=choice, drawn_by=drawn_by)
             name = folder(common, _content(context, shard))
             shards.append(Unit(key=f"shard_{len(shards):05d}", folders=(name,), payload=shard))
             yield shards[-1]

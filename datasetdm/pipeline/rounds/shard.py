@@ -35,14 +35,14 @@ class Shard:
         images: its images, by position in the synthetic set.
         prompts: the table of prompts; the first round takes its rows in turn.
         choice: the unit that chooses the prompts of its round; None for the first round.
-        drawing_version: of the code that draws.
+        drawn_by: what decides how an image looks besides its prompt and seed, ready for `digest`.
     """
 
     round: int
     images: range
     prompts: pd.DataFrame
     choice: Unit | None
-    drawing_version: str
+    drawn_by: list[object]
 
     @property
     def after(self) -> tuple[Unit, ...]:
@@ -69,8 +69,7 @@ class Shard:
         if settings.extraction == "last_step" or (self.choice and not self.choice.folder.exists()):
             return None
         orders = [(order.prompt, order.seed) for order in self.requests(context)]
-        looks = digest(self.drawing_version, settings.sampler, context.backbone().fingerprint, orders)
-        return context.paths.work("draw") / looks
+        return context.paths.work("draw") / digest(*self.drawn_by, orders)
 
     def make(self, context: Context, unit: Path) -> None:
         """Draw the images and annotate them."""
