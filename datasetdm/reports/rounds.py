@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from datasetdm.task_parts import METRICS
@@ -36,18 +37,15 @@ def round_tables(rounds: Sequence[Round]) -> dict[str, str]:
 
 
 def round_metrics(rounds: Sequence[Round]) -> dict[str, float]:
-    """Of each round the score on dev, the accepted share, and the score of the slices with the greatest need."""
+    """Of each round the score on dev, the accepted share, and the mean score of the slices that needed most at first."""
+    needed = [name for name in _most_needed(rounds[0]) if all(_known(name, one) for one in rounds)] if rounds else []
     found: dict[str, float | None] = {}
     for one in rounds:
         prefix = f"round_{one['round']}"
         found[f"{prefix}/{one['metric']}"] = one["score"]["value"]
         found[f"{prefix}/accepted_fraction"] = one["accepted_fraction"]
-    if rounds:
-        needed = _most_needed(rounds[0])
-        for one in rounds:
-            values = [one["slices"][name]["value"] for name in needed if name in one["slices"]]
-            known = [value for value in values if value is not None]
-            found[f"round_{one['round']}/{one['metric']}_weakest"] = sum(known) / len(known) if known else None
+        if needed:
+            found[f"{prefix}/{one['metric']}_weakest"] = fmean(one["slices"][name]["value"] for name in needed)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -70,8 +68,12 @@ def _section(one: Round, later: Round | None) -> RoundSection:
 
 def _most_needed(one: Round) -> list[str]:
     """The slices that dev shows, those with the greatest need first."""
-    seen = [name for name, found in one["slices"].items() if found["value"] is not None]
+    seen = [name for name in one["slices"] if _known(name, one)]
     return sorted(seen, key=lambda name: (-one["slices"][name]["need"], name))[:NUM_SHOWN]
+
+
+def _known(name: str, one: Round) -> bool:
+    return name in one["slices"] and one["slices"][name]["value"] is not None
 
 
 def _row(name: str, one: Round, later: Round | None) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from datasetdm.arms import DRAWN, LABELLED
 from datasetdm.datasets.standard.formats import standard_format
@@ -64,13 +65,13 @@ class Feedback:
         return mixture([(share, few), (1.0 - share, drawn)], context, AnnotatedSets())
 
 
-def judge_slices(context: Context, model: Path) -> dict[str, object]:
-    """The scores of a trained downstream model on dev: `whole`, and `slices` by name; each a value and a count."""
+def judge_slices(context: Context, model: Path, subset: str = "dev") -> dict[str, Any]:
+    """The scores of a trained downstream model on a set: `whole`, and `slices` by name; each a value and a count."""
     task = context.task()
     predictor = DOWNSTREAM[task.name].load(model, device=context.params.device)
     evaluator = SliceEvaluator(*task.kind, task.primary_metric)
-    dev = standard_format(*task.kind).load(context.paths.real, "dev")
-    for sample, found in predictions(predictor, task, dev):
+    samples = standard_format(*task.kind).load(context.paths.real, subset)
+    for sample, found in predictions(predictor, task, samples):
         evaluator.add(sample.caption, sample.target, found)
     whole, slices = evaluator.compute()
     return {"whole": asdict(whole), "slices": {name: asdict(measure) for name, measure in slices.items()}}
