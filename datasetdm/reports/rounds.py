@@ -37,7 +37,7 @@ def round_tables(rounds: Sequence[Round]) -> dict[str, str]:
 
 
 def round_metrics(rounds: Sequence[Round]) -> dict[str, float]:
-    """Of each round the score on dev, the accepted share, and the mean score of the slices that needed most at first."""
+    """Of each round the score on dev, the accepted share, and the mean score of what needed most at first."""
     needed = [name for name in _most_needed(rounds[0]) if all(_known(name, one) for one in rounds)] if rounds else []
     found: dict[str, float | None] = {}
     for one in rounds:

@@ -17,8 +17,10 @@ from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.rounds.feedback import AGAIN, Feedback, read_scores
 from datasetdm.prompts.needs import Measure, Need, assess_needs, choose_rows, place_prompts, slice_shares, weigh_prompts
 from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.progress import say
 
 ROUND = "round.json"
+NUM_SAID = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,14 @@ class Choice:
 
     def make(self, context: Context, unit: Path) -> None:
         """Weigh the signs of need, and choose."""
-        make_unit(unit, lambda folder: write_json(folder / ROUND, self._round(context)))
+
+        def work(folder: Path) -> None:
+            found = self._round(context)
+            shown = [name for name, slice_ in found["slices"].items() if slice_["value"] is not None]
+            say(f"round {self.round}: most needed are {'; '.join(shown[:NUM_SAID])}")
+            write_json(folder / ROUND, found)
+
+        make_unit(unit, work)
 
     def identity(self, context: Context) -> list[object]:
         """What its result depends on, ready for `digest`."""
