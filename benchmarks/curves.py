@@ -25,6 +25,7 @@ from datasetdm.datasets.standard.annotated_set import annotated_set
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import DOWNSTREAM, Labelled, evaluate
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline import training
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
@@ -131,7 +132,7 @@ def both_of(context: Context, seed: int, accepted: Labelled, spliced: Labelled) 
     share = context.settings.experiment.real_weight
     real = (context.paths.real, f"few_shot_{seed}", "ingest")
     made = [(part.folder, part.subset, "synthesize") for part in (accepted, spliced)]
-    return train_downstream.mixture([(share, [real]), (1 - share, made)], context, AnnotatedSets())
+    return training.mixture([(share, [real]), (1 - share, made)], context, AnnotatedSets())
 
 
 def first_labelled(context: Context, seed: int, count: int) -> Labelled:
@@ -185,7 +186,7 @@ def train(context: Context, seed: int, parts: Sequence[Labelled]) -> Path:
     data = [[*annotated_set(part.folder, part.subset), round(part.weight, 6)] for part in parts]
     unit = context.paths.work("curves") / digest(train_downstream.fingerprint(context), seed, data)
     resume = resume_folder(unit)
-    make_unit(unit, lambda folder: train_downstream.train(context, parts, seed, folder, resume=resume))
+    make_unit(unit, lambda folder: training.train(context, parts, seed, folder, resume=resume))
     return unit
 
 

@@ -8,7 +8,7 @@ from datasetdm.config.experiment import Experiment
 from datasetdm.config.language_model import LanguageModel
 from datasetdm.config.loading import load_params
 from datasetdm.config.selection import Selection
-from datasetdm.config.synthesis import GRID, Augmentation, Filter, Prompts, Sampler, Scene, Synthesis
+from datasetdm.config.synthesis import GRID, Augmentation, Feedback, Filter, Prompts, Sampler, Scene, Synthesis
 from datasetdm.config.tasks import (
     DepthAnnotation,
     InstanceAnnotation,
@@ -31,6 +31,7 @@ __all__ = [
     "Distribution",
     "Downstream",
     "Experiment",
+    "Feedback",
     "Filter",
     "Fraction",
     "Ingest",

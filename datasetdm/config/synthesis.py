@@ -1,9 +1,19 @@
 """The settings of the synthetic images: their prompts, how they are sampled, which are kept, how they are spliced."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from datasetdm.config.base import Fraction, Names, Section, Seed, once_each
 from datasetdm.config.language_model import LanguageModel, at_home
@@ -115,10 +125,46 @@ class Filter(Section):
         return doubt
 
 
+class NeedWeights(Section):
+    """How much each sign of need counts for the prompts of the next round. Only their ratios matter."""
+
+    weakness: float = Field(default=1.0, ge=0, description="What the downstream model is bad at on dev")
+    rejection: float = Field(default=0.25, ge=0, description="What the filters reject")
+    uncertainty: float = Field(default=0.25, ge=0, description="Where the P-Decoder's scores are low")
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if not (self.weakness or self.rejection or self.uncertainty):
+            raise ValueError("weakness, rejection and uncertainty are all 0: give at least one of them a weight")
+        return self
+
+
+class Feedback(Section):
+    """How the prompts of a round follow from the results of the rounds before it."""
+
+    iterations: PositiveInt | None = Field(
+        default=None,
+        description="Steps of the optimiser in the training after each round; None: a quarter of downstream.iterations",
+    )
+    weights: NeedWeights = NeedWeights()
+    strength: float = Field(
+        default=3.0, ge=0, le=20, description="How sharply needed prompts are preferred; 0 draws all of them alike"
+    )
+    floor: Fraction = Field(default=0.2, description="Share of a round that is spread evenly over all prompts")
+    shrinkage: float = Field(
+        default=10.0,
+        ge=0,
+        description="Pulls slices of few images or objects towards the mean, as if they had so many average ones more",
+    )
+
+
 class Synthesis(Section):
     """The synthetic set."""
 
     num_images: PositiveInt = Field(description="Images to generate, accepted or not; prompts are used in turn")
+    rounds: PositiveInt = Field(
+        default=1, description="Draw num_images in so many rounds; after each, `feedback` chooses the next prompts"
+    )
     seed: Seed = 0
     extraction: Literal["renoised", "last_step"] = "renoised"
     batch_size: PositiveInt = 8
@@ -126,6 +172,21 @@ class Synthesis(Section):
     sampler: Sampler = Sampler()
     # `filter` has no default, because dvc.yaml refers to it and DVC stops if params.yaml does not have it.
     filter: Filter
+    feedback: Feedback = Feedback()
+
+    @field_validator("rounds")
+    @classmethod
+    def _an_image_in_every_round(cls, rounds: int, info: ValidationInfo) -> int:
+        images = info.data.get("num_images")
+        if images is not None and rounds > images:
+            raise ValueError(f"is {rounds}, more than the images of num_images, which is {images}")
+        return rounds
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_rounds(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without rounds these settings change nothing, so records of what was made do not list them."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.rounds > 1 else {k: v for k, v in content.items() if k not in ("rounds", "feedback")}
 
 
 class Augmentation(Section):

@@ -1,7 +1,8 @@
 """How good a model is on annotated images."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Sample
@@ -16,9 +17,14 @@ def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[st
     if not len(samples):
         return {}
     evaluator = build_evaluator(*task.kind)
+    for sample, found in predictions(model, task, samples):
+        evaluator.add(sample.target, found)
+    return {name: value for name, value in evaluator.compute().items() if math.isfinite(value)}
+
+
+def predictions(model: Predictor, task: Task, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any]]:
+    """Annotated images, each with what a model finds in it."""
     for start in range(0, len(samples), EVALUATION_BATCH):
         batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
         prompt_boxes = [task.prompt_boxes(sample.target) for sample in batch]
-        for sample, found in zip(batch, model.predict([sample.image for sample in batch], prompt_boxes), strict=True):
-            evaluator.add(sample.target, found)
-    return {name: value for name, value in evaluator.compute().items() if math.isfinite(value)}
+        yield from zip(batch, model.predict([sample.image for sample in batch], prompt_boxes), strict=True)

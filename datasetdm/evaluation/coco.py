@@ -19,8 +19,8 @@ from pycocotools.cocoeval import COCOeval
 
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category
+from datasetdm.annotations.sizes import REFERENCE_SIDE
 
-REFERENCE_SIDE = 640  # the longer side of COCO's images, for which its area ranges were chosen
 SUMMARY = (  # metric -> (IoU threshold or None for the mean of .50:.05:.95, area range)
     ("mask_ap", None, "all"),
     ("mask_ap50", 0.5, "all"),
@@ -90,10 +90,7 @@ class CocoMaskEvaluator:
         """
         parameters = COCOeval(iouType="segm").params
         areas, thresholds = parameters.areaRngLbl, parameters.iouThrs
-        precision = -np.ones((len(thresholds), len(parameters.recThrs), len(self.categories), len(areas)))
-        for label in range(len(self.categories)):
-            if self._targets[label]:
-                precision[:, :, label] = self._precision(label)
+        precision = self._precisions()
         metrics = {}
         for name, iou, area in SUMMARY:
             rows = slice(None) if iou is None else np.isclose(thresholds, iou)
@@ -107,6 +104,21 @@ class CocoMaskEvaluator:
             for label, category in enumerate(self.categories):
                 metrics[f"mask_ap/{category.name}"] = _mean(everywhere[:, :, label])
         return metrics
+
+    def by_category(self) -> dict[str, float]:
+        """`mask_ap` of every category by name, however many there are; NaN where there is no such object."""
+        everywhere = self._precisions()[..., COCOeval(iouType="segm").params.areaRngLbl.index("all")]
+        return {category.name: _mean(everywhere[:, :, label]) for label, category in enumerate(self.categories)}
+
+    def _precisions(self) -> np.ndarray:
+        """IoU threshold x recall x label x area range; -1 where there is no true object."""
+        parameters = COCOeval(iouType="segm").params
+        shape = (len(parameters.iouThrs), len(parameters.recThrs), len(self.categories), len(parameters.areaRngLbl))
+        precision = -np.ones(shape)
+        for label in range(len(self.categories)):
+            if self._targets[label]:
+                precision[:, :, label] = self._precision(label)
+        return precision
 
     def _precision(self, label: int) -> np.ndarray:
         """IoU threshold x recall x area range."""

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from datasetdm.annotations.persons import Persons
-from datasetdm.evaluation.coco import REFERENCE_SIDE
+from datasetdm.annotations.sizes import REFERENCE_SIDE
 
 SUMMARY = (  # metric -> (OKS threshold or None for the mean of .50:.05:.95, area range)
     ("keypoint_ap", None, "all"),

@@ -51,10 +51,8 @@ class SemanticEvaluator:
         All in [0, 1]. A category that the true annotation does not hold is NaN and in no mean; a mean over nothing is
         NaN.
         """
+        iou = self._iou()
         correct, true = np.diag(self.confusion), self.confusion.sum(axis=1)
-        union = true + self.confusion[:, :-1].sum(axis=0) - correct
-        iou = np.full(len(true), math.nan)
-        iou[true > 0] = correct[true > 0] / union[true > 0]
         metrics = {"miou": _mean(iou)}
         if self.unseen:
             metrics["miou_seen"], metrics["miou_unseen"] = _split(iou, self.unseen)
@@ -63,6 +61,18 @@ class SemanticEvaluator:
             metrics["miou_head"], metrics["miou_tail"] = _split(iou, self.tail)
         metrics["pixel_accuracy"] = float(correct.sum() / true.sum()) if true.any() else math.nan
         return metrics | {f"iou/{name}": float(value) for name, value in zip(self.category_names, iou, strict=True)}
+
+    def by_category(self) -> dict[str, float]:
+        """The IoU of every category by name; NaN where the true annotation does not hold it."""
+        return dict(zip(self.category_names, self._iou().tolist(), strict=True))
+
+    def _iou(self) -> np.ndarray:
+        """By label."""
+        correct, true = np.diag(self.confusion), self.confusion.sum(axis=1)
+        union = true + self.confusion[:, :-1].sum(axis=0) - correct
+        iou = np.full(len(true), math.nan)
+        iou[true > 0] = correct[true > 0] / union[true > 0]
+        return iou
 
 
 def _split(iou: np.ndarray, chosen: Collection[int]) -> tuple[float, float]:

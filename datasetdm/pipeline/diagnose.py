@@ -20,6 +20,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.stages import annotate, synthesize, train_decoder, train_downstream
+from datasetdm.pipeline.training import train
 from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
 from datasetdm.utils.digests import digest
@@ -136,7 +137,7 @@ def _train(context: Context, training: str, part: Labelled) -> dict[str, float]:
 
     def work(folder: Path) -> None:
         say(f"diagnose {context.benchmark}: {training}")
-        train_downstream.train(context, [part], seed, folder, resume=resume_folder(unit))
+        train(context, [part], seed, folder, resume=resume_folder(unit))
 
     make_unit(unit, work)
     figures: dict[str, float] = read_json(unit / "metrics.json", remedy="Remove it; it is made again.")

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from datasetdm.prompts.variety import FIGURES
 from datasetdm.reports.comparison import figure_text, shown_metrics
 from datasetdm.reports.contrasts import contrast_lines
+from datasetdm.reports.rounds import HEADINGS, round_sections
 from datasetdm.task_parts import METRICS
 
 IID_TITLE = "On images of the kind that was trained on (iid)"
@@ -23,6 +24,7 @@ def render_page(
     galleries: Sequence[tuple[str, Path]],
     facts: Mapping[str, str],
     variety: Mapping[str, float] = MappingProxyType({}),
+    rounds: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The HTML of a comparison.
 
@@ -32,6 +34,7 @@ def render_page(
         galleries: (title, picture) pairs.
         facts: how the figures were made: title -> text.
         variety: how varied the prompts are, by the names of `variety.FIGURES`.
+        rounds: what was learnt after each round of drawing, if there were several.
     """
     environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     names = shown_metrics(metrics)
@@ -49,6 +52,8 @@ def render_page(
         galleries=[(title, _inline(picture)) for title, picture in galleries],
         facts=facts,
         variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in variety],
+        rounds=round_sections(rounds),
+        round_headings=HEADINGS,
     )
 
 

@@ -82,8 +82,11 @@ class AnnotatedImage:
     acceptances: dict[str, Acceptance]
 
 
-def make_requests(prompts: pd.DataFrame, num_images: int, seed: int) -> list[GenerationRequest]:
-    """The images to draw: the prompts in turn, starting over when they run out, each time with another seed."""
+def make_requests(prompts: pd.DataFrame, num_images: int, seed: int, *, start: int = 0) -> list[GenerationRequest]:
+    """The images to draw: the prompts in turn, starting over when they run out, each time with another seed.
+
+    The first one has the index `start`.
+    """
     rows = prompts.to_dict("records")
     return [
         GenerationRequest(
@@ -94,7 +97,7 @@ def make_requests(prompts: pd.DataFrame, num_images: int, seed: int) -> list[Gen
             categories=tuple(filter(None, str(row["categories"]).split(";"))),
             kind=str(row["kind"]),
         )
-        for index, row in zip(range(num_images), cycle(rows), strict=False)
+        for index, row in zip(range(start, start + num_images), cycle(rows), strict=False)
     ]
 
 

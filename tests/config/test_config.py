@@ -172,6 +172,10 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
             {"filter": {"score_threshold": 0.3, "doubt_threshold": 0.3}},
             "doubt_threshold is 0.3; it has to be below score_threshold, which is 0.3",
         ),
+        ("synthesis", {"num_images": 3, "rounds": 4}, "rounds is 4, more than the images of num_images, which is 3"),
+        ("synthesis", {"feedback": {"weights": {"weakness": 0, "rejection": 0, "uncertainty": 0}}}, "are all 0"),
+        ("synthesis", {"feedback": {"strength": -1}}, "strength"),
+        ("ingest", {"num_dev": 0}, "num_dev"),  # which `feedback` needs, as all choices do
         ("decoder", {"dropout": 1.0}, "dropout"),
         ("source", {"names": {"cup": "background"}}, "source.names has 'background', which no prompt names"),
         (None, {"task": {"name": "semantic", "unseen": ["background"]}}, "task.unseen has 'background'"),

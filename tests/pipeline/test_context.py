@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from datasetdm.downstream import DOWNSTREAM
+from datasetdm.pipeline import training
 from datasetdm.pipeline.context import open_context
-from datasetdm.pipeline.stages import train_downstream
 
 SOURCE = {"format": "coco", "root": "coco", "miniworld": {"num_train": 12, "num_val": 4}}
 
@@ -33,6 +33,6 @@ def test_the_diffusion_model_is_gone_while_a_downstream_model_is_trained(
             seen.append([part() for part in parts])
 
     monkeypatch.setitem(DOWNSTREAM, "instance", Trainer())  # type: ignore[arg-type]
-    train_downstream.train(context, [], 0, folder / "model", resume=folder / "resume")
+    training.train(context, [], 0, folder / "model", resume=folder / "resume")
     assert seen == [[None] * 4]
     assert context.backbone().image_size == 128  # whoever needs it later gets it again

@@ -13,6 +13,7 @@ from datasetdm.downstream import Labelled
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.stages import STAGES, annotate, augment, train_downstream
+from datasetdm.pipeline.training import mixture
 from datasetdm.pipeline.unlabelled_images import save_labelled, unlabelled_images
 
 MINIWORLD = {
@@ -147,7 +148,7 @@ def test_a_cut_off_augmentation_resumes(project, edit, monkeypatch) -> None:
 
 def datasets(context: Context, arm: str) -> list[Labelled]:
     (unit,) = train_downstream.plan_trainings(context, [Training(arm, 0)])
-    return train_downstream.mixture(unit.payload.groups, context, AnnotatedSets())
+    return mixture(unit.payload.groups, context, AnnotatedSets())
 
 
 def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against(controls: Path) -> None:

@@ -34,6 +34,10 @@ class Project(Protocol):
 P = TypeVar("P", bound=Project)
 
 
+def _all_used(project: Any) -> Sequence[str]:
+    return ()
+
+
 def _no_units(project: Any) -> Iterable[Unit]:
     return ()
 
@@ -72,6 +76,7 @@ class Stage(Generic[P]):
         upstream: the stages whose outputs it reads.
         parameters: the keys of the chain's own settings that it depends on.
         shared_parameters: the keys of the settings that all chains share, likewise.
+        unused: those of `parameters` that make no difference to a project, because of its other settings.
         code_version: to be changed when changed code makes other outputs of the same inputs; everything that the stage
             has made is out of date then.
         units: the units, made or not; none if the stage is a single step.
@@ -95,6 +100,7 @@ class Stage(Generic[P]):
     make: Callable[[P, Unit], None] = _make_no_unit
     checks: Sequence[Check[P]] = ()
     describe: Callable[[P, Path], dict[str, Any]] = _describe_nothing
+    unused: Callable[[P], Sequence[str]] = _all_used
 
     @property
     def has_units(self) -> bool:
@@ -111,4 +117,5 @@ class Stage(Generic[P]):
 
     def settings(self, project: P) -> dict[str, Any]:
         """The settings that it depends on, by key."""
-        return project.settings_of(self.parameters, self.shared_parameters)
+        unused = self.unused(project)
+        return project.settings_of([key for key in self.parameters if key not in unused], self.shared_parameters)

@@ -29,6 +29,7 @@ from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.experiment_log import logged_run
 from datasetdm.pipeline.prompt_coverage import known_variety
+from datasetdm.pipeline.rounds.choice import read_rounds
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.reports.comparison import plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
@@ -97,6 +98,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
             galleries=galleries,
             facts=_facts(context, metrics),
             variety=known_variety(context),
+            rounds=read_rounds(context.paths.synthetic),
         )
         write_text(folder / "index.html", page)
     result = _result(context, metrics)

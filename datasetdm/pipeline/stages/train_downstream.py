@@ -5,7 +5,7 @@ A unit is named by the data of its arm alone, so `real` is not trained again bec
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,9 @@ from typing import Any
 
 from datasetdm.arms import ARMS, LABELLED, TAUGHT, Output, Source, Training
 from datasetdm.datasets.standard.annotated_set import count_images
-from datasetdm.datasets.standard.layout import annotation_file
-from datasetdm.downstream import DOWNSTREAM, Labelled
-from datasetdm.downstream.weights import weights_file
+from datasetdm.downstream import DOWNSTREAM
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
-from datasetdm.pipeline.context import Context, missing, release_backbone
+from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
@@ -26,14 +24,12 @@ from datasetdm.pipeline.engine.units import make_unit, resume_folder, unit_secon
 from datasetdm.pipeline.experiment_log import finite, judged_by, log_curves, logged_run, promote_champion
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
 from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
+from datasetdm.pipeline.training import Groups, dependencies, mixture, train
 from datasetdm.pipeline.unlabelled_images import labelling
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
 
 CODE_VERSION = "1"
-
-#: Shares of a batch, each with its sources: folder, subset and the stage that makes it.
-Groups = list[tuple[float, list[tuple[Path, str, str]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,37 +123,13 @@ def dev_figures(context: Context, training: Training) -> dict[str, float]:
     return figures
 
 
-def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Path, *, resume: Path) -> None:
-    """Train the benchmark's model on these sets and write it to `folder`, with its dev figures in `metrics.json`.
-
-    A training that was cut off resumes from its last checkpoint, in `resume`.
-    """
-    settings = context.settings
-    release_backbone()  # synthesis, in the same process, has left it on the GPU
-    DOWNSTREAM[settings.task.name].train(
-        settings.downstream,
-        task=context.task(),
-        datasets=datasets,
-        dev=Labelled(folder=context.paths.real, subset="dev"),
-        seed=seed,
-        out=folder,
-        device=context.params.device,
-        resume=resume,
-    )
-
-
 def fingerprint(context: Context) -> str:
     """All that any training depends on, the code of this stage among it, except for its data and its seed.
 
     Raises:
         DatasetDMError: the weights that it starts from are missing.
     """
-    settings = context.settings.downstream
-    # The weights count by their content, not by where they lie; checkpoints change no result.
-    own = settings.model_dump(exclude={"pretrained", "checkpoint_every"})
-    pretrained = weights_file(settings.pretrained).parent if settings.pretrained else ""
-    dev = AnnotatedSets().identity(context.paths.real, "dev")
-    return digest(CODE_VERSION, own, context.settings.task, pretrained, dev)
+    return digest(CODE_VERSION, *dependencies(context))
 
 
 def finish(context: Context, plan: Plan) -> StageResult:
@@ -211,31 +183,6 @@ def _groups(context: Context, training: Training, labels: Path | None = None) ->
     if arm.with_labelled:
         return [(real_weight, located([LABELLED])), (1.0 - real_weight, located(arm.sources))]
     return [(1.0, located(arm.sources))]
-
-
-def mixture(groups: Groups, context: Context, sets: AnnotatedSets) -> list[Labelled]:
-    """Annotated images with their share of a batch; a group's share is split in proportion to numbers of images.
-
-    Raises:
-        DatasetDMError: a source is missing.
-    """
-    return [part for share, sources in groups for part in _weighted(share, sources, context, sets)]
-
-
-def _weighted(
-    share: float, sources: Sequence[tuple[Path, str, str]], context: Context, sets: AnnotatedSets
-) -> list[Labelled]:
-    """The sources of a group, with a weight each; one without images is left out."""
-    counts = []
-    for folder, subset, stage in sources:
-        if not annotation_file(folder, subset).exists():
-            raise missing(context, annotation_file(folder, subset), stage)
-        counts.append(sets.count(folder, subset))
-    return [
-        Labelled(folder=folder, subset=subset, weight=share * count / sum(counts))
-        for count, (folder, subset, _) in zip(counts, sources, strict=True)
-        if count
-    ]
 
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:

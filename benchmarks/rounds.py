@@ -1,0 +1,228 @@
+"""Does it pay to learn from each round? Static prompts against looped ones: same table, same number of drawn images.
+
+    python -m benchmarks.rounds curve coco --seeds 0 1 2 3 4 --drawn 100 200 400 800
+    python -m benchmarks.rounds curve lvis --seeds 0 1 2 --drawn 100 200 400
+    python -m benchmarks.rounds weakness coco --seeds 0 1 2 3 4 --drawn 400 --weak "light: night" "weather: rain"
+    python -m benchmarks.rounds weakness coco --seeds 0 1 2 3 4 --drawn 400 --weak "size: small" --labelled 120
+
+curve     the score of `both` on test against the number of drawn images
+weakness  the same after a weakness was planted: the labelled images lack some slices, which dev and test have
+
+Both run the ordinary stages on benchmarks of their own below `--data`, so that what is finished is not made again. The
+drawn images of the first round, the decoders and the labelled images are shared by all variants.
+"""
+
+import argparse
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.backbone.command import markdown
+from datasetdm import config
+from datasetdm.annotations.sample import Sample
+from datasetdm.annotations.sizes import object_sizes
+from datasetdm.arms import LABELLED, Training
+from datasetdm.datasets.standard.formats import standard_format
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.context import Context, open_context
+from datasetdm.pipeline.engine.run import run_stage
+from datasetdm.pipeline.paths import Paths
+from datasetdm.pipeline.rounds.choice import read_rounds
+from datasetdm.pipeline.rounds.feedback import judge_slices
+from datasetdm.pipeline.stages import STAGES
+from datasetdm.prompts.attributes import SIZE, kind_of, slice_name, slices_of
+from datasetdm.reports.contrasts import paired_difference
+from datasetdm.task_parts import METRICS
+from datasetdm.utils.files import read_json, write_json
+
+VARIANTS = ("static", "looped")
+RESULTS = Path("benchmarks/results/rounds")
+AGAIN = "Run the stage `compare` of this benchmark again."
+
+#: variant -> number of drawn images -> its context, all stages run.
+Runs = Mapping[str, Mapping[int, Context]]
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Run what is missing, print the tables, write the figures."""
+    arguments = parse_arguments()
+    plant = leave_out(arguments.weak) if arguments.study == "weakness" else None
+    runs = {one: {drawn: run(arguments, one, drawn, plant) for drawn in arguments.drawn} for one in VARIANTS}
+    found: Row = {"settings": _settings(arguments), "curve": measure_curve(runs)}
+    if plant:
+        found["weakness"] = measure_weakness(runs, arguments.weak)
+    write_json(arguments.out or RESULTS / f"{arguments.study}_{arguments.benchmark}.json", found)
+
+
+def run(arguments: argparse.Namespace, variant: str, drawn: int, plant: Callable[[Context], None] | None) -> Context:
+    """The benchmark with this many drawn images, from first stage to last; `plant` changes what `ingest` has made."""
+    context = _context(arguments, variant, drawn)
+    for name, stage in STAGES.items():
+        run_stage(stage, context)
+        if plant and name == "ingest":
+            plant(context)
+    return context
+
+
+def leave_out(weak: Sequence[str]) -> Callable[[Context], None]:
+    """Plants a weakness: takes the images of some slices out of the labelled ones.
+
+    Dev and test keep them. Nothing is drawn by chance, so a rerun leaves the same images.
+    """
+
+    def plant(context: Context) -> None:
+        files = standard_format(*context.task().kind)
+        for seed in context.seeds:
+            subset = LABELLED.subset(seed)
+            samples = list(files.load(context.paths.real, subset))
+            kept = [sample for sample in samples if not slices_of_sample(sample) & set(weak)]
+            if not kept:
+                raise DatasetDMError(f"Every labelled image is of {' or '.join(weak)}: raise --labelled.")
+            files.save(context.paths.real, subset, kept)
+            print(f"{context.benchmark}, {subset}: {len(kept)} of {len(samples)} images are not of {', '.join(weak)}")
+
+    return plant
+
+
+def slices_of_sample(sample: Sample) -> set[str]:
+    """The slices of an annotated image by its caption and by its objects' sizes."""
+    return {*slices_of(sample.caption), *(slice_name(SIZE, size) for size in object_sizes(sample.target))}
+
+
+def measure_curve(runs: Runs) -> list[Row]:
+    """`both` on test: a row per number of drawn images, with looped - static, and looped at half the images."""
+    scores = {variant: {n: _scores(context) for n, context in found.items()} for variant, found in runs.items()}
+    rows: list[Row] = []
+    for drawn in sorted(runs["static"]):
+        of_variant = {variant: found[drawn] for variant, found in scores.items()}
+        row: Row = {"drawn": drawn}
+        row |= {variant: {"mean": fmean(seeds.values()), "seeds": seeds} for variant, seeds in of_variant.items()}
+        row["looped - static"] = paired_difference(of_variant["looped"], of_variant["static"])
+        half = scores["looped"].get(drawn // 2, {})
+        row["looped with half - static"] = paired_difference(half, of_variant["static"])
+        rows.append(row)
+    metric, differences = METRICS[_primary(runs)], ("looped - static", "looped with half - static")
+    cells = [
+        [
+            row["drawn"],
+            *(metric.text(row[variant]["mean"]) for variant in VARIANTS),
+            *(_difference(metric, row[name]) for name in differences),
+        ]
+        for row in rows
+    ]
+    print(f"\n## both on test, {metric.axis}\n\n{markdown(['drawn', *VARIANTS, *differences], cells)}", flush=True)
+    return rows
+
+
+def measure_weakness(runs: Runs, weak: Sequence[str]) -> list[Row]:
+    """The weak slices and the others of their kind, by `both` on test; and what the first round asked for."""
+    rows: list[Row] = []
+    for drawn in sorted(runs["static"]):
+        judged = {variant: _judged(found[drawn]) for variant, found in runs.items()}
+        first = read_rounds(runs["looped"][drawn].paths.synthetic)[0]["slices"]
+        for name in weak:
+            on_dev = {key: first[name][key] for key in ("value", "need", "share_of_prompts", "share_of_next")}
+            row: Row = {"drawn": drawn, "slice": name, "dev": on_dev, "rank of need": list(first).index(name) + 1}
+            others = {one for one in first if kind_of(one) == kind_of(name) and one not in weak}
+            for title, names in (("weak", {name}), ("rest", others)):
+                row[title] = {variant: _mean_of(names, slices) for variant, slices in judged.items()}
+                row[f"{title}: looped - static"] = paired_difference(row[title]["looped"], row[title]["static"])
+            rows.append(row)
+    metric, differences = METRICS[_primary(runs)], ("weak: looped - static", "rest: looped - static")
+    cells = [
+        [
+            *(row["slice"], row["drawn"], row["dev"]["need"], row["rank of need"]),
+            *(row["dev"]["share_of_prompts"], row["dev"]["share_of_next"]),
+            *(_difference(metric, row[name]) for name in differences),
+        ]
+        for row in rows
+    ]
+    header = ["slice", "drawn", "need", "rank of need", "prompts", "next prompts", *differences]
+    print(f"\n## Planted weakness, {metric.axis}\n\n{markdown(header, cells)}", flush=True)
+    return rows
+
+
+def _context(arguments: argparse.Namespace, variant: str, drawn: int) -> Context:
+    """A benchmark of its own: the settings of the one that was named, apart from those that are compared."""
+    base = open_context(arguments.benchmark, study=arguments.full).params
+    block = base.benchmark(arguments.benchmark)
+    num_real = arguments.labelled or block.ingest.num_real
+    settings = block.model_dump() | {
+        "seeds": arguments.seeds,
+        "ingest": block.ingest.model_dump() | {"num_real": num_real, "num_iid": 0},
+        "prompts": block.prompts.model_dump() | {"num_prompts": arguments.prompts},
+        "synthesis": block.synthesis.model_dump()
+        | {
+            "num_images": drawn,
+            "rounds": arguments.rounds if variant == "looped" else 1,
+            "feedback": {"iterations": arguments.feedback_iterations, "strength": arguments.strength},
+        },
+        "experiment": block.experiment.model_dump() | {"arms": ["real", "both"], "p_decoder": False},
+    }
+    planted = "_planted" if arguments.study == "weakness" else ""
+    name = f"{arguments.benchmark}{planted}_{variant}_{drawn}"
+    params = base.model_copy(update={"benchmarks": {name: config.Benchmark.model_validate(settings)}, "study": {}})
+    return replace(open_context(name, params=params), paths=Paths(arguments.data, name))
+
+
+def _primary(runs: Runs) -> str:
+    return next(iter(runs["static"].values())).task().primary_metric
+
+
+def _scores(context: Context) -> dict[str, float]:
+    metrics = read_json(context.paths.reports / "metrics.json", remedy=AGAIN)
+    scores: dict[str, float] = metrics["arms"]["both"][context.task().primary_metric]["seeds"]
+    return scores
+
+
+def _judged(context: Context) -> dict[str, dict[str, Any]]:
+    """Seed -> the slices of test by the model of `both`."""
+    models = {seed: context.paths.downstream / str(Training("both", seed)) for seed in context.seeds}
+    return {str(seed): judge_slices(context, model, "test")["slices"] for seed, model in models.items()}
+
+
+def _mean_of(names: Collection[str], judged: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Seed -> the mean over some slices, by their numbers of images or objects."""
+    found = {seed: [one for name, one in slices.items() if name in names] for seed, slices in judged.items()}
+    return {
+        seed: sum(one["value"] * one["count"] for one in slices) / sum(one["count"] for one in slices)
+        for seed, slices in found.items()
+        if slices
+    }
+
+
+def _difference(metric: Any, difference: Mapping[str, Any] | None) -> str:
+    if difference is None:
+        return "-"
+    interval = difference["interval"]
+    return metric.signed(difference["mean"]) + (f" ({', '.join(map(metric.signed, interval))})" if interval else "")
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(arguments).items())}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=["curve", "weakness"])
+    parser.add_argument("benchmark", help="a benchmark of params.yaml, whose settings are taken")
+    parser.add_argument("--full", action="store_true", help="the settings of `make study` instead of the demo's")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--drawn", nargs="+", type=int, default=[400], help="numbers of drawn images")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--prompts", type=int, default=2000, help="rows of the table that all variants draw from")
+    parser.add_argument("--labelled", type=int, help="labelled images before those of --weak are left out")
+    parser.add_argument("--weak", nargs="+", default=["light: night", "weather: rain"], help="slices to leave out")
+    parser.add_argument("--feedback-iterations", type=int)
+    parser.add_argument("--strength", type=float, default=config.Feedback().strength)
+    parser.add_argument("--data", type=Path, default=Path("data/rounds"), help="where everything is made")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures; default: in benchmarks/results/rounds")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

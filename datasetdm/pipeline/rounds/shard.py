@@ -1,0 +1,127 @@
+"""A shard: some images of a round, drawn and annotated."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from datasetdm.annotations.sample import Sample
+from datasetdm.datasets.standard.formats import standard_format
+from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
+from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.plan import Unit
+from datasetdm.pipeline.engine.units import make_unit
+from datasetdm.pipeline.rounds.choice import Choice
+from datasetdm.synthesis.generate import Annotator, GenerationRequest, draw, make_requests, synthesize
+from datasetdm.synthesis.manifest import accepted_sample, manifest_rows
+from datasetdm.utils.digests import digest
+from datasetdm.utils.files import write_image
+
+
+def subsets(context: Context) -> list[str]:
+    """The names of the annotation files, one per seed of the labelled subset."""
+    return [f"seed_{seed}" for seed in context.seeds]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """What it takes to make a shard.
+
+    Attributes:
+        round: its round, from 1.
+        images: its images, by position in the synthetic set.
+        prompts: the table of prompts; the first round takes its rows in turn.
+        choice: the unit that chooses the prompts of its round; None for the first round.
+        drawn_by: what decides how an image looks besides its prompt and seed, ready for `digest`.
+    """
+
+    round: int
+    images: range
+    prompts: pd.DataFrame
+    choice: Unit | None
+    drawn_by: list[object]
+
+    @property
+    def after(self) -> tuple[Unit, ...]:
+        """The units that are made first."""
+        return (self.choice,) if self.choice else ()
+
+    def requests(self, context: Context) -> list[GenerationRequest]:
+        """Its images; those of a later round are known once its prompts are chosen."""
+        rows = [index % len(self.prompts) for index in self.images]
+        if self.choice:
+            choice: Choice = self.choice.payload
+            rows = choice.rows(self.choice.folder, self.images)
+        seed = context.settings.synthesis.seed
+        return make_requests(self.prompts.iloc[rows], len(rows), seed, start=self.images.start)
+
+    def drawing(self, context: Context) -> Path | None:
+        """The unit of its images, drawn before they are annotated.
+
+        It is named by what decides how they look: another decoder, or another benchmark with the same prompts, does not
+        draw them again. None if the features are read while the images are drawn, as those of the last step exist only
+        then, or if the prompts are not chosen yet.
+        """
+        settings = context.settings.synthesis
+        if settings.extraction == "last_step" or (self.choice and not self.choice.folder.exists()):
+            return None
+        orders = [(order.prompt, order.seed) for order in self.requests(context)]
+        return context.paths.work("draw") / digest(*self.drawn_by, orders)
+
+    def make(self, context: Context, unit: Path) -> None:
+        """Draw the images and annotate them."""
+        requests, drawing = self.requests(context), self.drawing(context)
+        if not unit.exists() and drawing:
+            _draw(context, requests, drawing)  # before the unit, whose time is then that of the labels alone
+        make_unit(unit, lambda folder: _annotate(context, requests, drawing, folder))
+
+
+def decoder_folder(context: Context, seed: int) -> Path:
+    """The published P-Decoder of a seed.
+
+    Raises:
+        DatasetDMError: it is missing.
+    """
+    folder = context.paths.decoders / str(seed)
+    if not folder.exists():
+        raise missing(context, folder, "train_decoder")
+    return folder
+
+
+def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) -> torch.Tensor:
+    """The drawn images of a shard, as latents; `drawing` is their unit."""
+    settings, backbone = context.settings.synthesis, context.backbone()
+
+    def work(folder: Path) -> None:
+        latents = draw(backbone, requests, settings.sampler, settings.batch_size)
+        save_file({"latents": latents.cpu().contiguous()}, folder / "latents.safetensors")
+
+    make_unit(drawing, work)
+    return load_file(drawing / "latents.safetensors")["latents"]
+
+
+def _annotate(context: Context, requests: list[GenerationRequest], drawing: Path | None, folder: Path) -> None:
+    task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
+    annotators = list(_annotators(context))
+    accepted: dict[str, list[Sample]] = {annotator.name: [] for annotator in annotators}
+    rows = []
+    latents = _draw(context, requests, drawing) if drawing else None
+    for labelled in synthesize(backbone, task, annotators, requests, settings, latents):
+        write_image(folder / "images" / labelled.request.name, labelled.image)
+        rows += manifest_rows(labelled, annotators, backbone, settings)
+        for name, samples in accepted.items():
+            if (sample := accepted_sample(labelled, name)) is not None:
+                samples.append(sample)
+    for name, samples in accepted.items():
+        standard_format(*task.kind).save(folder, name, samples)
+    pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
+
+
+def _annotators(context: Context) -> Iterator[Annotator]:
+    for name, seed in zip(subsets(context), context.seeds, strict=True):
+        folder = decoder_folder(context, seed)
+        decoder, _, settings = load_decoder(folder, context.backbone())
+        yield Annotator(name=name, fingerprint=decoder_fingerprint(folder), decoder=decoder, settings=settings)
