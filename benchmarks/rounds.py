@@ -36,6 +36,7 @@ from datasetdm.prompts.attributes import SIZE, kind_of, slice_name, slices_of
 from datasetdm.reports.contrasts import paired_difference
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.progress import print_progress
 
 VARIANTS = ("static", "looped")
 RESULTS = Path("benchmarks/results/rounds")
@@ -49,6 +50,7 @@ Row = dict[str, Any]
 def main() -> None:
     """Run what is missing, print the tables, write the figures."""
     arguments = parse_arguments()
+    print_progress()
     plant = leave_out(arguments.weak) if arguments.study == "weakness" else None
     runs = {one: {drawn: run(arguments, one, drawn, plant) for drawn in arguments.drawn} for one in VARIANTS}
     found: Row = {"settings": _settings(arguments), "curve": measure_curve(runs)}

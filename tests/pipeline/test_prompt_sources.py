@@ -159,7 +159,7 @@ def test_files_are_read_and_noticed(project, edit, tmp_path, capsys) -> None:
     (folder / "notes.md").write_text("not a prompt")
     assert main(["write_prompts", "coco"]) == 0
     out = capsys.readouterr().out
-    assert "notes.md is skipped" in out and "32 tokens, and not the end of 1" in out
+    assert "notes.md is skipped" in out and "longer than the 32 tokens" in out
     table = pd.read_csv(TABLE, keep_default_na=False)
     assert list(table.columns) == ["id", "prompt", "categories", "kind"]
     rows = dict(zip(table["prompt"], table["categories"], strict=True))
