@@ -24,10 +24,9 @@ from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.paths import ANSWERS
-from datasetdm.pipeline.prompt_mentions import forms_of, mentions_of
 from datasetdm.prompts.language_model import Answer, Asker, Checks, Harvest, Question, harvest, load_instruction
-from datasetdm.prompts.language_model.harvest import Subject
 from datasetdm.prompts.language_model.local import LocalModel
+from datasetdm.prompts.mentioned import mentions_of
 from datasetdm.prompts.synonyms import with_synonyms
 from datasetdm.prompts.text_limits import TextLimits
 from datasetdm.utils.files import write_json
@@ -90,8 +89,8 @@ class Trial:
         self.limits = TextLimits(tokenizer=None)
         self.instruction = load_instruction(None, captions=(), max_words=self.limits.max_words)
         self.asker = Asker(Timed(self.settings, "cpu"), answers, self.instruction.digest)
-        categories = [Category(id=number, name=name) for number, name in enumerate(NAMES, 1)]
-        self.categories = with_synonyms(categories, {})
+        named = [Category(id=number, name=name) for number, name in enumerate(NAMES, 1)]
+        self.categories = with_synonyms(named, {})
         self.checks = Checks(
             mentioned=mentions_of(self.categories),
             tokens=self.limits.tokens,
@@ -104,10 +103,9 @@ class Trial:
 
     def ask(self, category: Category) -> None:
         """Have one category described."""
-        subject = Subject(name=category.name, noun=category.noun, synonyms=category.synonyms, forms=forms_of(category))
         self.done.append(
             harvest(
-                subject,
+                category,
                 self.settings.lines_per_answer,
                 answer=self.asker.ask,
                 instruction=self.instruction,

@@ -53,7 +53,7 @@ def _asked_for(writer: PromptWriter, number: int) -> list[Harvest]:
     """
     done = list(writer.harvests(writer.asker.known))
     while sum(len(won.lines) for won in done) < number:
-        answers = {won.subject.name: len(won.records) for won in done}
+        answers = {won.category.name: len(won.records) for won in done}
         order = sorted(writer.categories, key=lambda category: answers[category.name])
         asked = writer.asker.asked
         done = list(writer.harvests(_one_question(writer), order))

@@ -6,11 +6,11 @@ import pandas as pd
 
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.prompt_coverage import template_prompts
-from datasetdm.pipeline.prompt_mentions import mentions_of
 from datasetdm.pipeline.prompt_subjects import subjects, without_example
 from datasetdm.pipeline.prompt_writer import open_writer
 from datasetdm.prompts import choose_subjects
 from datasetdm.prompts.files import load_prompt_files
+from datasetdm.prompts.mentioned import mentions_of
 from datasetdm.prompts.mixture import mixture
 from datasetdm.utils.progress import say
 

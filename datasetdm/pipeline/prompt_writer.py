@@ -15,7 +15,6 @@ from datasetdm.diffusion.words import unknown_words
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.paths import ANSWERS
-from datasetdm.pipeline.prompt_mentions import forms_of, mentions_of
 from datasetdm.pipeline.prompt_subjects import shortened, subjects
 from datasetdm.prompts import choose_subjects
 from datasetdm.prompts.language_model import (
@@ -29,7 +28,7 @@ from datasetdm.prompts.language_model import (
     open_model,
 )
 from datasetdm.prompts.language_model.asking import Record
-from datasetdm.prompts.language_model.harvest import Subject
+from datasetdm.prompts.mentioned import mentions_of
 from datasetdm.prompts.mixture import lines_wanted, mixture
 from datasetdm.prompts.text_limits import TextLimits
 from datasetdm.utils.files import read_json
@@ -94,12 +93,7 @@ class PromptWriter:
 
         def won(category: Category) -> Harvest:
             return harvest(
-                Subject(
-                    name=category.name,
-                    noun=category.noun,
-                    synonyms=category.synonyms,
-                    forms=forms_of(category),
-                ),
+                category,
                 self.wanted,
                 answer=answer,
                 instruction=self.instruction,
@@ -112,7 +106,7 @@ class PromptWriter:
 
     def table(self, done: Sequence[Harvest]) -> pd.DataFrame:
         """The table of prompts out of what was won."""
-        lines = {won.subject.name: won.lines[: won.wanted] for won in done}
+        lines = {won.category.name: won.lines[: won.wanted] for won in done}
         return mixture(lines, self.categories, self.settings, kind="language_model")
 
     def _checks(self) -> Checks:
@@ -177,7 +171,7 @@ def summary(done: Sequence[Harvest], asked: int) -> list[str]:
     if rejected:
         sentences.append(f"{rejected.total()} lines are rejected: {_counted(rejected)}.")
     if short := [won for won in done if won.missing]:
-        names = [f"{won.subject.name} ({len(won.lines)} of {won.wanted})" for won in short]
+        names = [f"{won.category.name} ({len(won.lines)} of {won.wanted})" for won in short]
         sentences.append(
             f"Short of prompts: {shortened(names)}. Raise prompts.language_model.max_answers, or choose a larger model."
         )
@@ -189,7 +183,7 @@ def _counted(reasons: Counter[str]) -> str:
 
 
 def _names(done: Sequence[Harvest]) -> list[str]:
-    return [won.subject.name for won in done]
+    return [won.category.name for won in done]
 
 
 def _captions(context: Context, known: Sequence[Category], min_words: int) -> list[tuple[str, str]]:

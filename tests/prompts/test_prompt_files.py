@@ -6,8 +6,8 @@ import pytest
 
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.prompt_mentions import mentions_of
 from datasetdm.prompts.files import load_prompt_files
+from datasetdm.prompts.mentioned import mentions_of
 
 CATEGORIES = [Category(id=1, name="okapi"), Category(id=2, name="fire_hydrant"), Category(id=3, name="traffic light")]
 

@@ -4,6 +4,7 @@ A small model follows examples better than instructions, and now and then forget
 on the probabilities of the next token, so that the rest of the line fits what was forced.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,13 +27,15 @@ def constraints(tokenizer: Any, words: Sequence[str], ends: Sequence[int], start
     """
     from transformers import LogitsProcessorList  # takes seconds
 
-    banned = [tokens for text in _BANNED if (tokens := tokenizer(text, add_special_tokens=False).input_ids)]
-    # A text that spells into tokens of other words would ban those, too.
-    single = [tokens for tokens in banned if len(tokens) == 1 and tokens[0] not in ends]
+    naming = NameOneOf(tokenizer, words, ends, start)
+    needed = {*ends, *(token for word in naming.words for token in word)}  # "bow (weapon)" has a bracket
+    banned = [tokenizer(text, add_special_tokens=False).input_ids for text in _BANNED]
+    # A text of several tokens is left out, as it would need a look at what stands before.
+    single = [tokens for tokens in banned if len(tokens) == 1 and tokens[0] not in needed]
     return {
         "min_new_tokens": _SHORTEST,
         **({"bad_words_ids": single} if single else {}),
-        "logits_processor": LogitsProcessorList([NameOneOf(tokenizer, words, ends, start)]),
+        "logits_processor": LogitsProcessorList([naming]),
     }
 
 
@@ -51,14 +54,23 @@ class NameOneOf:
         self.words = [tokens for tokens in spelt if tokens]
         self.ends = list(ends)
         self.start = start
+        pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        # Tokenizers mark the start of a word with a letter beyond ASCII.
+        self._goes_on = frozenset(token for token, piece in enumerate(pieces) if re.match("[A-Za-z0-9]", piece))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """The logits of the next token, lines x vocabulary."""
         scores = scores.clone()
         for row, tokens in enumerate(input_ids[:, self.start :].tolist()):
-            if self.words and not any(_holds(tokens, word) for word in self.words):
+            if self.words and not any(self._names(tokens, word) for word in self.words):
                 self._ask_for_a_word(scores[row], tokens)
         return scores
+
+    def _names(self, tokens: list[int], word: list[int]) -> bool:
+        """Whether the line has the word, and not as the start of a longer one ("pizza" in "pizzaiolo")."""
+        starts = (place for place in range(len(tokens)) if tokens[place : place + len(word)] == word)
+        ends = (start + len(word) for start in starts)
+        return any(end == len(tokens) or tokens[end] not in self._goes_on for end in ends)
 
     def _ask_for_a_word(self, scores: torch.Tensor, tokens: list[int]) -> None:
         scores[self.ends] = -torch.inf
@@ -71,10 +83,6 @@ class NameOneOf:
             return
         for first in {word[0] for word in self.words}:
             scores[first] += _STRENGTH * len(tokens)
-
-
-def _holds(tokens: list[int], word: list[int]) -> bool:
-    return any(tokens[place : place + len(word)] == word for place in range(len(tokens) - len(word) + 1))
 
 
 def _begun(tokens: list[int], word: list[int]) -> int:

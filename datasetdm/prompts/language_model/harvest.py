@@ -5,33 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from datasetdm import config
+from datasetdm.annotations.sample import Category
 from datasetdm.prompts.language_model.answers import lines_of
 from datasetdm.prompts.language_model.asking import Record
 from datasetdm.prompts.language_model.chat import Question
 from datasetdm.prompts.language_model.checks import Checks, Rejection
 from datasetdm.prompts.language_model.instruction import Instruction
+from datasetdm.prompts.mentions import Word
 from datasetdm.prompts.mixture import Line
+from datasetdm.prompts.synonyms import word_of
 from datasetdm.utils.seeding import derived_seed
 
 _PATIENCE = 4  # answers in a row without a line that is taken, after which a category stays short
 _SEEDS = 2**31  # more is refused by some endpoints
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What descriptions are wanted of.
-
-    Attributes:
-        name: of the category.
-        noun: as a prompt has it.
-        synonyms: other nouns for it.
-        forms: all of them, singular and plural.
-    """
-
-    name: str
-    noun: str
-    synonyms: tuple[str, ...]
-    forms: tuple[str, ...]
 
 
 @dataclass(kw_only=True)
@@ -39,6 +25,7 @@ class Harvest:
     """What was won for one category, in the order of the answers.
 
     Attributes:
+        category: what the lines show.
         wanted: number of lines that were wanted.
         lines: the accepted ones; the last answer may bring more than were wanted.
         rejected: the others.
@@ -46,7 +33,7 @@ class Harvest:
         complete: whether no further answer would be asked for: there are enough, or it is hopeless.
     """
 
-    subject: Subject
+    category: Category
     wanted: int
     lines: list[Line] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
@@ -65,7 +52,7 @@ class Harvest:
 
 
 def harvest(
-    subject: Subject,
+    category: Category,
     wanted: int,
     *,
     answer: Callable[[Question], Record | None],
@@ -77,7 +64,7 @@ def harvest(
     """Ask for lines until there are enough.
 
     Args:
-        subject: what they show.
+        category: what they show.
         wanted: how many are enough.
         answer: the answer to a question; None ends the harvest (a rerun that must not ask).
         instruction: what is asked.
@@ -85,7 +72,7 @@ def harvest(
         settings: portions and the limit of answers.
         seed: of the first answer; the others follow from it.
     """
-    won = Harvest(subject=subject, wanted=wanted)
+    won = Harvest(category=category, wanted=wanted)
     said: list[str] = []  # in this conversation
     barren = 0
     for number in range(settings.max_answers):
@@ -93,7 +80,7 @@ def harvest(
             break
         if len(said) == instruction.turns:
             said = []
-        record = answer(_question(subject, instruction, settings, said, derived_seed(seed, number) % _SEEDS))
+        record = answer(_question(word_of(category), instruction, settings, said, derived_seed(seed, number) % _SEEDS))
         if record is None:
             return won
         said.append(record.answer)
@@ -103,15 +90,15 @@ def harvest(
 
 
 def _question(
-    subject: Subject, instruction: Instruction, settings: config.LanguageModel, said: list[str], seed: int
+    word: Word, instruction: Instruction, settings: config.LanguageModel, said: list[str], seed: int
 ) -> Question:
     chat = settings.form == "chat"
     number = settings.lines_per_answer
     return Question(
-        messages=instruction.messages(subject.noun, subject.synonyms, number, said, seed) if chat else (),
-        completion="" if chat else instruction.completion(subject.noun, seed),
+        messages=instruction.messages(word.noun, word.synonyms, number, said, seed) if chat else (),
+        completion="" if chat else instruction.completion(word.noun, seed),
         lines=number,
-        words=subject.forms if settings.form == "constrained" else (),
+        words=word.forms if settings.form == "constrained" else (),
         seed=seed,
     )
 
@@ -120,8 +107,8 @@ def _take(won: Harvest, record: Record, instruction: Instruction, checks: Checks
     """Add the lines of an answer; returns how many were accepted."""
     before = len(won.lines)
     won.records.append(record)
-    for text in lines_of(record.answer, won.subject.noun):
-        if (rejection := checks.rejection(text, won.subject.name)) is not None:
+    for text in lines_of(record.answer, won.category.noun):
+        if (rejection := checks.rejection(text, won.category.name)) is not None:
             won.rejected.append(rejection)
         else:
             won.lines.append(

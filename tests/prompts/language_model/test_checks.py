@@ -3,9 +3,9 @@
 import pytest
 
 from datasetdm.annotations.sample import Category
-from datasetdm.pipeline.prompt_mentions import mentions_of
 from datasetdm.prompts.language_model import checks
 from datasetdm.prompts.language_model.checks import Checks
+from datasetdm.prompts.mentioned import mentions_of
 from datasetdm.prompts.text_limits import TextLimits
 
 CATEGORIES = [Category(id=1, name="okapi"), Category(id=2, name="fire_hydrant"), Category(id=3, name="hot dog")]

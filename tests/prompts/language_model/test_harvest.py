@@ -9,14 +9,13 @@ import pytest
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.prompt_mentions import mentions_of
 from datasetdm.prompts.language_model import Asker, Checks, Harvest, harvest, load_instruction
 from datasetdm.prompts.language_model.chat import Answer, Question
 from datasetdm.prompts.language_model.checks import NOT_MENTIONED
-from datasetdm.prompts.language_model.harvest import Subject
+from datasetdm.prompts.mentioned import mentions_of
 
-YAK = Subject(name="yak", noun="yak", synonyms=(), forms=("yak", "yaks"))
-CATEGORIES = [Category(id=1, name="yak"), Category(id=2, name="gnu")]
+YAK = Category(id=1, name="yak")
+CATEGORIES = [YAK, Category(id=2, name="gnu")]
 PLACES = ["river", "barn", "harbour", "station", "desert", "garden", "museum", "glacier", "market", "tower", "quarry"]
 
 
