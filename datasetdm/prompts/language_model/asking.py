@@ -83,11 +83,16 @@ class Asker:
             answer=answer.text,
             instruction=self._instruction,
             date=date.today().isoformat(),
-            asked={"model": self._model.identity, "question": vars(question)},
+            asked={"model": self._model.identity, "question": _plain(question)},
             **{name: getattr(answer, name) for name in ("model", "prompt_tokens", "completion_tokens", "seconds")},
         )
         write_json(self._file(question), record.model_dump(mode="json"))
         return record
 
     def _file(self, question: Question) -> Path:
-        return self._folder / f"{digest(self._model.identity, vars(question))}.json"
+        return self._folder / f"{digest(self._model.identity, _plain(question))}.json"
+
+
+def _plain(question: Question) -> dict[str, Any]:
+    """The question as JSON has it."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(question).items()}

@@ -71,6 +71,7 @@ def test_a_rerun_asks_nothing_and_an_offline_one_gives_the_same(tmp_path: Path) 
     kept = sorted(tmp_path.iterdir())
     record = json.loads(kept[0].read_text())
     assert len(kept) == 2 and record["asked"]["question"]["messages"][0]["role"] == "system"
+    assert run(silent, tmp_path, 4).records == first.records
     # Fewer lines are the start of more; another model, seed or setting is another question.
     assert run(silent, tmp_path, 2).lines == first.lines[:2]
     assert not run(Scripted(name="other"), tmp_path, 4, offline=True).lines
