@@ -3,7 +3,7 @@
     python -m benchmarks.rounds curve coco --seeds 0 1 2 3 4 --drawn 100 200 400 800
     python -m benchmarks.rounds curve lvis --seeds 0 1 2 --drawn 100 200 400
     python -m benchmarks.rounds weakness coco --seeds 0 1 2 3 4 --drawn 400 --weak "light: night" "weather: rain"
-    python -m benchmarks.rounds weakness coco --seeds 0 1 2 3 4 --drawn 400 --weak "size: small" --labelled 120
+    python -m benchmarks.rounds weakness coco --seeds 0 1 2 3 4 --drawn 400 --weak "size: medium" --labelled 120
 
 curve     the score of `both` on test against the number of drawn images
 weakness  the same after a weakness was planted: the labelled images lack some slices, which dev and test have
@@ -125,6 +125,8 @@ def measure_weakness(runs: Runs, weak: Sequence[str]) -> list[Row]:
     for drawn in sorted(runs["static"]):
         judged = {variant: _judged(found[drawn]) for variant, found in runs.items()}
         first = read_rounds(runs["looped"][drawn].paths.synthetic)[0]["slices"]
+        if unknown := [name for name in weak if name not in first]:
+            raise DatasetDMError(f"Dev does not show {', '.join(unknown)}. It shows: {'; '.join(sorted(first))}.")
         for name in weak:
             on_dev = {key: first[name][key] for key in ("value", "need", "share_of_prompts", "share_of_next")}
             row: Row = {"drawn": drawn, "slice": name, "dev": on_dev, "rank of need": list(first).index(name) + 1}

@@ -6,7 +6,6 @@ like the average, near 1 where it is much worse, and in [0, 1] for every metric.
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import pandas as pd
 from datasetdm import config
 from datasetdm.annotations.sizes import size_of
 from datasetdm.prompts.attributes import CATEGORY, SIZE, kind_of, slice_name, slices_of
-from datasetdm.prompts.english import number_before, plural
+from datasetdm.prompts.mentions import Word, asked_counts
 
 AVERAGE = 0.5  # the need of a slice that is like the others, and of one that nothing is known of
 
@@ -218,7 +217,5 @@ class _SizesByPrompt:
 def _traits(prompt: str, slices: Iterable[str]) -> list[str]:
     """What decides how large objects come out: which they are, and how many."""
     categories = sorted(name for name in slices if kind_of(name) == CATEGORY)
-    nouns = [name.removeprefix(f"{CATEGORY}: ").replace("_", " ") for name in categories]
-    spans = [re.search(rf"\b({re.escape(noun)}|{re.escape(plural(noun))})\b", prompt, re.IGNORECASE) for noun in nouns]
-    counts = [number_before(prompt[: span.start()]) for span in spans if span]
-    return [*categories, f"objects: {sum(count or 0 for count in counts)}"]
+    words = [Word(name.removeprefix(f"{CATEGORY}: ").replace("_", " ")) for name in categories]
+    return [*categories, f"objects: {sum(count or 0 for count in asked_counts(prompt, words).values())}"]
