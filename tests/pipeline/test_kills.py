@@ -53,14 +53,18 @@ def tracked(folder: Path) -> Counter[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "number",
+    ("number", "rounds"),
     [
-        pytest.param(2, id="a few at random"),
-        pytest.param(None, id="every place", marks=pytest.mark.extended),
+        pytest.param(2, 1, id="a few at random"),
+        pytest.param(3, 2, id="a few at random, two rounds"),
+        pytest.param(None, 2, id="every place", marks=pytest.mark.extended),
     ],
 )
-def test_a_killed_chain_ends_as_if_it_had_not_been(project, edit, tmp_path_factory, number: int | None) -> None:
+def test_a_killed_chain_ends_as_if_it_had_not_been(
+    project, edit, tmp_path_factory, number: int | None, rounds: int
+) -> None:
     whole = project(MINIWORLD)
+    edit("benchmarks.coco.synthesis.rounds", rounds)
     edit("benchmarks.coco.experiment.arms", ["real", "both"])
     notes = tmp_path_factory.mktemp("kills")
     cut = notes / "project"
