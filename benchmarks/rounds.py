@@ -8,7 +8,7 @@
 curve     the score of `both` on test against the number of drawn images
 weakness  the same after a weakness was planted: the labelled images lack some slices, which dev and test have
 
-Both run the ordinary stages on benchmarks of their own below `--data`, so that what is finished is not made again. The
+Both run the ordinary stages on copies of the benchmark in the folder `--data`, so finished work is not repeated. The
 drawn images of the first round, the decoders and the labelled images are shared by all variants.
 """
 
@@ -150,7 +150,7 @@ def measure_weakness(runs: Runs, weak: Sequence[str]) -> list[Row]:
 
 
 def _context(arguments: argparse.Namespace, variant: str, drawn: int) -> Context:
-    """A benchmark of its own: the settings of the one that was named, apart from those that are compared."""
+    """A new benchmark: a copy of the named one with the settings that this study compares."""
     base = open_context(arguments.benchmark, study=arguments.full).params
     block = base.benchmark(arguments.benchmark)
     num_real = arguments.labelled or block.ingest.num_real

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
@@ -20,6 +20,13 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 def _at_home(path: str) -> str:
     """`~/models` is a folder; a hub name stays."""
     return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+def _path(path: Any) -> Any:
+    """A path with `~` as the home folder."""
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("is empty; name it, or remove the setting")
+    return Path(path).expanduser() if isinstance(path, str) else path
 
 
 def once_each(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -42,6 +49,7 @@ def key_of(registry: Mapping[str, Any]) -> AfterValidator:
 
 
 PathOrName = Annotated[Text, AfterValidator(_at_home)]
+LocalPath = Annotated[Path, BeforeValidator(_path)]
 Names = Annotated[tuple[Text, ...], AfterValidator(once_each)]
 
 

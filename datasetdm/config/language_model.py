@@ -1,18 +1,10 @@
 """The settings of the language model that writes prompts."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
-from datasetdm.config.base import Fraction, PathOrName, Section, Text
-
-
-def at_home(path: Any) -> Any:
-    """The path in a setting, with `~` as the home folder; an empty text is refused."""
-    if isinstance(path, str) and not path.strip():
-        raise ValueError("is empty; name it, or remove the setting")
-    return Path(path).expanduser() if isinstance(path, str) else path
+from datasetdm.config.base import Fraction, LocalPath, PathOrName, Section, Text
 
 
 class LanguageModel(Section):
@@ -37,7 +29,7 @@ class LanguageModel(Section):
         description="chat: an instruct model is asked; completion: examples are continued line by line (small models); "
         "constrained: the same, and every line is made to name its category",
     )
-    instruction: Path | None = Field(
+    instruction: LocalPath | None = Field(
         default=None, description="Your instruction file; None: datasetdm/prompts/language_model/instruction.txt"
     )
     lines_per_answer: PositiveInt = Field(default=10, description="Descriptions asked for at a time")
@@ -48,11 +40,6 @@ class LanguageModel(Section):
     max_tokens: PositiveInt | None = Field(default=1024, description="Longest answer; None: not sent to an endpoint")
     timeout: float = Field(default=120.0, gt=0.0, description="Seconds that an endpoint may take for an answer")
     max_retries: int = Field(default=5, ge=0, description="After a rate limit or a cut connection, with growing pauses")
-
-    @field_validator("instruction", mode="before")
-    @classmethod
-    def _a_file(cls, file: Any) -> Any:
-        return at_home(file)
 
     @field_validator("base_url")
     @classmethod

@@ -1,6 +1,5 @@
 """The settings of the synthetic images: their prompts, how they are sampled, which are kept, how they are spliced."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -15,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from datasetdm.config.base import Fraction, Names, Section, Seed, once_each
-from datasetdm.config.language_model import LanguageModel, at_home
+from datasetdm.config.base import Fraction, LocalPath, Names, Section, Seed, once_each
+from datasetdm.config.language_model import LanguageModel
 from datasetdm.config.selection import Selection
 
 GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
@@ -49,16 +48,11 @@ class Prompts(Section):
     language_model: LanguageModel | None = Field(
         default=None, validate_default=True, description="For source: language_model"
     )
-    files: Path | None = Field(
+    files: LocalPath | None = Field(
         default=None,
         validate_default=True,
         description="For source: files; a folder with `<category>.txt` and `general.txt`, a prompt a line",
     )
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _a_folder(cls, folder: Any) -> Any:
-        return at_home(folder)
 
     @field_validator("language_model", "files")
     @classmethod

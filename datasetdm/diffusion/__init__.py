@@ -6,7 +6,6 @@ from datasetdm.diffusion.inspection import (
     has_zero_terminal_snr,
     image_size_step,
     prompt_tokenizer,
-    read_tokens,
     words_unknown_to,
 )
 from datasetdm.diffusion.loading import load_backbone
@@ -20,6 +19,5 @@ __all__ = [
     "image_size_step",
     "load_backbone",
     "prompt_tokenizer",
-    "read_tokens",
     "words_unknown_to",
 ]

@@ -1,7 +1,6 @@
 """What a model's folder says about the model, read without loading its weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,26 +79,3 @@ def _read_tokenizer(path: Path | str, **options: Any) -> Any:
     from transformers import AutoTokenizer  # takes seconds
 
     return AutoTokenizer.from_pretrained(path, local_files_only=True, **options)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """How a text encoder reads prompts.
-
-    Attributes:
-        counts: number of tokens of each prompt, with those for begin and end.
-        limit: how many of them the text encoder reads; it never sees the others.
-        used: share of the tokenizer's tokens that occur in a prompt, those for begin and end among them.
-    """
-
-    counts: list[int]
-    limit: int
-    used: float
-
-
-def read_tokens(tokenizer: Any, prompts: Sequence[str]) -> Tokens:
-    """The prompts as tokens of a model's tokenizer (see `prompt_tokenizer`)."""
-    # Nothing is cut off here, of which a tokenizer would warn.
-    encoded = tokenizer(list(prompts), verbose=False).input_ids if prompts else []
-    used = len({token for tokens in encoded for token in tokens}) / len(tokenizer)
-    return Tokens(counts=[len(tokens) for tokens in encoded], limit=int(tokenizer.model_max_length), used=used)

@@ -1,6 +1,6 @@
 """The text encoder of a diffusion model without the rest of it: how alike two prompts are to the model.
 
-It is a tenth of a model and needs no GPU, so prompts can be compared where nothing is drawn yet.
+It is a small part of a model and needs no GPU, so prompts can be compared before anything is drawn.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,10 @@ BATCH = 64
 
 
 class TextEncoder:
-    """A frozen text encoder of transformers with its tokenizer, in the folders where every diffusers pipeline has them.
+    """A frozen text encoder of transformers with its tokenizer, read from the folder of a diffusers pipeline."""
 
-    Attributes:
-        fingerprint: digest of its weights and its tokenizer.
-    """
-
-    def __init__(self, tokenizer: Any, model: Any, device: torch.device, fingerprint: str) -> None:
-        self.tokenizer, self.device, self.fingerprint = tokenizer, device, fingerprint
+    def __init__(self, tokenizer: Any, model: Any, device: torch.device) -> None:
+        self.tokenizer, self.device = tokenizer, device
         self._model = model.to(device).requires_grad_(False).eval()
 
     @classmethod
@@ -57,7 +53,7 @@ class TextEncoder:
             raise DatasetDMError(
                 f"The text encoder in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
             ) from None
-        return cls(tokenizer, model, choose_device(device), fingerprint(settings, folder))
+        return cls(tokenizer, model, choose_device(device))
 
     @torch.no_grad()
     def embed(self, prompts: Sequence[str]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Prompts that cover what there is to learn: templates in real company, a choice out of many, a report."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from datasetdm.annotations.sample import Category
-from datasetdm.diffusion import find_weights, prompt_tokenizer, read_tokens
+from datasetdm.diffusion import find_weights, prompt_tokenizer
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
@@ -22,6 +22,7 @@ from datasetdm.prompts.aspects import find_aspects
 from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.prompts.selection import select, wanted_shares
 from datasetdm.prompts.synonyms import word_of
+from datasetdm.prompts.text_limits import TextLimits
 from datasetdm.prompts.variety import balance_figures, company_figures, distinct_ngrams, embedding_figures
 from datasetdm.utils.digests import digest, file_digest
 from datasetdm.utils.files import read_json, write_json
@@ -36,22 +37,17 @@ def template_prompts(context: Context, named: Sequence[Category]) -> pd.DataFram
     images = objects_per_image(context) if settings.companions == "real" else []
     if settings.companions == "real" and not any(images):
         say("The labelled images have no categories, so things of the same scene share a prompt.")
-    return write_prompts(named, settings, images, _fits(context) if settings.keeps_to_limit else lambda text: True)
+    limits = _limits(context)
+    limited = settings.keeps_to_limit and limits.tokenizer is not None
+    return write_prompts(named, settings, images, limits.fits if limited else lambda text: True)
 
 
-def _fits(context: Context) -> Callable[[str], bool]:
-    """Whether the text encoder can read all of a text; yes, as long as the model is not on this machine."""
-    tokenizer = prompt_tokenizer(context.params.backbone)
-
-    def fits(text: str) -> bool:
-        tokens = read_tokens(tokenizer, [text])
-        return tokens.counts[0] <= tokens.limit
-
-    return fits if tokenizer is not None else lambda text: True
+def _limits(context: Context) -> TextLimits:
+    return TextLimits(tokenizer=prompt_tokenizer(context.params.backbone))
 
 
 def select_prompts(context: Context, candidates: pd.DataFrame) -> pd.DataFrame:
-    """The prompts that `prompts.selection` chooses, numbered anew; all candidates if it chooses none."""
+    """The prompts that `prompts.selection` chooses, with new ids; all candidates if there is no selection."""
     settings = context.settings.prompts
     if settings.selection is None:
         return candidates
@@ -119,18 +115,18 @@ def _asked(prompt: str, names: Sequence[str], words: dict[str, Word]) -> dict[st
 
 def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:
     """`too_long` and `vocabulary_used`; nothing if the model is not on this machine yet."""
-    tokenizer = prompt_tokenizer(context.params.backbone)
-    if tokenizer is None:
+    limits = _limits(context)
+    used = limits.vocabulary_used(prompts)
+    if used is None:
         return {}
-    tokens = read_tokens(tokenizer, prompts)
-    cut = [prompt for prompt, count in zip(prompts, tokens.counts, strict=True) if count > tokens.limit]
+    cut = [prompt for prompt in prompts if not limits.fits(prompt)]
     if cut:
         say(
-            f"{len(cut)} of {len(prompts)} prompts are longer than the {tokens.limit} tokens that the text encoder "
-            f"reads, and will be cut off: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower "
+            f"{len(cut)} of {len(prompts)} prompts are longer than the {limits.max_tokens} tokens that the text "
+            f"encoder reads, and will be cut off: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower "
             "prompts.max_objects."
         )
-    return {"too_long": float(len(cut)), "vocabulary_used": tokens.used}
+    return {"too_long": float(len(cut)), "vocabulary_used": used}
 
 
 def _embedding_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:

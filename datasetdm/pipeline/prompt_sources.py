@@ -19,7 +19,7 @@ def candidates(context: Context) -> pd.DataFrame:
     """The prompts that the source of the settings has for the benchmark.
 
     Returns:
-        `num_prompts` rows, or fewer if the source has no more; columns as `datasetdm.prompts.write_prompts` returns
+        `num_candidates` rows, or fewer if the source has no more; columns as `datasetdm.prompts.write_prompts` returns
         them, and for lines of a language model `model`, `instruction` and `date`.
 
     Raises:

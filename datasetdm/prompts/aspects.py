@@ -1,11 +1,10 @@
 """What a prompt says besides the objects: place, light, weather, and how something looks."""
 
-import re
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
+from datasetdm.prompts.mentions import any_of
 from datasetdm.prompts.scenes import COLOURS, LIGHTS, PEOPLE, SCENES, WEATHERS
 
 #: Aspect -> value -> the phrases that say it.
@@ -29,11 +28,6 @@ def aspect_shares() -> np.ndarray:
 
 def find_aspects(prompts: Sequence[str]) -> np.ndarray:
     """Which values each prompt mentions, bool N x A."""
-    patterns = [_pattern(ASPECTS[aspect][value]) for aspect, value in aspect_values()]
+    patterns = [any_of(ASPECTS[aspect][value]) for aspect, value in aspect_values()]
     found = [[bool(pattern.search(prompt)) for pattern in patterns] for prompt in prompts]
     return np.array(found, dtype=bool).reshape(len(prompts), len(patterns))
-
-
-@cache
-def _pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, phrases))})(?!\w)", re.IGNORECASE)

@@ -5,10 +5,9 @@ A slice is a part of a data set that people have a name for, written `kind: valu
 one side can be asked for on the other.
 """
 
-import re
 from collections.abc import Iterable
-from functools import cache
 
+from datasetdm.prompts.mentions import any_of
 from datasetdm.prompts.scenes import SCENES
 
 LIGHT, WEATHER, PLACE, LIGHT_AND_WEATHER = "light", "weather", "place", "light and weather"
@@ -48,7 +47,10 @@ def slices_of(text: str, categories: Iterable[str] = ()) -> frozenset[str]:
         text: in English; only the words of `PHRASES` matter.
         categories: names of the categories that the image shows, or that the prompt asks for.
     """
-    said = {kind: [value for value in values if _pattern(kind, value).search(text)] for kind, values in PHRASES.items()}
+    said = {
+        kind: [value for value, phrases in values.items() if any_of(phrases).search(text)]
+        for kind, values in PHRASES.items()
+    }
     pairs = [f"{light}, {weather}" for light in said[LIGHT] for weather in said[WEATHER]]
     found = {CATEGORY: categories, **said, LIGHT_AND_WEATHER: pairs}
     return frozenset(slice_name(kind, value) for kind, values in found.items() for value in values)
@@ -62,9 +64,3 @@ def slice_name(kind: str, value: str) -> str:
 def kind_of(name: str) -> str:
     """`category` of `category: dog`."""
     return name.partition(": ")[0]
-
-
-@cache
-def _pattern(kind: str, value: str) -> re.Pattern[str]:
-    phrases = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in PHRASES[kind][value])
-    return re.compile(rf"\b(?:{phrases})\b", re.IGNORECASE)

@@ -37,7 +37,7 @@ class Word:
 
 def occurrences(text: str, words: Sequence[Word]) -> list[list[tuple[int, int]]]:
     """Character spans of each word in the text, without those inside a longer one ("dog" in "hot dog")."""
-    found = [[match.span() for match in _pattern(word).finditer(text)] for word in words]
+    found = [[match.span() for match in any_of(word.forms).finditer(text)] for word in words]
     everything = [span for spans in found for span in spans]
 
     def inside_longer(span: tuple[int, int]) -> bool:
@@ -77,7 +77,8 @@ def _plain(text: str) -> str:
 
 
 @cache  # Python's own cache of patterns is too small for the words of LVIS
-def _pattern(word: Word) -> re.Pattern[str]:
-    forms = sorted(word.forms, key=len, reverse=True)
-    alternatives = "|".join(r"[\s_-]+".join(re.escape(part) for part in form.split()) for form in forms)
+def any_of(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds any of the phrases as whole words, in any case, the longest first; blanks may be hyphens or underscores."""
+    longest = sorted(phrases, key=len, reverse=True)
+    alternatives = "|".join(r"[\s_-]+".join(re.escape(part) for part in phrase.split()) for phrase in longest)
     return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)

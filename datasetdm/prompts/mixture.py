@@ -9,7 +9,7 @@ import pandas as pd
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.prompts.english import counted
-from datasetdm.prompts.templates import COLUMNS
+from datasetdm.prompts.templates import COLUMNS, is_plain
 
 PROVENANCE = ("model", "instruction", "date")  # columns of lines by a language model
 
@@ -34,8 +34,8 @@ class Line:
 
 
 def lines_wanted(settings: config.Prompts) -> int:
-    """How many of the `num_prompts` are not plain ones."""
-    return settings.num_candidates - sum(_is_plain(number, settings) for number in range(settings.num_candidates))
+    """How many of the prompts that a source writes are not plain ones."""
+    return settings.num_candidates - sum(is_plain(number, settings) for number in range(settings.num_candidates))
 
 
 def mixture(
@@ -46,13 +46,13 @@ def mixture(
     Args:
         lines: those written for each category, by name; under another name those for none.
         categories: what plain prompts name.
-        settings: how many prompts, share of plain ones.
+        settings: how many candidates, share of plain ones.
         kind: of the lines, for the column of that name.
 
     Returns:
         The table as `write_prompts` of the templates returns it, with the columns of `PROVENANCE` if any line has
-        them. It ends where the lines do: it may have fewer rows than `num_prompts`. Fewer prompts are the start of more
-        as long as no category runs out of lines.
+        them. It ends where the lines do: it may have fewer rows than `num_candidates`. Fewer prompts are the start of
+        more as long as no category runs out of lines.
     """
     left = {name: list(reversed(texts)) for name, texts in sorted(lines.items())}
     nouns = {category.name: category.noun for category in categories}
@@ -60,7 +60,7 @@ def mixture(
     rng = np.random.default_rng(settings.seed)
     rows = []
     for number in range(settings.num_candidates):
-        if _is_plain(number, settings):
+        if is_plain(number, settings):
             name = _least_named(named, list(nouns), rng)
             line = Line(text=f"a photo of {counted(1, nouns[name])}", categories=(name,))
         else:
@@ -71,16 +71,10 @@ def mixture(
             line = left[name].pop()
         for shown in {name, *line.categories} & named.keys():
             named[shown] += 1
-        own = "plain" if _is_plain(number, settings) else kind
+        own = "plain" if is_plain(number, settings) else kind
         rows.append((number, line.text, ";".join(line.categories), own, line.model, line.instruction, line.date))
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *PROVENANCE])
     return frame if frame[list(PROVENANCE)].any(axis=None) else frame[list(COLUMNS)]
-
-
-def _is_plain(number: int, settings: config.Prompts) -> bool:
-    """Whether a row is a plain prompt: these are spread evenly, so the share holds for any part of the list."""
-    share = settings.plain_fraction
-    return int((number + 1) * share) > int(number * share)
 
 
 def _least_named(named: Mapping[str, int], names: Sequence[str], rng: np.random.Generator) -> str:

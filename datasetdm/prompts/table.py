@@ -16,7 +16,7 @@ from datasetdm.prompts.templates import COLUMNS
 
 
 def encode_prompts(frame: pd.DataFrame) -> bytes:
-    """The table as CSV in UTF-8, the same bytes for the same rows; who wrote a line stands in columns of its own."""
+    """The table as CSV in UTF-8; the same rows give the same bytes. Extra columns say which model wrote a line."""
     columns = [*COLUMNS, *(name for name in PROVENANCE if name in frame)]
     return frame[columns].to_csv(index=False, lineterminator="\n").encode()
 

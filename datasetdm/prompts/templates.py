@@ -86,8 +86,7 @@ def write_prompts(
     named = np.zeros(len(categories), dtype=np.int64)
     rows = []
     for number in range(settings.num_candidates):
-        # Plain prompts are spread evenly, so the share holds for any part of the list.
-        plain = int((number + 1) * settings.plain_fraction) > int(number * settings.plain_fraction)
+        plain = is_plain(number, settings)
         focus = _least_named(named, np.arange(len(categories)), rng)
         if plain:
             chosen, prompt = [focus], f"a photo of {counted(1, categories[focus].noun)}"
@@ -97,6 +96,12 @@ def write_prompts(
         names = ";".join(categories[label].name for label in chosen)
         rows.append((number, prompt, names, "plain" if plain else "template"))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def is_plain(number: int, settings: config.Prompts) -> bool:
+    """Whether a row is a plain prompt: these are spread evenly, so the share holds for any part of the list."""
+    share = settings.plain_fraction
+    return int((number + 1) * share) > int(number * share)
 
 
 def _from_template(sources: _Sources, focus: int, named: np.ndarray, rng: np.random.Generator) -> tuple[list[int], str]:

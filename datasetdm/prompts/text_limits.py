@@ -1,6 +1,7 @@
 """What the text encoder of a diffusion model can read: how many tokens, which words."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,4 +44,19 @@ class TextLimits:
         """How many tokens the text has, with the marks at the start and the end."""
         if self.tokenizer is None:
             return round(len(text.split()) * _CLIP_TOKENS_PER_WORD) + _MARKS
-        return len(self.tokenizer(text, truncation=False, padding=False).input_ids)
+        return len(self._ids(text))
+
+    def fits(self, text: str) -> bool:
+        """Whether the text encoder reads all of the text."""
+        return self.tokens(text) <= self.max_tokens
+
+    def vocabulary_used(self, texts: Sequence[str]) -> float | None:
+        """Share of the tokenizer's tokens that occur in a text, the marks among them; None without a tokenizer."""
+        if self.tokenizer is None:
+            return None
+        return len({token for text in texts for token in self._ids(text)}) / len(self.tokenizer)
+
+    def _ids(self, text: str) -> list[int]:
+        # Nothing is cut off here, of which a tokenizer would warn.
+        ids: list[int] = self.tokenizer(text, truncation=False, padding=False, verbose=False).input_ids  # type: ignore[misc]
+        return ids

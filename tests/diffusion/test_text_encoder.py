@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from datasetdm import config
-from datasetdm.diffusion import prompt_tokenizer, read_tokens
+from datasetdm.diffusion import prompt_tokenizer
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
 from datasetdm.errors import DatasetDMError
+from datasetdm.prompts.text_limits import TextLimits
 
 WORLD = config.Backbone(path=str(Path(__file__).parents[2] / "data/backbones/miniworld"), image_size=128)
 PROMPTS = [
@@ -34,14 +35,14 @@ def test_embeddings_have_length_one_and_depend_on_nothing_else() -> None:
 
 
 def test_embeddings_are_the_mean_over_the_words_tokens(backbone) -> None:
-    encoder = TextEncoder(backbone.tokenizer, backbone.text_encoder, backbone.device, "")
+    encoder = TextEncoder(backbone.tokenizer, backbone.text_encoder, backbone.device)
     states = backbone._embed(["a red car"])[0, 1:4]  # after the token for the beginning, before that for the end
     mean = states.mean(0)
     assert encoder.embed(["a red car"])[0] == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
 
 
 def test_prompts_beyond_the_limit_are_read_as_far_as_it_goes(backbone) -> None:
-    encoder = TextEncoder(backbone.tokenizer, backbone.text_encoder, backbone.device, "")
+    encoder = TextEncoder(backbone.tokenizer, backbone.text_encoder, backbone.device)
     long = "a dog on the grass and a red car and two people"
     row, same = encoder.embed([long, long + " and a dog"])
     assert np.array_equal(row, same)
@@ -51,10 +52,14 @@ def test_tokens_are_counted_without_weights(pipeline_folder: Path, tmp_path: Pat
     shutil.copytree(pipeline_folder / "tokenizer", tmp_path / "tokenizer")
     settings = config.Backbone(path=str(tmp_path), image_size=32)
     tokenizer = prompt_tokenizer(settings)
-    tokens = read_tokens(tokenizer, ["a dog", "a dog on the grass and a red car and two people"])
-    assert tokens.counts == [4, 14] and tokens.limit == 12  # with those for begin and end
-    assert 0 < tokens.used < 1
-    assert read_tokens(tokenizer, []).counts == []
+    limits, texts = TextLimits(tokenizer=tokenizer), ["a dog", "a dog on the grass and a red car and two people"]
+    assert [limits.tokens(text) for text in texts] == [
+        4,
+        14,
+    ] and limits.max_tokens == 12  # with those for begin and end
+    assert [limits.fits(text) for text in texts] == [True, False]
+    assert 0 < limits.vocabulary_used(texts) < 1
+    assert limits.vocabulary_used([]) == 0
     assert prompt_tokenizer(settings.model_copy(update={"path": str(tmp_path / "none")})) is None
 
 

@@ -80,7 +80,7 @@ def test_what_was_won_before_an_error_is_kept(asking: Server, capsys) -> None:
     asking.write = limited
     assert main(["write_prompts", "coco"]) == 2
     error = capsys.readouterr().err
-    assert "slow down" in error and "goes on from there" in error and not TABLE.exists()
+    assert "slow down" in error and "again to continue" in error and not TABLE.exists()
     assert len(list(Path("data/answers").iterdir())) == count
     asking.write = writes
     before = len(asking.requests)

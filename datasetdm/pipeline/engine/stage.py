@@ -43,7 +43,7 @@ def _no_units(project: Any) -> Iterable[Unit]:
 
 
 def _make_no_unit(project: Any, unit: Unit) -> None:
-    raise NotImplementedError(f"{unit.key}: this stage has no units")
+    """Never called: the plan of a stage without units is empty."""
 
 
 def _describe_nothing(project: Any, output: Path) -> dict[str, Any]:
@@ -101,6 +101,10 @@ class Stage(Generic[P]):
     checks: Sequence[Check[P]] = ()
     describe: Callable[[P, Path], dict[str, Any]] = _describe_nothing
     unused: Callable[[P], Sequence[str]] = _all_used
+
+    def __post_init__(self) -> None:
+        if (self.units is _no_units) != (self.make is _make_no_unit):
+            raise TypeError(f"The stage {self.name} needs both `units` and `make`, or neither.")
 
     @property
     def has_units(self) -> bool:

@@ -62,21 +62,28 @@ class Shard:
         """The unit of its images, drawn before they are annotated.
 
         It is named by what decides how they look: another decoder, or another benchmark with the same prompts, does not
-        draw them again. None if the features are read while the images are drawn, as those of the last step exist only
-        then, or if the prompts are not chosen yet.
+        draw them again. None if images are not drawn ahead (`reads_last_step`), or if the prompts are not chosen yet.
         """
-        settings = context.settings.synthesis
-        if settings.extraction == "last_step" or (self.choice and not self.choice.folder.exists()):
+        if reads_last_step(context) or (self.choice and not self.choice.folder.exists()):
             return None
-        orders = [(order.prompt, order.seed) for order in self.requests(context)]
-        return context.paths.work("draw") / digest(*self.drawn_by, orders)
+        return self._drawing(context, self.requests(context))
 
     def make(self, context: Context, unit: Path) -> None:
         """Draw the images and annotate them."""
-        requests, drawing = self.requests(context), self.drawing(context)
+        requests = self.requests(context)
+        drawing = None if reads_last_step(context) else self._drawing(context, requests)
         if not unit.exists() and drawing:
             _draw(context, requests, drawing)  # before the unit, whose time is then that of the labels alone
         make_unit(unit, lambda folder: _annotate(context, requests, drawing, folder))
+
+    def _drawing(self, context: Context, requests: list[GenerationRequest]) -> Path:
+        looks = digest(*self.drawn_by, [(request.prompt, request.seed) for request in requests])
+        return context.paths.work("draw") / looks
+
+
+def reads_last_step(context: Context) -> bool:
+    """Whether features are read while images are drawn, as those of the last step exist only then."""
+    return context.settings.synthesis.extraction == "last_step"
 
 
 def decoder_folder(context: Context, seed: int) -> Path:

@@ -27,27 +27,10 @@ _ABOUT_ITSELF = re.compile(
 )
 _NO_SENTENCE = re.compile(r"[?{}<>\[\]|\\@=]|https?:|www\.|:$|\b(\w+)(?: \1){2,}\b", re.IGNORECASE)
 _FILLERS = frozenset(
-    {
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "her",
-        "his",
-        "in",
-        "is",
-        "it",
-        "its",
-        "near",
-        "of",
-        "on",
-    }
-    | {"the", "their", "there", "they", "to", "while", "with"}
+    (
+        *("a", "an", "and", "are", "as", "at", "by", "for", "from", "her", "his", "in", "is", "it", "its", "near"),
+        *("of", "on", "the", "their", "there", "they", "to", "while", "with"),
+    )
 )
 
 
@@ -80,12 +63,14 @@ class Checks:
     min_words: int
     examples: Sequence[str] = ()
     _taken: dict[str, list[frozenset[str]]] = field(default_factory=dict)
+    _all: set[frozenset[str]] = field(default_factory=set)
 
     def rejection(self, line: str, category: str) -> Rejection | None:
         """Why a line is no prompt for the category; None, and it is remembered, if it is one."""
         found = self._first_problem(line, category)
         if found is None:
-            self._taken.setdefault(category, []).append(_key(line))
+            self._taken.setdefault(category, []).append(key := _key(line))
+            self._all.add(key)
             return None
         reason, detail = found
         return Rejection(line=line, reason=reason, detail=detail)
@@ -112,7 +97,7 @@ class Checks:
         key = _key(line)
         if any(_similarity(key, _key(example)) >= _SIMILAR for example in self.examples):
             return COPIED, ""
-        if any(key == taken for lines in self._taken.values() for taken in lines):
+        if key in self._all:
             return DUPLICATE, ""
         if any(_similarity(key, taken) >= _SIMILAR for taken in self._taken.get(category, ())):
             return SIMILAR, ""

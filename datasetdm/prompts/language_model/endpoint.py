@@ -14,7 +14,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.language_model.chat import CUT, Answer, Question
 
 _LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
-_KEPT = "Answers that came before are kept: the same command goes on from there."
+_KEPT = "Earlier answers are kept; run the same command again to continue."
 
 
 class Endpoint:

@@ -78,7 +78,7 @@ def test_a_rate_limit_and_a_cut_connection_are_waited_for(server: Server) -> Non
 def test_a_rate_limit_that_lasts(server: Server) -> None:
     server.replies = [refused(429, "quota is used up", **SOON)]
     message = failure(endpoint(server))
-    assert "still used up after 2 retries (it says: quota is used up)" in message and "goes on from there" in message
+    assert "still used up after 2 retries (it says: quota is used up)" in message and "again to continue" in message
     assert len(server.requests) == 3
 
 
