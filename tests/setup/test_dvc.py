@@ -92,8 +92,10 @@ def test_an_edited_label_is_noticed_and_unchanged_ones_cost_no_more_than_a_look(
     assert repro() == ({"ingest@coco", "write_prompts@coco"}, set())
     lock = Path("dvc.lock").read_bytes()
 
-    assert repro() == ({"ingest@coco"}, {"write_prompts@coco"})
+    table = Path("data/prompts/coco.csv").read_bytes()
+    assert repro() == ({"ingest@coco", "write_prompts@coco"}, set())  # both look at files that DVC does not watch
     assert Path("dvc.lock").read_bytes() == lock
+    assert Path("data/prompts/coco.csv").read_bytes() == table
 
     labels = Path.home() / "coco/annotations/instances_train2017.json"
     content = json.loads(labels.read_text())

@@ -27,7 +27,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     check_match(context)
     table = context.paths.prompts
     latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time
-    for file in (table, latest):
+    for file in (table, latest, context.paths.variety):
         remove_leftovers(file)
     new = encode_prompts(select_prompts(context, candidates(context)))
     if _content(table) in (None, _content(latest), new):

@@ -4,12 +4,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.language_model.chat import Answer, ChatModel, Question
 from datasetdm.utils.digests import digest
-from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.files import read_json, remove_leftovers, write_json
 
 
 class Record(BaseModel):
@@ -86,7 +87,11 @@ class Asker:
             asked={"model": self._model.identity, "question": _plain(question)},
             **{name: getattr(answer, name) for name in ("model", "prompt_tokens", "completion_tokens", "seconds")},
         )
-        write_json(self._file(question), record.model_dump(mode="json"))
+        file = self._file(question)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder.with_suffix(".lock")):  # another benchmark may ask the same
+            remove_leftovers(file)
+            write_json(file, record.model_dump(mode="json"))
         return record
 
     def _file(self, question: Question) -> Path:

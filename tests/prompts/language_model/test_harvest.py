@@ -103,3 +103,14 @@ def test_a_damaged_answer_is_named(tmp_path: Path) -> None:
             DatasetDMError, match=rf"{file.name} .*{reason}.*Remove it, and the question is asked again"
         ):
             run(Scripted(), tmp_path, 2)
+
+
+def test_what_a_killed_process_left_of_an_answer_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    run(Scripted(yaks(0)), folder, 2)
+    answers = {file.name for file in folder.iterdir()}
+    for name in answers:
+        (folder / name).unlink()
+        (folder / f".{name}.0123abcd.tmp").write_text("{")
+    run(Scripted(yaks(0)), folder, 2)
+    assert {file.name for file in folder.iterdir()} == answers
