@@ -24,6 +24,7 @@ from datasetdm.utils.inventory import find_damage, take_inventory
 
 log = logging.getLogger(__name__)
 
+_RESUME = ".resume"  # ending of the folder of checkpoints
 _patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: no limit
 
 
@@ -57,11 +58,14 @@ def is_finished(folder: Path) -> bool:
 def sweep(work: Path) -> None:
     """Remove what killed processes left next to the units in the folder `work`, even if nobody needs those units now.
 
-    A unit whose lock another process holds is skipped: it is being made.
+    The checkpoints of a finished unit are among it. A unit whose lock another process holds is skipped: it is being
+    made.
     """
     if not work.is_dir():
         return
-    for name in {leftover_of(path.name) for path in work.iterdir()} - {None}:
+    paths = list(work.iterdir())
+    finished = {path.name for path in paths if path.suffix == _RESUME and path.with_suffix("").exists()}
+    for name in {leftover_of(path.name) for path in paths} - {None} | finished:
         folder = work / Path(str(name)).with_suffix("")
         try:
             with FileLock(_lock(folder), timeout=0):
@@ -82,6 +86,8 @@ def _remove_damaged(folder: Path) -> None:
 def _remove_leftovers(folder: Path) -> None:
     for path in (folder, _inventory(folder), _seconds(folder)):
         remove_leftovers(path)
+    if folder.exists():
+        shutil.rmtree(resume_folder(folder), ignore_errors=True)
 
 
 def _lock(folder: Path) -> Path:
@@ -123,7 +129,7 @@ def passing_over_busy_units() -> Iterator[None]:
 
 def resume_folder(unit: Path) -> Path:
     """Where the work on a unit may keep checkpoints in case it is cut off; removed once the unit is finished."""
-    return unit.with_suffix(".resume")
+    return unit.with_suffix(_RESUME)
 
 
 def publish_unit(unit: Path, folder: Path) -> None:

@@ -118,6 +118,17 @@ def test_leftovers_are_swept_unless_their_process_lives(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["unit"]
 
 
+def test_checkpoints_of_a_finished_unit_are_swept_and_those_of_others_are_kept(tmp_path: Path) -> None:
+    make_unit(tmp_path / "unit", write)
+    for name in ("unit", "unfinished"):
+        write(tmp_path / f"{name}.resume")  # killed after the unit was finished, or while it was made
+    with FileLock(tmp_path / "unit.lock"):
+        sweep(tmp_path)
+    assert (tmp_path / "unit.resume").exists()
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["unfinished.resume", "unit"]
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     for name in (*LEFTOVERS, ".unit.lock"):
         write(tmp_path / name)
