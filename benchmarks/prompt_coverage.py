@@ -1,6 +1,6 @@
 """What covering prompts bring, at the same number of drawn images: the arm `both` with three kinds of prompts.
 
-    python -m benchmarks.prompt_coverage --seeds 0 1 2 3 4 --out benchmarks/results/prompts/coverage.json
+    python -m benchmarks.prompt_coverage --seeds 0 1 2 3 4
 
 uniform    the templates as they are: every category about equally often, in scenes of a table
 coverage   company as in the labelled images, and a selection out of three times as many prompts
@@ -8,15 +8,17 @@ dense      the same templates with three to five objects
 
 Each kind is a separate benchmark in `data/prompt_coverage` and runs through the ordinary stages. An interrupted run
 therefore continues where it stopped, and the decoders and the arm `real`, which all kinds share, are trained once. Dev
-and test are both reported; only dev may guide choices.
+and test are both reported; only dev may guide choices. A run with further seeds adds to the file of figures.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.backbone.command import markdown
+from benchmarks.figures import add_figures
 from datasetdm import config
 from datasetdm.arms import Training
 from datasetdm.pipeline.context import Context
@@ -26,9 +28,10 @@ from datasetdm.pipeline.prompt_coverage import known_variety
 from datasetdm.pipeline.stages import STAGES, synthesize, train_downstream
 from datasetdm.reports.contrasts import paired_difference
 from datasetdm.task_parts import METRICS
-from datasetdm.utils.files import read_json, write_json, write_text
+from datasetdm.utils.files import read_json, write_text
 from datasetdm.utils.progress import print_progress
 
+RESULTS = Path("benchmarks/results/prompts/coverage.json")
 BASELINE = "uniform"
 KINDS: dict[str, dict[str, Any]] = {
     BASELINE: {"companions": "scenes", "selection": None, "min_objects": 1},
@@ -46,19 +49,16 @@ def main() -> None:
     arguments = parse_arguments()
     print_progress()
     params = config.load_params(arguments.params)
-    rows = {}
+    rows: dict[str, Row] = {}
     for kind in arguments.kinds:
         context = variant(params, arguments.benchmark, kind, arguments.seeds)
         for stage in STAGES.values():
             run_stage(stage, context)
         rows[kind] = measure(context)
-    metric = rows[arguments.kinds[0]]["metric"]
-    found = {"metric": metric, "seeds": arguments.seeds, "kinds": rows, "contrasts": contrasts(rows)}
-    tables = text_of(found)
+    rows = add_figures(arguments.out, {"benchmark": arguments.benchmark}, rows)
+    tables = text_of(rows)
     print(tables, flush=True)
-    if arguments.out:
-        write_json(arguments.out, found)
-        write_text(arguments.out.with_suffix(".md"), f"{tables}\n")
+    write_text(arguments.out.with_suffix(".md"), f"{tables}\n")
 
 
 def variant(params: config.Params, benchmark: str, kind: str, seeds: Sequence[int]) -> Context:
@@ -78,12 +78,14 @@ def measure(context: Context) -> Row:
     metric = context.task().primary_metric
     manifest = synthesize.read_manifest(context, context.paths.synthetic)
     test = read_json(context.paths.reports / "metrics.json", remedy="Remove its folder; it is made again.")["arms"]
-    accepted = manifest[manifest["accepted"]]
     return {
         "metric": metric,
         "variety": known_variety(context),
         "drawn": int(manifest["image"].nunique()),
-        "accepted": len(accepted) / len(context.seeds),
+        "accepted": {
+            str(seed): int((manifest["accepted"] & (manifest["decoder"] == f"seed_{seed}")).sum())
+            for seed in context.seeds
+        },
         "dev": {
             arm: {
                 str(seed): train_downstream.dev_figures(context, Training(arm, seed))[metric] for seed in context.seeds
@@ -108,25 +110,26 @@ def contrasts(rows: dict[str, Row]) -> dict[str, Row]:
     return found
 
 
-def text_of(found: Row) -> str:
+def text_of(rows: dict[str, Row]) -> str:
     """The prompts and the contrasts as Markdown tables."""
-    names = [name for name in SHOWN if any(name in row["variety"] for row in found["kinds"].values())]
+    names = [name for name in SHOWN if any(name in row["variety"] for row in rows.values())]
     cells = [
         [
             kind,
             row["drawn"],
-            round(row["accepted"], 1),
+            len(row["accepted"]),
+            round(fmean(row["accepted"].values()), 1),
             *(f"{row['variety'].get(name, float('nan')):.3g}" for name in names),
         ]
-        for kind, row in found["kinds"].items()
+        for kind, row in rows.items()
     ]
-    metric = METRICS[found["metric"]]
+    metric = METRICS[next(iter(rows.values()))["metric"]]
     lines = [
         [subset, title, metric.signed(one["mean"]), _interval(metric, one)]
-        for subset, contrast in found["contrasts"].items()
+        for subset, contrast in contrasts(rows).items()
         for title, one in contrast.items()
     ]
-    prompts = markdown(["prompts", "drawn", "accepted", *names], cells)
+    prompts = markdown(["prompts", "drawn", "seeds", "accepted", *names], cells)
     return f"{prompts}\n\n{markdown(['set', 'difference', metric.axis, '95 % interval'], lines)}"
 
 
@@ -141,7 +144,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the settings of the benchmark")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures; a Markdown file beside it has the tables")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="JSON file for the figures; a Markdown file next to it has the tables"
+    )
     return parser.parse_args()
 
 

@@ -9,7 +9,8 @@ curve     the score of `both` on test against the number of drawn images
 weakness  the same after a weakness was planted: the labelled images lack some slices, which dev and test have
 
 Both run the ordinary stages on copies of the benchmark in the folder `--data`, so finished work is not repeated. The
-drawn images of the first round, the decoders and the labelled images are shared by all variants.
+drawn images of the first round, the decoders and the labelled images are shared by all variants. The file of figures
+holds what was measured for each seed; a run with further seeds, or further numbers of images, adds to it.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.backbone.command import markdown
+from benchmarks.figures import add_figures
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.annotations.sizes import object_sizes
@@ -35,11 +37,12 @@ from datasetdm.pipeline.stages import STAGES
 from datasetdm.prompts.attributes import SIZE, kind_of, slice_name, slices_of
 from datasetdm.reports.contrasts import paired_difference
 from datasetdm.task_parts import METRICS
-from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.files import read_json
 from datasetdm.utils.progress import print_progress
 
 VARIANTS = ("static", "looped")
 RESULTS = Path("benchmarks/results/rounds")
+ADDED = ("seeds", "drawn", "data", "out")  # arguments in which the runs of one file of figures may differ
 AGAIN = "Run the stage `compare` of this benchmark again."
 
 #: variant -> number of drawn images -> its context, all stages run.
@@ -48,15 +51,21 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    """Run what is missing, print the tables, write the figures."""
+    """Run what is missing, add what was measured to the file of figures, print the tables."""
     arguments = parse_arguments()
     print_progress()
     plant = leave_out(arguments.weak) if arguments.study == "weakness" else None
     runs = {one: {drawn: run(arguments, one, drawn, plant) for drawn in arguments.drawn} for one in VARIANTS}
-    found: Row = {"settings": _settings(arguments), "curve": measure_curve(runs)}
+    measured: Row = {"both on test": {variant: _by_drawn(_scores, found) for variant, found in runs.items()}}
     if plant:
-        found["weakness"] = measure_weakness(runs, arguments.weak)
-    write_json(arguments.out or RESULTS / f"{arguments.study}_{arguments.benchmark}.json", found)
+        measured["slices of test"] = {variant: _by_drawn(_judged, found) for variant, found in runs.items()}
+        measured["slices of dev"] = _by_drawn(_asked, runs["looped"])
+    out = arguments.out or RESULTS / f"{arguments.study}_{arguments.benchmark}.json"
+    measured = add_figures(out, _settings(arguments), measured)
+    metric = METRICS[_primary(runs)]
+    print(curve_table(metric, measured["both on test"]), flush=True)
+    if plant:
+        print(weakness_table(metric, measured, arguments.weak), flush=True)
 
 
 def run(arguments: argparse.Namespace, variant: str, drawn: int, plant: Callable[[Context], None] | None) -> Context:
@@ -94,59 +103,43 @@ def slices_of_sample(sample: Sample) -> set[str]:
     return {*slices_of(sample.caption), *(slice_name(SIZE, size) for size in object_sizes(sample.target))}
 
 
-def measure_curve(runs: Runs) -> list[Row]:
+def curve_table(metric: Any, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """`both` on test: a row per number of drawn images, with looped - static, and looped at half the images."""
-    scores = {variant: {n: _scores(context) for n, context in found.items()} for variant, found in runs.items()}
-    rows: list[Row] = []
-    for drawn in sorted(runs["static"]):
-        of_variant = {variant: found[drawn] for variant, found in scores.items()}
-        row: Row = {"drawn": drawn}
-        row |= {variant: {"mean": fmean(seeds.values()), "seeds": seeds} for variant, seeds in of_variant.items()}
-        row["looped - static"] = paired_difference(of_variant["looped"], of_variant["static"])
-        half = scores["looped"].get(drawn // 2, {})
-        row["looped with half - static"] = paired_difference(half, of_variant["static"])
-        rows.append(row)
-    metric, differences = METRICS[_primary(runs)], ("looped - static", "looped with half - static")
+    static, looped = (scores[variant] for variant in VARIANTS)
     cells = [
         [
-            row["drawn"],
-            *(metric.text(row[variant]["mean"]) for variant in VARIANTS),
-            *(_difference(metric, row[name]) for name in differences),
+            drawn,
+            len(static[drawn]),
+            metric.text(fmean(static[drawn].values())),
+            metric.text(fmean(looped[drawn].values())),
+            _difference(metric, looped[drawn], static[drawn]),
+            _difference(metric, looped.get(str(int(drawn) // 2), {}), static[drawn]),
         ]
-        for row in rows
+        for drawn in sorted(static, key=int)
     ]
-    print(f"\n## both on test, {metric.axis}\n\n{markdown(['drawn', *VARIANTS, *differences], cells)}", flush=True)
-    return rows
+    header = ["drawn", "seeds", *VARIANTS, "looped - static", "looped with half - static"]
+    return f"\n## both on test, {metric.axis}\n\n{markdown(header, cells)}"
 
 
-def measure_weakness(runs: Runs, weak: Sequence[str]) -> list[Row]:
+def weakness_table(metric: Any, measured: Row, weak: Sequence[str]) -> str:
     """The weak slices and the others of their kind, by `both` on test; and what the first round asked for."""
-    rows: list[Row] = []
-    for drawn in sorted(runs["static"]):
-        judged = {variant: _judged(found[drawn]) for variant, found in runs.items()}
-        first = read_rounds(runs["looped"][drawn].paths.synthetic)[0]["slices"]
-        if unknown := [name for name in weak if name not in first]:
-            raise DatasetDMError(f"Dev does not show {', '.join(unknown)}. It shows: {'; '.join(sorted(first))}.")
+    static, looped = (measured["slices of test"][variant] for variant in VARIANTS)
+    cells = []
+    for drawn, dev in sorted(measured["slices of dev"].items(), key=lambda item: int(item[0])):
+        if unknown := sorted({name for name in weak for seeds in dev.values() if name not in seeds}):
+            raise DatasetDMError(f"Dev does not show {', '.join(unknown)}. It shows: {'; '.join(sorted(dev))}.")
         for name in weak:
-            on_dev = {key: first[name][key] for key in ("value", "need", "share_of_prompts", "share_of_next")}
-            row: Row = {"drawn": drawn, "slice": name, "dev": on_dev, "rank of need": list(first).index(name) + 1}
-            others = {one for one in first if kind_of(one) == kind_of(name) and one not in weak}
-            for title, names in (("weak", {name}), ("rest", others)):
-                row[title] = {variant: _mean_of(names, slices) for variant, slices in judged.items()}
-                row[f"{title}: looped - static"] = paired_difference(row[title]["looped"], row[title]["static"])
-            rows.append(row)
-    metric, differences = METRICS[_primary(runs)], ("weak: looped - static", "rest: looped - static")
-    cells = [
-        [
-            *(row["slice"], row["drawn"], row["dev"]["need"], row["rank of need"]),
-            *(row["dev"]["share_of_prompts"], row["dev"]["share_of_next"]),
-            *(_difference(metric, row[name]) for name in differences),
-        ]
-        for row in rows
-    ]
-    header = ["slice", "drawn", "need", "rank of need", "prompts", "next prompts", *differences]
-    print(f"\n## Planted weakness, {metric.axis}\n\n{markdown(header, cells)}", flush=True)
-    return rows
+            found = [seeds[name] for seeds in dev.values()]
+            asked = [fmean(one[key] for one in found) for key in ("need", "share_of_prompts", "share_of_next")]
+            names = {one for seeds in dev.values() for one in seeds}
+            rest = {one for one in names if kind_of(one) == kind_of(name) and one not in weak}
+            of_slices = [
+                _difference(metric, _mean_of(which, looped[drawn]), _mean_of(which, static[drawn]))
+                for which in ({name}, rest)
+            ]
+            cells.append([name, drawn, len(static[drawn]), *(f"{value:.3g}" for value in asked), *of_slices])
+    header = ["slice", "drawn", "seeds", "need", "prompts", "next prompts", "looped - static", "the rest of its kind"]
+    return f"\n## Planted weakness, {metric.axis}\n\n{markdown(header, cells)}"
 
 
 def _context(arguments: argparse.Namespace, variant: str, drawn: int) -> Context:
@@ -176,16 +169,26 @@ def _primary(runs: Runs) -> str:
     return next(iter(runs["static"].values())).task().primary_metric
 
 
-def _scores(context: Context) -> dict[str, float]:
+def _by_drawn(measure: Callable[[Context], Row], found: Mapping[int, Context]) -> Row:
+    return {str(drawn): measure(context) for drawn, context in found.items()}
+
+
+def _scores(context: Context) -> Row:
+    """Seed -> the primary metric of `both` on test."""
     metrics = read_json(context.paths.reports / "metrics.json", remedy=AGAIN)
-    scores: dict[str, float] = metrics["arms"]["both"][context.task().primary_metric]["seeds"]
+    scores: Row = metrics["arms"]["both"][context.task().primary_metric]["seeds"]
     return scores
 
 
-def _judged(context: Context) -> dict[str, dict[str, Any]]:
+def _judged(context: Context) -> Row:
     """Seed -> the slices of test by the model of `both`."""
     models = {seed: context.paths.downstream / str(Training("both", seed)) for seed in context.seeds}
     return {str(seed): judge_slices(context, model, "test")["slices"] for seed, model in models.items()}
+
+
+def _asked(context: Context) -> Row:
+    """The seeds of this run -> the slices of dev after the first round, over these seeds, and what was asked for."""
+    return {" ".join(map(str, context.seeds)): read_rounds(context.paths.synthetic)[0]["slices"]}
 
 
 def _mean_of(names: Collection[str], judged: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -198,15 +201,17 @@ def _mean_of(names: Collection[str], judged: Mapping[str, Mapping[str, Any]]) ->
     }
 
 
-def _difference(metric: Any, difference: Mapping[str, Any] | None) -> str:
-    if difference is None:
+def _difference(metric: Any, one: Mapping[str, float], other: Mapping[str, float]) -> str:
+    found = paired_difference(one, other)
+    if found is None:
         return "-"
-    interval = difference["interval"]
-    return metric.signed(difference["mean"]) + (f" ({', '.join(map(metric.signed, interval))})" if interval else "")
+    interval = found["interval"]
+    return metric.signed(found["mean"]) + (f" ({', '.join(map(metric.signed, interval))})" if interval else "")
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(arguments).items())}
+def _settings(arguments: argparse.Namespace) -> Row:
+    """What two runs must share for their figures to be put together."""
+    return {name: value for name, value in sorted(vars(arguments).items()) if name not in ADDED}
 
 
 def parse_arguments() -> argparse.Namespace:

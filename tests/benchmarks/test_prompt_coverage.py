@@ -24,7 +24,14 @@ def test_kinds_differ_in_their_prompts_alone() -> None:
 def row(both: list[float]) -> dict:
     figures = {"real": {"0": 0.1, "1": 0.2}, "both": dict(zip("01", both, strict=True))}
     variety = {"vendi_score": 3.0}
-    return {"metric": "mask_ap", "variety": variety, "drawn": 4, "accepted": 2.5, "dev": figures, "test": figures}
+    return {
+        "metric": "mask_ap",
+        "variety": variety,
+        "drawn": 4,
+        "accepted": {"0": 2, "1": 3},
+        "dev": figures,
+        "test": figures,
+    }
 
 
 def test_contrasts_are_paired_by_seed() -> None:
@@ -33,5 +40,5 @@ def test_contrasts_are_paired_by_seed() -> None:
     assert set(found["test"]) == {"uniform: both - real", "dense: both - real", "dense - uniform"}
     assert found["test"]["dense - uniform"]["mean"] == pytest.approx(0.04)
     assert found["dev"]["uniform: both - real"]["interval"] == pytest.approx([0.1, 0.1])
-    text = text_of({"metric": "mask_ap", "kinds": rows, "contrasts": found})
-    assert "| dense | 4 | 2.500 | 3 |" in text and "| test | dense - uniform | +4.0 |" in text
+    text = text_of(rows)
+    assert "| dense | 4 | 2 | 2.500 | 3 |" in text and "| test | dense - uniform | +4.0 |" in text
