@@ -76,19 +76,20 @@ def select(split: Split, count: int, *, seed: int, exclude: Collection[int] = ()
     shows = np.zeros((len(free), len(split.categories)), dtype=bool)
     for row, index in enumerate(free):
         shows[row, list(split.labels_of(int(index)))] = True
+    rows_of = [np.flatnonzero(column) for column in shows.T]
+    left = np.array([len(rows) for rows in rows_of])  # images of each category that are not taken yet
     taken = np.zeros(len(free), dtype=bool)
     images_of = np.zeros(len(split.categories), dtype=np.int64)
     for _ in range(count):
-        candidates = shows & ~taken[:, None]
-        left = candidates.any(axis=0)
         if not left.any():
             break
-        rarest = np.flatnonzero(left & (images_of == images_of[left].min()))
+        rarest = np.flatnonzero((left > 0) & (images_of == images_of[left > 0].min()))
         label = int(rng.choice(rarest))
-        rows = np.flatnonzero(candidates[:, label])
+        rows = rows_of[label][~taken[rows_of[label]]]
         # What an image shows counts for it below the mean and against it above.
         best = rows[np.argmin(shows[rows] @ (images_of - images_of.mean()))]
         taken[best] = True
+        left -= shows[best]
         images_of += shows[best]
     taken[np.flatnonzero(~taken)[: count - int(taken.sum())]] = True
     return sorted(int(index) for index in free[taken])

@@ -4,12 +4,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import numpy as np
 from PIL import Image
 
@@ -131,6 +132,39 @@ def read_json(path: Path, *, remedy: str) -> Any:
         raise DatasetDMError(f"{path} is nested too deeply to be an annotation file. {remedy}") from None
     except ValueError as error:
         raise DatasetDMError(f"{path} is not valid JSON, or is incomplete ({error}). {remedy}") from None
+
+
+def read_long_json(path: Path, name: str, *, remedy: str) -> tuple[Any, Iterable[Any]]:
+    """Read JSON that holds a list which is too long to keep.
+
+    Args:
+        path: the file, an object with the list.
+        name: the key of the list.
+        remedy: as in `read_json`.
+
+    Returns:
+        The content without the list, and the list's items, each parsed when it is its turn. JSON of another structure,
+        or with NaN, comes back as a whole, with the list in it.
+
+    Raises:
+        DatasetDMError: as in `read_json`.
+    """
+    try:
+        content = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        items = msgspec.json.decode(content.pop(name), type=list[msgspec.Raw])
+        return {key: msgspec.json.decode(value) for key, value in content.items()}, _parsed(path, items, remedy)
+    except (KeyError, OSError, RecursionError, msgspec.MsgspecError):
+        content = read_json(path, remedy=remedy)
+        found = content.get(name) if isinstance(content, dict) else None
+        return content, found if isinstance(found, list) else ()
+
+
+def _parsed(path: Path, items: Iterable[msgspec.Raw], remedy: str) -> Iterator[Any]:
+    for item in items:
+        try:
+            yield msgspec.json.decode(item)
+        except msgspec.MsgspecError as error:
+            raise DatasetDMError(f"{path} is not valid JSON ({error}). {remedy}") from None
 
 
 def link(source: str | Path, target: str | Path) -> None:

@@ -1,10 +1,12 @@
 """Keep file names from annotation files inside their folder."""
 
+import re
 import unicodedata
 from pathlib import Path, PureWindowsPath
 
 from datasetdm.errors import DatasetDMError
 
+_PLAIN = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*(/[0-9A-Za-z_][0-9A-Za-z_.-]*)*")  # names of most data sets
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, surrogates, line and paragraph separators
 
 
@@ -46,6 +48,8 @@ def check_name(name: str, *, where: str) -> None:
 
     All letters and spaces are allowed, such as the narrow space (U+202F) in macOS's names of screenshots.
     """
+    if _PLAIN.fullmatch(name):
+        return
     # PureWindowsPath splits at both kinds of slashes and knows drives: nothing slips through on any system.
     parts = PureWindowsPath(name)
     unprintable = any(unicodedata.category(character) in _UNPRINTABLE for character in name)

@@ -26,7 +26,7 @@ from datasetdm.datasets.standard.coco_records import (
     read_records,
     segmentation_of,
 )
-from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_mask, encode_runs
+from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_runs, encoded
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import replacing, write_image
 from datasetdm.utils.images import read_image
@@ -123,12 +123,16 @@ class CocoSplit(Sequence[Sample]):
     def tally_of(self, index: int) -> Tally:
         """See `Split.tally_of`."""
         annotations = self._annotations[index]
-        boxes = [record for record in annotations if record["id"] in self.report.boxes_only]
         crowds = sum(self._is_crowd(record) for record in annotations)
+        boxes = (
+            0
+            if self._boxes_as_masks
+            else sum(record["id"] in self.report.boxes_only and not self._is_crowd(record) for record in annotations)
+        )
         return Tally(
-            objects=sum(not self.is_ignored(record) for record in annotations),
+            objects=len(annotations) - crowds - boxes,
             crowds=crowds,
-            boxes_only=0 if self._boxes_as_masks else sum(not self._is_crowd(record) for record in boxes),
+            boxes_only=boxes,
             rejected=Counter(item.reason for item in self._rejected.get(self.image_ids[index], ())),
         )
 
@@ -355,17 +359,17 @@ def _judgement(target: Instances, categories: Sequence[Category]) -> dict[str, l
 
 
 def _annotation_records(target: Instances, image_id: int, categories: Sequence[Category]) -> Iterable[dict[str, Any]]:
-    for mask, label, score, crowd in zip(target.masks, target.labels, target.scores, target.crowd, strict=True):
-        if not mask.any():
+    for rle, label, score, crowd in zip(encoded(target.masks), target.labels, target.scores, target.crowd, strict=True):
+        area = int(coco_mask.area(rle))
+        if not area:
             continue
         if not 0 <= label < len(categories):
             raise ValueError(f"the label {label} is none of the {len(categories)} categories")
-        rle = encode_mask(mask)
         yield {
             "image_id": image_id,
             "category_id": categories[label].id,
             "iscrowd": int(crowd),
-            "area": int(mask.sum()),
+            "area": area,
             "bbox": [float(side) for side in coco_mask.toBbox(rle)],
             "segmentation": rle,
             # The shortest decimal that reads back as the same float32.

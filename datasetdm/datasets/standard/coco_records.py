@@ -8,9 +8,9 @@ from typing import Any
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.split import Rejection
 from datasetdm.datasets.standard.attribution import AttributionReader
-from datasetdm.datasets.standard.masks import Outside, check_segmentation, is_drawable
+from datasetdm.datasets.standard.masks import Outside, check_segmentation, is_drawable, pack
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import read_json
+from datasetdm.utils.files import read_json, read_long_json
 from datasetdm.utils.paths import check_name
 
 INCOMPLETE = "If it was downloaded, fetch it again; otherwise compare it with the path in params.yaml."
@@ -68,7 +68,7 @@ def read_records(file: Path, locate: Callable[[dict[str, Any]], dict[str, Any]] 
         DatasetDMError: missing or broken file, missing keys, duplicate ids or file names, annotations of unknown
             images or categories, masks outside their image or for another size. It names the entry.
     """
-    content = read_json(file, remedy=INCOMPLETE)
+    content, records = read_long_json(file, "annotations", remedy=INCOMPLETE)
     if not isinstance(content, dict):
         raise DatasetDMError(f"{file} is JSON but no COCO annotation file. {INCOMPLETE}")
     categories = _categories(file, _value(file, "the file", content, "categories", list))
@@ -77,8 +77,9 @@ def read_records(file: Path, locate: Callable[[dict[str, Any]], dict[str, Any]] 
     if locate is not None:
         images = [locate(record) if isinstance(record, dict) else record for record in images]
     images = _images(file, images, category_ids)
-    annotations = _value(file, "the file", content, "annotations", list)
-    grouped, report = _annotations(file, annotations, images, category_ids)
+    if not records:
+        _value(file, "the file", content, "annotations", list)
+    grouped, report = _annotations(file, records, images, category_ids)
     return Records(
         images=images,
         annotations=grouped,
@@ -95,9 +96,8 @@ def read_captions(file: Path) -> dict[int, tuple[str, ...]]:
         raise DatasetDMError(f"{file} is JSON but no COCO annotation file. {INCOMPLETE}")
     records = _value(file, "the file", content, "annotations", list)
     for record in records:
-        where = _where(record, "caption")
         for key, kind in (("id", int), ("image_id", int), ("caption", str)):
-            _value(file, where, record, key, kind)
+            _value(file, "caption", record, key, kind)
     captions: dict[int, tuple[str, ...]] = {}
     for record in sorted(records, key=lambda record: record["id"]):
         text = " ".join(record["caption"].split())
@@ -109,10 +109,10 @@ def read_captions(file: Path) -> dict[int, tuple[str, ...]]:
 def _categories(file: Path, records: list[Any]) -> tuple[Category, ...]:
     categories = []
     for record in records:
-        where = _where(record, "category")
-        identity = _value(file, where, record, "id", int)
-        name = " ".join(_value(file, where, record, "name", str).split())
+        identity = _value(file, "category", record, "id", int)
+        name = " ".join(_value(file, "category", record, "name", str).split())
         if not name or not name.isprintable() or ";" in name:
+            where = _where(record, "category")
             raise _bad(file, where, f"has the name {name!r}; a name needs plain letters and may not hold ';'")
         categories.append(
             Category(
@@ -148,17 +148,18 @@ def _frequency(record: dict[str, Any]) -> str:
 
 def _images(file: Path, records: list[Any], category_ids: set[int]) -> list[dict[str, Any]]:
     for record in records:
+        identity = _value(file, "image", record, "id", int)
         where = _where(record, "image")
-        if _value(file, where, record, "id", int) < 0:
+        if identity < 0:
             raise _bad(file, where, "has a negative id")
-        check_name(_value(file, where, record, "file_name", str), where=f"{file}, {where}")
+        check_name(_value(file, "image", record, "file_name", str), where=f"{file}, {where}")
         for side in ("height", "width"):
-            if not 1 <= _value(file, where, record, side, int) <= LARGEST_SIDE:
+            if not 1 <= _value(file, "image", record, side, int) <= LARGEST_SIDE:
                 raise _bad(file, where, f"has the {side} {record[side]}; it must lie in 1 to {LARGEST_SIDE} pixels")
         if not isinstance(record.get("caption", ""), str):
             raise _bad(file, where, "has a 'caption' that is no text")
         for key in (NEGATIVE, NOT_EXHAUSTIVE):
-            for category_id in _value(file, where, record, key, list) if key in record else ():
+            for category_id in _value(file, "image", record, key, list) if key in record else ():
                 if type(category_id) is not int or category_id not in category_ids:
                     raise _bad(file, where, f"has {_shortened(category_id)} in '{key}', a category the file lacks")
     _unique(file, "image id", (record["id"] for record in records))
@@ -167,36 +168,39 @@ def _images(file: Path, records: list[Any], category_ids: set[int]) -> list[dict
 
 
 def _annotations(
-    file: Path, records: list[Any], images: list[dict[str, Any]], category_ids: set[int]
+    file: Path, records: Iterable[Any], images: list[dict[str, Any]], category_ids: set[int]
 ) -> tuple[list[list[dict[str, Any]]], LoadReport]:
     index_of = {image["id"]: index for index, image in enumerate(images)}
     grouped: list[list[dict[str, Any]]] = [[] for _ in images]
     clipped, boxes_only, rejected = 0, [], []
+    identities: list[int] = []
     for record in records:
-        where = _where(record, "annotation")
-        identity = _value(file, where, record, "id", int)
-        image_id = _value(file, where, record, "image_id", int)
+        identity = _value(file, "annotation", record, "id", int)
+        image_id = _value(file, "annotation", record, "image_id", int)
         if image_id not in index_of:
-            raise _bad(file, where, f"points to the image {image_id}, which the file does not list")
-        if _value(file, where, record, "category_id", int) not in category_ids:
-            raise _bad(file, where, f"has the category {record['category_id']}, which the file does not list")
+            raise _bad_annotation(file, record, f"points to the image {image_id}, which the file does not list")
+        if _value(file, "annotation", record, "category_id", int) not in category_ids:
+            raise _bad_annotation(
+                file, record, f"has the category {record['category_id']}, which the file does not list"
+            )
         if record.get("iscrowd", 0) not in (0, 1):
-            raise _bad(file, where, f"has iscrowd {record['iscrowd']!r}; it must be 0 or 1")
+            raise _bad_annotation(file, record, f"has iscrowd {record['iscrowd']!r}; it must be 0 or 1")
         score = record.get("score", 1)
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise _bad(file, where, f"has the score {score!r}; it must lie in 0 to 1")
+            raise _bad_annotation(file, record, f"has the score {score!r}; it must lie in 0 to 1")
         segmentation = segmentation_of(record)
-        if not {"segmentation", "bbox"} & record.keys():
-            raise _bad(file, where, "has neither a 'segmentation' nor a 'bbox'")
+        if "segmentation" not in record and "bbox" not in record:
+            raise _bad_annotation(file, record, "has neither a 'segmentation' nor a 'bbox'")
         image = images[index_of[image_id]]
         try:
             clipped += check_segmentation(segmentation, image["height"], image["width"])
         except Outside as error:
-            raise _outside(file, where, image, error) from None
+            raise _outside(file, record, image, error) from None
         except ValueError as error:
-            raise _bad(file, where, f"of {image['file_name']}: {error}") from None
+            raise _bad_annotation(file, record, f"of {image['file_name']}: {error}") from None
+        identities.append(identity)
         if is_drawable(segmentation):
-            grouped[index_of[image_id]].append(record)
+            grouped[index_of[image_id]].append({**record, "segmentation": pack(segmentation)})
         elif _has_area(record.get("bbox")):
             grouped[index_of[image_id]].append(record)
             boxes_only.append(identity)
@@ -204,8 +208,8 @@ def _annotations(
             rejected.append(
                 Rejection(annotation_id=identity, image_id=image_id, reason="without a polygon of three points")
             )
-    _unique(file, "annotation id", (record["id"] for record in records))
-    used = len(records) - len(rejected)
+    _unique(file, "annotation id", identities)
+    used = len(identities) - len(rejected)
     report = LoadReport(annotations=used, clipped=clipped, boxes_only=frozenset(boxes_only), rejected=tuple(rejected))
     return grouped, report
 
@@ -225,14 +229,16 @@ def _has_area(box: Any) -> bool:
     return bool(box[2] > 0 and box[3] > 0)
 
 
-def _value(file: Path, where: str, record: Any, key: str, kind: type) -> Any:
-    """`record[key]`, which must be of exactly this type (a boolean is not a number)."""
+def _value(file: Path, what: str, record: Any, key: str, kind: type) -> Any:
+    """`record[key]`, which must be of exactly this type (a boolean is not a number); `what` the record is."""
     if not isinstance(record, dict):
-        raise _bad(file, where, "is not a record")
+        raise _bad(file, _where(record, what), "is not a record")
     if key not in record:
-        raise _bad(file, where, f"has no '{key}'")
+        raise _bad(file, _where(record, what), f"has no '{key}'")
     if type(record[key]) is not kind:
-        raise _bad(file, where, f"has the '{key}' {_shortened(record[key])}, which is not {_KINDS[kind]}")
+        raise _bad(
+            file, _where(record, what), f"has the '{key}' {_shortened(record[key])}, which is not {_KINDS[kind]}"
+        )
     return record[key]
 
 
@@ -262,10 +268,14 @@ def _bad(file: Path, where: str, what: str, remedy: str = "Correct or remove tha
     return DatasetDMError(f"{file}: {where} {what}. {remedy}")
 
 
-def _outside(file: Path, where: str, image: dict[str, Any], error: Outside) -> DatasetDMError:
+def _bad_annotation(file: Path, record: dict[str, Any], what: str) -> DatasetDMError:
+    return _bad(file, _where(record, "annotation"), what)
+
+
+def _outside(file: Path, record: dict[str, Any], image: dict[str, Any], error: Outside) -> DatasetDMError:
     return _bad(
         file,
-        where,
+        _where(record, "annotation"),
         f"does not lie in its image: {error}, while {image['file_name']} is {image['width']} x {image['height']} "
         "pixels",
         "Correct or remove that entry; if the images were resized, the annotations must be scaled with them.",

@@ -5,6 +5,7 @@ string makes it read past the end), so everything is checked first.
 """
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -91,6 +92,11 @@ def is_drawable(segmentation: Any) -> bool:
     return isinstance(segmentation, dict) or any(len(polygon) >= 6 for polygon in segmentation)
 
 
+def pack(segmentation: Any) -> Any:
+    """The same with the coordinates of polygons in arrays of numbers, a quarter of the memory that lists take."""
+    return segmentation if isinstance(segmentation, dict) else [array("d", polygon) for polygon in segmentation]
+
+
 def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
     """The mask, bool H x W, of a segmentation that `check_segmentation` has passed.
 
@@ -114,7 +120,7 @@ def encode_runs(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         rle = {"counts": counts, "size": [height, width]}
         return coco_mask.frPyObjects(rle, height, width) if isinstance(counts, list) else rle
     # Two points are a box to pycocotools, and fewer an error: neither is an area.
-    polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+    polygons = [list(polygon) for polygon in segmentation if len(polygon) >= 6]
     if not polygons:
         return coco_mask.frPyObjects({"counts": [height * width], "size": [height, width]}, height, width)
     return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
@@ -132,8 +138,18 @@ def encode_box(box: Sequence[float], height: int, width: int) -> dict[str, Any]:
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     """A bool H x W mask as compressed RLE, ready for JSON: `{"size": [H, W], "counts": str}`."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+    return _ready_for_json(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def encoded(masks: "np.ndarray | EncodedMasks") -> Iterator[dict[str, Any]]:
+    """Each of several masks as by `encode_mask`; those that are encoded already are not drawn for it."""
+    return map(_ready_for_json, masks.runs) if isinstance(masks, EncodedMasks) else map(encode_mask, masks)
+
+
+def _ready_for_json(rle: dict[str, Any]) -> dict[str, Any]:
+    counts = rle["counts"]
+    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+    return {"size": [int(side) for side in rle["size"]], "counts": text}
 
 
 def _polygon_box(polygon: Any) -> tuple[float, float, float, float]:

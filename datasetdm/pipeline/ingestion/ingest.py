@@ -15,9 +15,11 @@ from datasetdm.pipeline.ingestion.subsets import decoder_subsets, draw_subsets
 from datasetdm.pipeline.ingestion.writing import write_subsets
 from datasetdm.prompts.synonyms import with_synonyms
 from datasetdm.tasks import build_task
+from datasetdm.utils.collector import collector_paused
 from datasetdm.utils.files import write_json
 
 
+@collector_paused()
 def ingest(
     source: config.DataSource,
     settings: config.Ingest,
