@@ -72,6 +72,12 @@ def read_image(path: Path) -> np.ndarray:
         return np.array(upright.convert("RGB"))
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file as its header says, before a rotation by EXIF; errors as in `read_image`."""
+    with _told(path), _opened(path) as image:
+        return image.height, image.width
+
+
 def read_map(path: Path, *, bits: int) -> np.ndarray:
     """A PNG whose pixels are numbers, not colours: uint8 (grey or palette indices) or uint16, H x W.
 

@@ -10,7 +10,8 @@ import pytest
 
 from datasetdm.annotations.sample import Attribution, join_attributions
 from datasetdm.datasets.standard.attribution import AttributionReader, AttributionWriter
-from datasetdm.datasets.standard.coco import load_coco, save_coco
+from datasetdm.datasets.standard.coco import load_coco
+from datasetdm.datasets.standard.coco_writing import save_coco
 from datasetdm.datasets.standard.unlabelled import load_unlabelled
 from datasetdm.transforms.splice import splice
 

@@ -8,7 +8,7 @@ from mmdet.utils import register_all_modules
 
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.datasets.standard.coco import save_coco
+from datasetdm.datasets.standard.coco_writing import save_coco
 
 
 def test_mmdet_reads_the_same_objects(tmp_path: Path) -> None:

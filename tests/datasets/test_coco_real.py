@@ -9,7 +9,8 @@ import pytest
 from pycocotools.coco import COCO
 
 from datasetdm.datasets.native.coco import open_native_coco
-from datasetdm.datasets.standard.coco import CocoSplit, load_coco, save_coco
+from datasetdm.datasets.standard.coco import CocoSplit, load_coco
+from datasetdm.datasets.standard.coco_writing import save_coco
 
 ROOT = Path(__file__).parents[3] / "shared" / "realdata" / "COCO2017"
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason=f"real COCO samples are not at {ROOT}")

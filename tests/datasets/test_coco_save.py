@@ -16,7 +16,8 @@ from pycocotools.coco import COCO
 
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.datasets.standard.coco import load_coco, save_coco
+from datasetdm.datasets.standard.coco import load_coco
+from datasetdm.datasets.standard.coco_writing import save_coco
 from datasetdm.errors import DatasetDMError
 
 CATEGORIES = (

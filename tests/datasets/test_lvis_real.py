@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from datasetdm.datasets.native.lvis import LvisSplit, open_lvis
-from datasetdm.datasets.standard.coco import load_coco, save_coco
+from datasetdm.datasets.standard.coco import load_coco
+from datasetdm.datasets.standard.coco_writing import save_coco
 from datasetdm.evaluation.coco import CocoMaskEvaluator
 
 ROOT = Path(__file__).parents[3] / "shared" / "realdata" / "LVIS"

@@ -9,7 +9,7 @@ import pytest
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.annotations.semantic_map import SemanticMap
-from datasetdm.datasets.standard.coco import save_coco
+from datasetdm.datasets.standard.coco_writing import save_coco
 from datasetdm.datasets.standard.maps import save_maps
 from datasetdm.datasets.standard.semantic_png import SEMANTIC_PNG
 from datasetdm.datasets.standard.unlabelled import load_unlabelled

@@ -8,10 +8,14 @@ from datasetdm.utils.collector import collector_paused
 
 
 def test_the_collector_works_again_afterwards_even_after_an_error() -> None:
-    assert gc.isenabled()
-    with pytest.raises(ValueError, match="broken"), collector_paused():
+    @collector_paused()
+    def fail() -> None:
         assert not gc.isenabled()
         raise ValueError("broken file")
+
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="broken"):
+        fail()
     assert gc.isenabled()
 
 

@@ -15,6 +15,11 @@ WRITTEN_HERE = "written by DatasetDM"  # the end of the description that our own
 FIELDS = ("coco_url", "flickr_url", "url", "date_captured", "author")
 
 
+def without_attribution(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an image less what `AttributionWriter.record` adds to it."""
+    return {key: value for key, value in record.items() if key not in ("license", SOURCES, SOURCE_INFO, *FIELDS)}
+
+
 class AttributionReader:
     """Attributions of the image records of one file.
 
@@ -84,8 +89,11 @@ class AttributionWriter:
 
     def _number(self, licence: Mapping[str, Any]) -> int | str:
         """The id of a licence; a new one where another data set has used it for another licence."""
-        number = licence["id"]
-        while number in self._licenses and _terms(self._licenses[number]) != _terms(licence):
+        number, terms = licence["id"], _terms(licence)
+        for known, other in self._licenses.items():
+            if _terms(other) == terms:
+                return known
+        while number in self._licenses:
             number = number + 1 if isinstance(number, int) else f"{number}_"
         self._licenses[number] = licence
         return number

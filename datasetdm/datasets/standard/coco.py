@@ -1,22 +1,17 @@
 """COCO object instances: https://cocodataset.org/#format-data."""
 
-import json
-import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any, Literal, cast, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.image_folder import check_complete, find_image, missing_images
 from datasetdm.datasets.split import Rejection, Tally, size_remedy
-from datasetdm.datasets.standard.attribution import AttributionWriter
 from datasetdm.datasets.standard.coco_records import (
     NEGATIVE,
     NOT_EXHAUSTIVE,
@@ -26,11 +21,9 @@ from datasetdm.datasets.standard.coco_records import (
     read_records,
     segmentation_of,
 )
-from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_runs, encoded
+from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_runs
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import replacing, write_image
-from datasetdm.utils.images import read_image
-from datasetdm.utils.paths import safe_join
+from datasetdm.utils.images import image_size, read_image
 
 
 class CocoSplit(Sequence[Sample]):
@@ -102,7 +95,7 @@ class CocoSplit(Sequence[Sample]):
 
     def compact(self, index: int) -> Sample:
         """See `Split.compact`."""
-        return self._sample(index, self._encoded(index)[0])
+        return self._sample(index, self.encoded_target(index))
 
     def _sample(self, index: int, target: Instances) -> Sample:
         captions = self.captions_of(index)
@@ -180,8 +173,12 @@ class CocoSplit(Sequence[Sample]):
 
     def target_of(self, index: int) -> Instances:
         """The objects of an image, without those that cover no pixel."""
-        encoded = self._encoded(index)[0]
+        encoded = self.encoded_target(index)
         return replace(encoded, masks=np.asarray(encoded.masks))
+
+    def encoded_target(self, index: int) -> Instances:
+        """As `target_of`, with masks that are still encoded (`EncodedMasks`)."""
+        return self._encoded(index)[0]
 
     def rejections_of(self, index: int) -> tuple[Rejection, ...]:
         """The annotations of an image that are left out: no area, or not a single pixel once drawn."""
@@ -226,6 +223,12 @@ class CocoSplit(Sequence[Sample]):
             judged = tuple(sorted({*negative, *not_exhaustive, *instances.labels.tolist()}))
         return replace(instances, judged=judged, not_exhaustive=tuple(sorted(not_exhaustive)))
 
+    def check_image(self, index: int) -> None:
+        """Check that the image is there and of its record's size, by the header of its file where that will do."""
+        record = self._images[index]
+        if image_size(self.path_of(index)) != (record["height"], record["width"]):
+            self.image_of(index)  # which may be rotated by EXIF, or says what is wrong
+
     def image_of(self, index: int) -> np.ndarray:
         """The image alone (uint8, H x W x 3), which has to be of its record's size."""
         record = self._images[index]
@@ -264,124 +267,16 @@ def load_coco(annotation_file: Path, images_dir: Path, captions_file: Path | Non
     return CocoSplit(annotation_file, images_dir, read_records(annotation_file), captions)
 
 
-def save_coco(
-    annotation_file: Path, images_dir: Path, samples: Iterable[Sample], categories: Sequence[Category]
-) -> None:
-    """Write samples as COCO object instances, the same bytes for the same samples.
-
-    Masks are compressed RLE with official category ids, drawn and written one at a time. Images with an attribution
-    have its keys in their record, and the file has their `licenses`. `score` (where below 1), `caption` and LVIS's own
-    keys (`frequency` of a category; `neg_category_ids` and `not_exhaustive_category_ids` of an image, where not all was
-    judged) are extra keys that other readers pass over. An object without a single pixel is not written. A sample
-    with `image_id` 0 gets the next free id. Samples are taken one at a time, so that a generator of any length will
-    do; the annotation file appears once all are written.
-
-    Args:
-        annotation_file: the JSON file.
-        images_dir: images are written there as PNG, except for those that are there already.
-        samples: with `Instances` as targets.
-        categories: what their labels refer to.
-
-    Raises:
-        DatasetDMError: two samples of the same name or id, or a name that leads out of the folder.
-    """
-    images: list[dict[str, Any]] = []
-    used: set[object] = set()
-    origins = AttributionWriter()
-    count, highest_id = 0, 0
-    with replacing(annotation_file) as temporary, TemporaryFile("w+", encoding="ascii", newline="\n") as annotations:
-        for sample in samples:
-            record = _image_record(sample, sample.image_id or highest_id + 1, categories)
-            record |= origins.record(sample.attribution)
-            highest_id = max(highest_id, record["id"])
-            for value in (record["id"], record["file_name"]):
-                if value in used:
-                    raise DatasetDMError(f"{annotation_file}: two images have the name or id {value!r}; rename one.")
-                used.add(value)
-            path = safe_join(images_dir, sample.name)
-            if not path.exists():
-                write_image(path, sample.image)
-            for annotation in _annotation_records(sample.target, record["id"], categories):
-                _write_item(annotations, {"id": count + 1, **annotation}, first=count == 0)
-                count += 1
-            images.append(record)
-        annotations.seek(0)
-        info = {"description": "Object instances written by DatasetDM", "version": "1.0", **origins.info}
-        with temporary.open("w", encoding="ascii", newline="\n") as stream:
-            stream.write(f'{{"info": {json.dumps(info)},\n"licenses": [')
-            _write_items(stream, origins.licenses)
-            stream.write('],\n"annotations": [')
-            shutil.copyfileobj(annotations, stream)
-            stream.write('\n],\n"images": [')
-            _write_items(stream, images)
-            stream.write('\n],\n"categories": [')
-            _write_items(stream, [_category_record(category) for category in categories])
-            stream.write("\n]}\n")
-
-
 def check_coco(split: CocoSplit) -> dict[str, int]:
-    """Read all of a set, its masks without decoding them; the number of `images` and of `objects` (without crowds).
+    """Look through a set, without decoding images or masks; the number of `images` and of `objects` (without crowds).
 
     Raises:
-        DatasetDMError: what the loader refuses: images that are missing, damaged or of another size than their record,
-            damaged masks.
+        DatasetDMError: what the loader refuses: images that are missing, no images, or of another size than their
+            record, damaged masks.
     """
     counts = {"images": 0, "objects": 0}
     for index in range(len(split)):
-        target = split.compact(index).target
+        split.check_image(index)
         counts["images"] += 1
-        counts["objects"] += int((~target.crowd).sum())
+        counts["objects"] += int((~split.encoded_target(index).crowd).sum())
     return counts
-
-
-def _category_record(category: Category) -> dict[str, Any]:
-    lvis = {"frequency": category.frequency, "synonyms": list(category.synonyms)}
-    record = {"id": category.id, "name": category.name, "supercategory": category.supercategory}
-    return record | {key: value for key, value in lvis.items() if value}
-
-
-def _image_record(sample: Sample, image_id: int, categories: Sequence[Category]) -> dict[str, Any]:
-    height, width = sample.image.shape[:2]
-    caption = {"caption": sample.caption} if sample.caption else {}
-    judgement = _judgement(sample.target, categories)
-    return {"id": image_id, "file_name": sample.name, "width": width, "height": height, **caption, **judgement}
-
-
-def _judgement(target: Instances, categories: Sequence[Category]) -> dict[str, list[int]]:
-    """LVIS's keys of an image record: both where the annotation is federated, none where all was judged."""
-    record = {}
-    if target.judged is not None:
-        absent = {*target.judged} - {*target.labels.tolist(), *target.not_exhaustive}
-        record[NEGATIVE] = [categories[label].id for label in sorted(absent)]
-    if target.judged is not None or target.not_exhaustive:
-        record[NOT_EXHAUSTIVE] = [categories[label].id for label in sorted(target.not_exhaustive)]
-    return record
-
-
-def _annotation_records(target: Instances, image_id: int, categories: Sequence[Category]) -> Iterable[dict[str, Any]]:
-    for rle, label, score, crowd in zip(encoded(target.masks), target.labels, target.scores, target.crowd, strict=True):
-        area = int(coco_mask.area(rle))
-        if not area:
-            continue
-        if not 0 <= label < len(categories):
-            raise ValueError(f"the label {label} is none of the {len(categories)} categories")
-        yield {
-            "image_id": image_id,
-            "category_id": categories[label].id,
-            "iscrowd": int(crowd),
-            "area": area,
-            "bbox": [float(side) for side in coco_mask.toBbox(rle)],
-            "segmentation": rle,
-            # The shortest decimal that reads back as the same float32.
-            **({"score": float(str(np.float32(score)))} if score < 1 else {}),
-        }
-
-
-def _write_item(stream: IO[str], item: dict[str, Any], *, first: bool) -> None:
-    """One record per line, so that files can be compared line by line; plain ASCII, which every reader opens."""
-    stream.write(("\n" if first else ",\n") + json.dumps(item, allow_nan=False))
-
-
-def _write_items(stream: IO[str], items: Sequence[dict[str, Any]]) -> None:
-    for position, item in enumerate(items):
-        _write_item(stream, item, first=position == 0)

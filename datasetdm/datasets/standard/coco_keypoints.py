@@ -17,8 +17,9 @@ from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons, inside_image
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.split import Rejection, Tally
-from datasetdm.datasets.standard.coco import CocoSplit, save_coco
+from datasetdm.datasets.standard.coco import CocoSplit
 from datasetdm.datasets.standard.coco_records import INCOMPLETE, Records, read_captions, read_records
+from datasetdm.datasets.standard.coco_writing import save_coco
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json, replacing
 
@@ -75,6 +76,10 @@ class CocoKeypointSplit(Sequence[Sample]):
             return [self[position] for position in range(*index.indices(len(self)))]
         sample = self.objects[index]
         return replace(sample, target=self._persons(index, sample.target))
+
+    def encoded_target(self, index: int) -> Persons:
+        """As `target_of`, with masks that are still encoded (`EncodedMasks`)."""
+        return self._persons(index, self.objects.encoded_target(index))
 
     def compact(self, index: int) -> Sample:
         """See `Split.compact`."""
@@ -221,7 +226,9 @@ def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Ite
 
 
 def check_coco_keypoints(split: CocoKeypointSplit) -> dict[str, int]:
-    """Read all of a set; the number of `images`, `persons` (without crowds) and labelled `keypoints`.
+    """Look through a set; the number of `images`, `persons` (without crowds) and labelled `keypoints`.
+
+    Neither images nor masks are decoded.
 
     Raises:
         DatasetDMError: what the loader refuses, or something that it leaves out, such as a labelled keypoint outside
@@ -229,15 +236,16 @@ def check_coco_keypoints(split: CocoKeypointSplit) -> dict[str, int]:
     """
     counts = {"images": 0, "persons": 0, "keypoints": 0}
     for index in range(len(split)):
-        sample = split.compact(index)
+        split.objects.check_image(index)
+        persons = split.encoded_target(index)
         for rejection in split.rejections_of(index):
             raise DatasetDMError(
-                f"{split.annotation_file}: annotation {rejection.annotation_id} of {sample.name}: "
+                f"{split.annotation_file}: annotation {rejection.annotation_id} of {split.objects.names[index]}: "
                 f"{rejection.reason}. Make it again."
             )
         counts["images"] += 1
-        counts["persons"] += int((~sample.target.crowd).sum())
-        counts["keypoints"] += int((sample.target.keypoints[..., 2] > 0).sum())
+        counts["persons"] += int((~persons.crowd).sum())
+        counts["keypoints"] += int((persons.keypoints[..., 2] > 0).sum())
     return counts
 
 

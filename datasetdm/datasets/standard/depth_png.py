@@ -100,17 +100,17 @@ def _codec(units_per_metre: float) -> MapCodec:
 
 
 def check_depth_maps(split: MapSplit, min_depth: float, max_depth: float) -> dict[str, int]:
-    """Read all of a set; the number of `images` and of `known_pixels`, whose depth is between the bounds (metres).
+    """Read all maps of a set; the number of `images` and of `known_pixels`, whose depth is between the bounds (metres).
 
     Raises:
         DatasetDMError: what the loader refuses, or a map without any such pixel.
     """
     counts = {"images": 0, "known_pixels": 0}
-    for sample in split:
-        known = int(counted_mask(sample.target, min_depth, max_depth).sum())
+    for name, depth_map in split.targets():
+        known = int(counted_mask(depth_map, min_depth, max_depth).sum())
         if not known:
             raise DatasetDMError(
-                f"{split.annotation_file}: the depth map of {sample.name} holds nothing between {min_depth:g} and "
+                f"{split.annotation_file}: the depth map of {name} holds nothing between {min_depth:g} and "
                 f"{max_depth:g} m: check `task.min_depth` and `task.max_depth` in params.yaml."
             )
         counts["images"] += 1

@@ -11,15 +11,17 @@ from typing import Protocol, TypeVar
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.datasets.standard.coco import CocoSplit, check_coco, load_coco, save_coco
+from datasetdm.datasets.standard.coco import CocoSplit, check_coco, load_coco
 from datasetdm.datasets.standard.coco_keypoints import (
     CocoKeypointSplit,
     check_coco_keypoints,
     load_coco_keypoints,
     save_coco_keypoints,
 )
+from datasetdm.datasets.standard.coco_writing import join_coco, save_coco
 from datasetdm.datasets.standard.depth_png import check_depth_maps, depth_codec
-from datasetdm.datasets.standard.maps import MapCodec, MapSplit, load_maps, save_maps
+from datasetdm.datasets.standard.layout import annotation_file
+from datasetdm.datasets.standard.maps import MapCodec, MapSplit, join_maps, load_maps, save_maps
 from datasetdm.datasets.standard.semantic_png import check_semantic_maps, semantic_codec
 from datasetdm.errors import DatasetDMError
 from datasetdm.task_parts import TASKS
@@ -38,8 +40,14 @@ class StandardFormat(Protocol):
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """Write annotations, and the images that are not there yet; the same bytes for the same samples."""
 
+    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+        """Put the annotations of a subset together out of folders that have some of its samples each.
+
+        The result is what `save` would write for all of the samples; nothing is decoded, and images are left alone.
+        """
+
     def check(self, folder: Path, subset: str) -> dict[str, int]:
-        """Read all of a written subset; counts, `images` among them.
+        """Look through a written subset; counts, `images` among them.
 
         Raises:
             DatasetDMError: something does not load, or is not as it was written.
@@ -71,6 +79,10 @@ class InstanceFormat:
         """See `StandardFormat.save`."""
         save_coco(*_coco_paths(folder, subset), samples, self.categories)
 
+    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+        """See `StandardFormat.join`."""
+        join_coco(annotation_file(folder, subset), [annotation_file(part, subset) for part in parts])
+
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """See `check_coco`."""
         return check_coco(self.load(folder, subset))
@@ -89,6 +101,10 @@ class PersonFormat:
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """See `StandardFormat.save`."""
         save_coco_keypoints(*_coco_paths(folder, subset), samples, self.categories)
+
+    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+        """See `StandardFormat.join`."""
+        join_coco(annotation_file(folder, subset), [annotation_file(part, subset) for part in parts])
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """See `check_coco_keypoints`."""
@@ -113,6 +129,10 @@ class MapFormat:
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """See `StandardFormat.save`."""
         save_maps(folder, subset, samples, self.categories, self._codec)
+
+    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+        """See `StandardFormat.join`."""
+        join_maps(folder, subset, parts)
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """Read all of a set; the number of `images`."""
@@ -143,7 +163,7 @@ class DepthFormat(MapFormat):
 
 
 def _coco_paths(folder: Path, subset: str) -> tuple[Path, Path]:
-    return folder / "annotations" / f"{subset}.json", folder / "images"
+    return annotation_file(folder, subset), folder / "images"
 
 
 Split = TypeVar("Split", CocoSplit, CocoKeypointSplit, MapSplit)

@@ -5,7 +5,8 @@ below `<root>/maps/<subset>/` with its sha256, so that the list stands for the c
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -15,9 +16,11 @@ import numpy as np
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import read_json, write_image, write_json
-from datasetdm.utils.images import read_image, read_map
+from datasetdm.utils.files import link, read_json, write_image, write_json
+from datasetdm.utils.images import image_size, read_image, read_map
 from datasetdm.utils.paths import safe_join
+
+MAKE_AGAIN = "Make it again with the stage that wrote it."
 
 
 @dataclass(frozen=True)
@@ -66,24 +69,35 @@ class MapSplit(Sequence[Sample]):
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
         record = self._records[index]
-        image = read_image(safe_join(self._root / "images", record["file_name"]))
-        values = self._read_map(record)
-        if not image.shape[:2] == values.shape == (record["height"], record["width"]):
-            raise DatasetDMError(
-                f"{self.annotation_file}: {record['file_name']}, its map {record['map']} and its record differ in "
-                "size. Make the set again with the stage that wrote it."
-            )
-        try:
-            target = self._codec.decode(values)
-        except ValueError as error:
-            raise DatasetDMError(f"{self.annotation_file}: {record['map']}: {error}.") from None
+        image = read_image(self._image_path(record))
         return Sample(
             name=record["file_name"],
             image=image,
             caption=record.get("caption", ""),
-            target=target,
+            target=self._target(record, image.shape[:2]),
             image_id=record["id"],
         )
+
+    def targets(self) -> Iterator[tuple[str, Any]]:
+        """Name and annotation of each image; of the image itself only the header is read. Errors as for samples."""
+        for record in self._records:
+            yield record["file_name"], self._target(record, image_size(self._image_path(record)))
+
+    def _image_path(self, record: dict[str, Any]) -> Path:
+        return safe_join(self._root / "images", record["file_name"])
+
+    def _target(self, record: dict[str, Any], size: tuple[int, ...]) -> Any:
+        """The annotation of an image of that size (height, width)."""
+        values = self._read_map(record)
+        if not size == values.shape == (record["height"], record["width"]):
+            raise DatasetDMError(
+                f"{self.annotation_file}: {record['file_name']}, its map {record['map']} and its record differ in "
+                f"size. {MAKE_AGAIN}"
+            )
+        try:
+            return self._codec.decode(values)
+        except ValueError as error:
+            raise DatasetDMError(f"{self.annotation_file}: {record['map']}: {error}.") from None
 
     def _read_map(self, record: dict[str, Any]) -> np.ndarray:
         path = safe_join(self._root / "maps", record["map"])
@@ -107,8 +121,7 @@ def load_maps(root: Path, subset: str, codec: MapCodec) -> MapSplit:
     Raises:
         DatasetDMError: the list is missing, broken, or no such list.
     """
-    file = annotation_file(root, subset)
-    remedy = "Make it again with the stage that wrote it."
+    file, remedy = annotation_file(root, subset), MAKE_AGAIN
     content = read_json(file, remedy=remedy)
     try:
         images = content["images"]
@@ -179,3 +192,22 @@ def save_maps(
             }
         )
     write_json(file, {"images": records, "categories": [asdict(category) for category in categories]})
+
+
+def join_maps(root: Path, subset: str, parts: Sequence[Path]) -> None:
+    """Put subsets that `save_maps` wrote into several folders together in `root`; maps are linked, images left alone.
+
+    Raises:
+        DatasetDMError: a part is missing or broken, or two have an image of the same name or id.
+    """
+    file = annotation_file(root, subset)
+    contents = [read_json(annotation_file(part, subset), remedy=MAKE_AGAIN) for part in parts]
+    records = [record for content in contents for record in content["images"]]
+    for key in ("id", "map"):
+        twice = [value for value, count in Counter(record[key] for record in records).items() if count > 1]
+        if twice:
+            raise DatasetDMError(f"{file}: two images have the {key} {twice[0]}. Rename one.")
+    for part, content in zip(parts, contents, strict=True):
+        for record in content["images"]:
+            link(safe_join(part / "maps", record["map"]), safe_join(root / "maps", record["map"]))
+    write_json(file, {"images": records, "categories": contents[0]["categories"]})

@@ -1,13 +1,13 @@
 """The standard file of semantic maps: 8-bit index PNG, where a pixel is a label or 255 (ignore)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from datasetdm.annotations.sample import Category, Sample
+from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap, check_label_count
-from datasetdm.datasets.standard.maps import MapCodec
+from datasetdm.datasets.standard.maps import MapCodec, MapSplit
 
 #: Labels as 8-bit pixel values. Confidence is not written: what is read from a file is an annotation.
 SEMANTIC_PNG = MapCodec(encode=lambda target: target.labels, decode=SemanticMap.of, bits=8)
@@ -30,10 +30,10 @@ def semantic_codec(categories: Sequence[Category]) -> MapCodec:
     return replace(SEMANTIC_PNG, decode=decode)
 
 
-def check_semantic_maps(samples: Iterable[Sample]) -> dict[str, int]:
-    """Read all of a set; the number of `images` and of the `categories` that occur in them."""
+def check_semantic_maps(split: MapSplit) -> dict[str, int]:
+    """Read all maps of a set; the number of `images` and of the `categories` that occur in them."""
     images, present = 0, set()
-    for sample in samples:
+    for _, semantic_map in split.targets():
         images += 1
-        present |= set(sample.target.category_labels())
+        present |= set(semantic_map.category_labels())
     return {"images": images, "categories": len(present)}

@@ -121,7 +121,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         for subset, parts in shards.items():
             for image in chain.from_iterable((part / "images").iterdir() for part in parts):
                 link(image, folder / "images" / image.name)
-            files.save(folder, subset, chain.from_iterable(files.load(part, subset) for part in parts))
+            files.join(folder, subset, parts)
         manifest = pd.concat([pd.read_parquet(part / MANIFEST) for part in plan.folders], ignore_index=True)
         manifest.to_parquet(folder / MANIFEST, index=False)
     sets = AnnotatedSets()

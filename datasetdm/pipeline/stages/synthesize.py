@@ -68,7 +68,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
             for image in (shard / "images").iterdir():
                 link(image, folder / folder_of[image.name] / image.name)
         for subset in subsets(context):
-            files.save(folder, subset, chain.from_iterable(files.load(shard, subset) for shard in shards))
+            files.join(folder, subset, shards)
             _draw_previews(task, chain.from_iterable(files.load(shard, subset) for shard in shards), folder, subset)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
         for unit in _choices(plan):

@@ -1,0 +1,186 @@
+"""Writing COCO object instances: https://cocodataset.org/#format-data."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.sample import Category, Sample
+from datasetdm.datasets.standard.attribution import AttributionReader, AttributionWriter, without_attribution
+from datasetdm.datasets.standard.coco_records import NEGATIVE, NOT_EXHAUSTIVE
+from datasetdm.datasets.standard.masks import encoded
+from datasetdm.errors import DatasetDMError
+from datasetdm.utils.files import read_json, replacing, write_image
+from datasetdm.utils.paths import safe_join
+
+OBJECTS = "Object instances written by DatasetDM"
+
+
+def save_coco(
+    annotation_file: Path, images_dir: Path, samples: Iterable[Sample], categories: Sequence[Category]
+) -> None:
+    """Write samples as COCO object instances, the same bytes for the same samples.
+
+    Masks are compressed RLE with official category ids, drawn and written one at a time. Images with an attribution
+    have its keys in their record, and the file has their `licenses`. `score` (where below 1), `caption` and LVIS's own
+    keys (`frequency` of a category; `neg_category_ids` and `not_exhaustive_category_ids` of an image, where not all was
+    judged) are extra keys that other readers pass over. An object without a single pixel is not written. A sample
+    with `image_id` 0 gets the next free id. Samples are taken one at a time, so that a generator of any length will
+    do; the annotation file appears once all are written.
+
+    Args:
+        annotation_file: the JSON file.
+        images_dir: images are written there as PNG, except for those that are there already.
+        samples: with `Instances` as targets.
+        categories: what their labels refer to.
+
+    Raises:
+        DatasetDMError: two samples of the same name or id, or a name that leads out of the folder.
+    """
+    origins, highest_id = AttributionWriter(), 0
+    with _writing(annotation_file, OBJECTS, origins, list(map(_category_record, categories))) as add:
+        for sample in samples:
+            record = _image_record(sample, sample.image_id or highest_id + 1, categories)
+            highest_id = max(highest_id, record["id"])
+            add(
+                record | origins.record(sample.attribution),
+                _annotation_records(sample.target, record["id"], categories),
+            )
+            path = safe_join(images_dir, sample.name)
+            if not path.exists():
+                write_image(path, sample.image)
+
+
+def join_coco(annotation_file: Path, parts: Sequence[Path]) -> None:
+    """Put annotation files of this project together, as if all their samples had been saved at once.
+
+    Neither images nor masks are decoded, and memory holds one part.
+
+    Args:
+        annotation_file: the JSON file to write.
+        parts: at least one; of object instances or of person keypoints.
+
+    Raises:
+        DatasetDMError: a part is missing or broken, or two have an image of the same name or id.
+    """
+    remedy = "Make it again with the stage that wrote it."
+    first = read_json(parts[0], remedy=remedy)
+    origins = AttributionWriter()
+    with _writing(annotation_file, first["info"]["description"], origins, first["categories"]) as add:
+        for part in parts:
+            content = read_json(part, remedy=remedy)
+            reader, annotations = AttributionReader(content), _by_image(content["annotations"])
+            for record in content["images"]:
+                attribution = origins.record(reader.of(record))
+                add(without_attribution(record) | attribution, annotations.get(record["id"], ()))
+
+
+def _by_image(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """Image id -> its annotations, without their own ids."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for annotation in annotations:
+        del annotation["id"]
+        found.setdefault(annotation["image_id"], []).append(annotation)
+    return found
+
+
+Add = Callable[[dict[str, Any], Iterable[Mapping[str, Any]]], None]
+
+
+@contextmanager
+def _writing(
+    annotation_file: Path, description: str, origins: AttributionWriter, categories: Sequence[dict[str, Any]]
+) -> Iterator[Add]:
+    """Gives a function that takes an image's record and its annotations, which get their ids; the file appears whole.
+
+    Annotations go to a temporary file of their own, so that memory holds the records of images alone.
+    """
+    images: list[dict[str, Any]] = []
+    used: set[object] = set()
+    count = 0
+    with replacing(annotation_file) as temporary, TemporaryFile("w+", encoding="ascii", newline="\n") as annotations:
+
+        def add(record: dict[str, Any], records: Iterable[Mapping[str, Any]]) -> None:
+            nonlocal count
+            for value in (record["id"], record["file_name"]):
+                if value in used:
+                    raise DatasetDMError(f"{annotation_file}: two images have the name or id {value!r}; rename one.")
+                used.add(value)
+            for annotation in records:
+                _write_item(annotations, {"id": count + 1, **annotation}, first=count == 0)
+                count += 1
+            images.append(record)
+
+        yield add
+        annotations.seek(0)
+        info = {"description": description, "version": "1.0", **origins.info}
+        with temporary.open("w", encoding="ascii", newline="\n") as stream:
+            stream.write(f'{{"info": {json.dumps(info)},\n"licenses": [')
+            _write_items(stream, origins.licenses)
+            stream.write('],\n"annotations": [')
+            shutil.copyfileobj(annotations, stream)
+            stream.write('\n],\n"images": [')
+            _write_items(stream, images)
+            stream.write('\n],\n"categories": [')
+            _write_items(stream, categories)
+            stream.write("\n]}\n")
+
+
+def _category_record(category: Category) -> dict[str, Any]:
+    lvis = {"frequency": category.frequency, "synonyms": list(category.synonyms)}
+    record = {"id": category.id, "name": category.name, "supercategory": category.supercategory}
+    return record | {key: value for key, value in lvis.items() if value}
+
+
+def _image_record(sample: Sample, image_id: int, categories: Sequence[Category]) -> dict[str, Any]:
+    height, width = sample.image.shape[:2]
+    caption = {"caption": sample.caption} if sample.caption else {}
+    judgement = _judgement(sample.target, categories)
+    return {"id": image_id, "file_name": sample.name, "width": width, "height": height, **caption, **judgement}
+
+
+def _judgement(target: Instances, categories: Sequence[Category]) -> dict[str, list[int]]:
+    """LVIS's keys of an image record: both where the annotation is federated, none where all was judged."""
+    record = {}
+    if target.judged is not None:
+        absent = {*target.judged} - {*target.labels.tolist(), *target.not_exhaustive}
+        record[NEGATIVE] = [categories[label].id for label in sorted(absent)]
+    if target.judged is not None or target.not_exhaustive:
+        record[NOT_EXHAUSTIVE] = [categories[label].id for label in sorted(target.not_exhaustive)]
+    return record
+
+
+def _annotation_records(target: Instances, image_id: int, categories: Sequence[Category]) -> Iterable[dict[str, Any]]:
+    for rle, label, score, crowd in zip(encoded(target.masks), target.labels, target.scores, target.crowd, strict=True):
+        area = int(coco_mask.area(rle))
+        if not area:
+            continue
+        if not 0 <= label < len(categories):
+            raise ValueError(f"the label {label} is none of the {len(categories)} categories")
+        yield {
+            "image_id": image_id,
+            "category_id": categories[label].id,
+            "iscrowd": int(crowd),
+            "area": area,
+            "bbox": [float(side) for side in coco_mask.toBbox(rle)],
+            "segmentation": rle,
+            # The shortest decimal that reads back as the same float32.
+            **({"score": float(str(np.float32(score)))} if score < 1 else {}),
+        }
+
+
+def _write_item(stream: IO[str], item: dict[str, Any], *, first: bool) -> None:
+    """One record per line, so that files can be compared line by line; plain ASCII, which every reader opens."""
+    stream.write(("\n" if first else ",\n") + json.dumps(item, allow_nan=False))
+
+
+def _write_items(stream: IO[str], items: Sequence[dict[str, Any]]) -> None:
+    for position, item in enumerate(items):
+        _write_item(stream, item, first=position == 0)
