@@ -10,15 +10,17 @@ from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.paths import Paths
 
 
-def small_benchmark(data: Path, **sections: Mapping[str, Any]) -> Context:
+def small_benchmark(data: Path, *, dtype: str | None = None, **sections: Mapping[str, Any]) -> Context:
     """`coco` of params.yaml with short trainings, and with other settings where they are given.
 
     Args:
         data: folder of its outputs.
+        dtype: of the diffusion model; None: as in params.yaml.
         sections: settings by section, such as `synthesis={"num_images": 100}`.
     """
     base = open_context("coco").params
     block = base.benchmark("coco")
+    assert block.source.miniworld is not None
     source = block.source.model_copy(
         update={
             "root": data / "raw",
@@ -34,5 +36,6 @@ def small_benchmark(data: Path, **sections: Mapping[str, Any]) -> Context:
             **{name: getattr(block, name).model_copy(update=changes) for name, changes in sections.items()},
         }
     )
-    params = base.model_copy(update={"benchmarks": {"speed": settings}, "study": {}})
+    backbone = base.backbone.model_copy(update={"dtype": dtype or base.backbone.dtype})
+    params = base.model_copy(update={"benchmarks": {"speed": settings}, "study": {}, "backbone": backbone})
     return replace(open_context("speed", params=params), paths=Paths(data, "speed"))

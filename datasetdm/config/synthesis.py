@@ -161,7 +161,9 @@ class Synthesis(Section):
     )
     seed: Seed = 0
     extraction: Literal["renoised", "last_step"] = "renoised"
-    batch_size: PositiveInt = 8
+    batch_size: PositiveInt = Field(
+        default=8, description="Images generated at once; it decides the last bits of an image"
+    )
     shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
     sampler: Sampler = Sampler()
     # `filter` has no default, because dvc.yaml refers to it and DVC stops if params.yaml does not have it.

@@ -30,11 +30,10 @@ class Backbone(ABC):
     device: torch.device
 
     def portion(self, most: int) -> int:
-        """The number of images to process at once, at most `most`.
+        """The number of given images to annotate at once, at most `most`.
 
-        On a GPU `most`. On the CPU one: the last bits of a product depend on the batch size, so an image drawn alone
-        would differ slightly from the same image in a batch. It costs time: with the embedded model a guided pass took
-        27 ms an image instead of 21 in batches of eight.
+        On a GPU `most`. On the CPU one: the last bits of a product depend on the batch size, so the annotation of an
+        image alone would differ slightly from that of the same image in a batch.
         """
         return 1 if self.device.type == "cpu" else most
 

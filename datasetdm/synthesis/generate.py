@@ -1,12 +1,12 @@
 """The one generation loop: draw an image, read its annotation off the same features, filter, record.
 
-Every image depends on its own prompt and seed alone, so shards can be of any size. On the CPU, where images are drawn
-one by one, the batch size changes nothing either. On a GPU it changes the last bits of a sum.
+Every image depends on its own prompt and seed alone, so shards can be of any size. The last bits of a product depend on
+the size of a batch, but not on an image's place in it or on the other images; so every batch is full (`full_batches`).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import cycle, islice
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from datasetdm.filters import build_filter
 from datasetdm.filters.base import NOTHING_ASKED, Acceptance
 from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.tasks.base import Task
-from datasetdm.utils.batches import batches
+from datasetdm.utils.batches import full_batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +105,8 @@ def draw(
     backbone: Backbone, requests: Sequence[GenerationRequest], sampler: config.Sampler, batch_size: int
 ) -> torch.Tensor:
     """Latents of the requested images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
-    portions = batches(requests, backbone.portion(batch_size))
-    return torch.cat([_draw(backbone, portion, sampler).latents for portion in portions])
+    drawn = [(_draw(backbone, batch, sampler).latents, count) for batch, count in full_batches(requests, batch_size)]
+    return torch.cat([latents[:count] for latents, count in drawn])
 
 
 def synthesize(
@@ -128,14 +128,14 @@ def synthesize(
         latents: of the images, as `draw` made them. None: they are drawn now. `extraction: last_step` needs that: it
             reads features that exist only while an image is drawn.
     """
-    for batch in batches(range(len(requests)), backbone.portion(settings.batch_size)):
+    for batch, count in full_batches(range(len(requests)), settings.batch_size):
         part = [requests[index] for index in batch]
         if latents is None:
             words = task.words if settings.extraction == "last_step" else None
             drawn = _draw(backbone, part, settings.sampler, words=words)
         else:
             drawn = Generated(latents=latents[batch].to(backbone.device))
-        yield from _annotate(backbone, task, annotators, part, drawn, settings)
+        yield from islice(_annotate(backbone, task, annotators, part, drawn, settings), count)
 
 
 def _draw(

@@ -35,6 +35,7 @@ def manifest_rows(
                 "backbone_fingerprint": backbone.fingerprint,
                 "decoder_fingerprint": annotator.fingerprint,
                 **settings.sampler.model_dump(),
+                "batch_size": settings.batch_size,
                 "extraction": settings.extraction,
                 "timestep": annotator.settings.timestep,
                 "ensemble_size": annotator.settings.ensemble_size,

@@ -80,18 +80,23 @@ def test_pseudo_labels_do_not_depend_on_the_list(backbone, decoder, task, settin
         np.testing.assert_array_equal(sample.target.masks, found[position % 3].target.masks)
 
 
-def test_drawn_images_do_not_depend_on_the_size_of_a_batch(backbone, decoder, task, settings) -> None:
+@pytest.mark.parametrize("extraction", ["renoised", "last_step"])
+def test_drawn_images_do_not_depend_on_their_batch(backbone, decoder, task, settings, extraction) -> None:
     texts = ["a photo of a box", "two discs"]
     prompts = pd.DataFrame({"id": [0, 1], "prompt": texts, "categories": ["box", "disc"], "kind": ""})
     annotator = Annotator(name="seed_0", fingerprint="x", decoder=decoder, settings=settings)
+    filters = config.Filter(score_threshold=0.0, min_area=0.0)
+    asked = config.Synthesis(num_images=7, batch_size=4, extraction=extraction, filter=filters)
+    requests = make_requests(prompts, 7, 0)
 
-    def make(batch_size):
-        filters = config.Filter(score_threshold=0.0, min_area=0.0)
-        asked = config.Synthesis(num_images=5, batch_size=batch_size, filter=filters)
-        return list(synthesize(backbone, task, [annotator], make_requests(prompts, 5, 0), asked))
+    def make(order):
+        chosen = [requests[index] for index in order]
+        return dict(zip(order, synthesize(backbone, task, [annotator], chosen, asked), strict=True))
 
-    for one, other in zip(make(batch_size=1), make(batch_size=5), strict=True):
-        np.testing.assert_array_equal(one.image, other.image)
-        first, second = (drawn.acceptances["seed_0"] for drawn in (one, other))
+    together, mixed, alone = make(range(7)), make([6, 2, 0, 5, 3, 1, 4]), {0: make([0])[0], 5: make([5])[5]}
+    assert len({drawn.image.tobytes() for drawn in together.values()}) == 7
+    for index, other in [*mixed.items(), *alone.items()]:
+        np.testing.assert_array_equal(together[index].image, other.image)
+        first, second = (drawn.acceptances["seed_0"] for drawn in (together[index], other))
         np.testing.assert_array_equal(first.target.masks, second.target.masks)
         assert first.scores == second.scores

@@ -34,7 +34,7 @@ def plan_rounds(context: Context, prompts: pd.DataFrame, folder: Name, *, drawin
     choice: Unit | None = None
     for number, images in enumerate(rounds, 1):
         for part in _portions(images, context.settings.synthesis.shard_size):
-            drawn_by = [drawing_version, sampler, backbone]
+            drawn_by = [drawing_version, sampler, backbone, context.settings.synthesis.batch_size]
             shard = Shard(round=number, images=part, prompts=prompts, choice=choice, drawn_by=drawn_by)
             name = folder(common, _content(context, shard))
             shards.append(Unit(key=f"shard_{len(shards):05d}", folders=(name,), payload=shard))
@@ -69,7 +69,7 @@ def _common(context: Context) -> str:
     """What all shards depend on. How many images are drawn in all, and in what portions, does not matter to them."""
     settings, task = context.settings.synthesis, context.task()
     decoders = [decoder_fingerprint(decoder_folder(context, seed)) for seed in context.seeds]
-    own = [settings.sampler, settings.extraction, settings.filter]
+    own = [settings.sampler, settings.extraction, settings.filter, settings.batch_size]
     backbone = context.backbone().fingerprint
     words = [(word.noun, word.synonyms) for word in task.words]
     return digest(*own, backbone, context.settings.task, words, decoders, list(context.seeds))

@@ -112,7 +112,7 @@ def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) ->
 
 def _annotate(context: Context, requests: list[GenerationRequest], drawing: Path | None, folder: Path) -> None:
     task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
-    annotators = list(_annotators(context))
+    annotators = list(open_annotators(context))
     accepted: dict[str, list[Sample]] = {annotator.name: [] for annotator in annotators}
     rows = []
     latents = _draw(context, requests, drawing) if drawing else None
@@ -127,7 +127,8 @@ def _annotate(context: Context, requests: list[GenerationRequest], drawing: Path
     pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
 
 
-def _annotators(context: Context) -> Iterator[Annotator]:
+def open_annotators(context: Context) -> Iterator[Annotator]:
+    """The published P-Decoder of each seed."""
     for name, seed in zip(subsets(context), context.seeds, strict=True):
         folder = decoder_folder(context, seed)
         decoder, _, settings = load_decoder(folder, context.backbone())

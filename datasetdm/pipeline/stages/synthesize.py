@@ -35,7 +35,7 @@ from datasetdm.tasks.base import Task
 from datasetdm.utils.files import link, write_image
 
 CODE_VERSION = "1"
-DRAWING_VERSION = "1"  # of the code that draws images, which takes longest: other annotations leave the drawings alone
+DRAWING_VERSION = "2"  # of the code that draws images, which takes longest: other annotations leave the drawings alone
 
 NUM_PREVIEWS = 24
 IMAGES, REJECTED = "images", "rejected"  # folders of the published set
