@@ -16,7 +16,7 @@ import torch
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.decoder.p_decoder import mask_size
-from datasetdm.diffusion.backbone import Backbone, encode_images
+from datasetdm.diffusion.backbone import Backbone, NoiseLevel, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
@@ -170,7 +170,11 @@ def cache_views(
 
 @torch.no_grad()
 def extract(
-    backbone: Backbone, task: Task, views: Sequence[View], timesteps: tuple[int, int], seeds: Sequence[int]
+    backbone: Backbone,
+    task: Task,
+    views: Sequence[View],
+    timesteps: tuple[NoiseLevel, NoiseLevel],
+    seeds: Sequence[int],
 ) -> DiffusionFeatures:
     """Features of a few views, each at its own random noise level within `timesteps`; attention averaged over layers.
 
@@ -181,9 +185,8 @@ def extract(
         timesteps: lowest and highest noise level.
         seeds: of noise and noise level, one for each view.
     """
-    low, high = timesteps
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    drawn = [int(torch.randint(low, high + 1, (1,), generator=generator)) for generator in generators]
+    drawn = [_level_within(*timesteps, generator) for generator in generators]
     features = backbone.extract(
         encode_images(backbone, [view.image for view in views]),
         [view.prompt for view in views],
@@ -193,6 +196,13 @@ def extract(
     )
     attention = {stride: values.mean(dim=2, keepdim=True) for stride, values in features.attention.items()}
     return replace(features, attention=attention)
+
+
+def _level_within(low: NoiseLevel, high: NoiseLevel, generator: torch.Generator) -> NoiseLevel:
+    """A random level of the kind of the limits, which are timesteps or shares of the noise schedule."""
+    if isinstance(low, int):
+        return int(torch.randint(low, int(high) + 1, (1,), generator=generator))
+    return low + (high - low) * float(torch.rand(1, generator=generator))
 
 
 def memory_limit() -> int:
