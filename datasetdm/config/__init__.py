@@ -1,6 +1,6 @@
 """The settings: `params.yaml`, read and validated in this one place."""
 
-from datasetdm.config.backbone import Backbone
+from datasetdm.config.backbone import Backbone, Lora
 from datasetdm.config.base import BACKGROUND, Fraction, NoiseLevel, Section, Seed
 from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, Source
@@ -37,6 +37,7 @@ __all__ = [
     "Ingest",
     "InstanceAnnotation",
     "LanguageModel",
+    "Lora",
     "Miniworld",
     "NoiseLevel",
     "Params",

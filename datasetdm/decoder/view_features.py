@@ -4,10 +4,8 @@ A cached view costs one pass of the backbone instead of one in every training st
 to fit into memory. Fresh views in every step (as in the paper) take no memory, and no two steps see the same one.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +20,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
 from datasetdm.transforms.views import View, augmented_view, augmented_views, to_square
 from datasetdm.utils.batches import batches
+from datasetdm.utils.memory import memory_limit
 from datasetdm.utils.progress import Progress
 from datasetdm.utils.seeding import derived_seed
 
@@ -29,7 +28,6 @@ EXTRACTION_BATCH = 8
 NUM_EXAMPLES = 256  # at the most
 PLAIN_SHARE = 1 / 16  # of fresh views show a whole image as it is
 MEMORY_SHARE = 0.7  # of the machine's memory, which the cache may take
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # holds "max" if there is no limit
 
 Batch = tuple[DiffusionFeatures, list[Mapping[str, torch.Tensor]]]
 
@@ -203,16 +201,6 @@ def _level_within(low: NoiseLevel, high: NoiseLevel, generator: torch.Generator)
     if isinstance(low, int):
         return int(torch.randint(low, int(high) + 1, (1,), generator=generator))
     return low + (high - low) * float(torch.rand(1, generator=generator))
-
-
-def memory_limit() -> int:
-    """Bytes of memory that this process may use: the machine's, or the container's (cgroup v2) if that is less."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = CONTAINER_LIMIT.read_text().strip()
-    except OSError:
-        return machine
-    return min(machine, int(limit)) if limit.isdecimal() else machine
 
 
 def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:

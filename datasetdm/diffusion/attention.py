@@ -59,8 +59,8 @@ class WatchedAttention:
         image_rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> Any:
         """What the layer's own processor returns."""
-        given = {"attention_mask": attention_mask, "image_rotary_emb": image_rotary_emb}
-        given = {name: value for name, value in given.items() if value is not None}
+        both = {"attention_mask": attention_mask, "image_rotary_emb": image_rotary_emb}
+        given: dict[str, Any] = {name: value for name, value in both.items() if value is not None}
         self.report(*image_to_text(attn, hidden_states, encoder_hidden_states, **given))
         return self.own(attn, hidden_states, encoder_hidden_states=encoder_hidden_states, **given)
 

@@ -1,6 +1,7 @@
 """What all families share: a frozen pipeline of diffusers draws, and its denoising network is read while it runs."""
 
 import inspect
+import json
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,13 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import nn
 
 from datasetdm import config
+from datasetdm.diffusion.adapters import lora_fingerprint
 from datasetdm.diffusion.backbone import Backbone, NoiseLevel
 from datasetdm.diffusion.capture import Reading, capture, last_input
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
+from datasetdm.diffusion.memory import check_fits, count_parameters, explained
 from datasetdm.diffusion.noise import noise_of
-from datasetdm.diffusion.pretrained import load_pipeline
+from datasetdm.diffusion.pretrained import check_text_encoders, load_pipeline
 from datasetdm.diffusion.samplers import make_scheduler
 from datasetdm.diffusion.weights import fingerprint_of
 from datasetdm.diffusion.words import PromptTokens, unknown_words, word_token_weights
@@ -58,6 +61,7 @@ class PipelineBackbone(Backbone):
         source: tuple[str, str | None] = ("", None),
         layers: Mapping[str, int | None] | Sequence[str] | None = None,
         attention_layers: Sequence[str] | None = None,
+        cpu_offload: bool = False,
     ) -> None:
         """Put the pipeline on the device and measure its features.
 
@@ -70,13 +74,16 @@ class PipelineBackbone(Backbone):
             layers: names of the network's modules whose outputs are the features, with the stride that each is brought
                 to (None: its own); `default_layers` if None.
             attention_layers: names of the attention layers that are read; `default_attention` if None.
+            cpu_offload: keep only the part that is at work on the device.
 
         Raises:
             DatasetDMError: the image size does not fit the model, or the network has no module of such a name.
         """
         for part in pipeline.components.values():
             if isinstance(part, nn.Module):
-                part.to(device).requires_grad_(False).eval()
+                part.to("cpu" if cpu_offload else device).requires_grad_(False).eval()
+        if cpu_offload:
+            pipeline.enable_model_cpu_offload(device=device)
         pipeline.set_progress_bar_config(disable=True)
         self.pipeline, self.source, self.device, self.fingerprint = pipeline, source, device, fingerprint
         self.denoiser = getattr(pipeline, self.denoiser_name)
@@ -155,15 +162,22 @@ class PipelineBackbone(Backbone):
         """The model in `folder`.
 
         Raises:
-            DatasetDMError: a file is missing or broken, or the image size does not fit.
+            DatasetDMError: a file is missing or broken, the model does not fit into memory, a LoRA does not fit the
+                model, or the image size does not.
         """
-        pipeline = load_pipeline(cls.pipeline_class, folder, settings, cls.load_options)
+        where = choose_device(device)
+        check_text_encoders(folder, cls.text_encoders, settings)
+        left_out = [part for part, value in cls.load_options.items() if value is None]
+        check_fits(count_parameters(folder, left_out), settings, where)
         return cls(
-            pipeline,
+            load_pipeline(cls.pipeline_class, folder, settings, cls.load_options),
             image_size=settings.image_size,
-            device=choose_device(device),
-            fingerprint=fingerprint_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}"),
+            device=where,
+            fingerprint=fingerprint_of(folder, _identity(settings)),
             source=(settings.path, settings.revision),
+            layers=None if settings.layers is None else dict(settings.layers),
+            attention_layers=settings.attention_layers,
+            cpu_offload=settings.cpu_offload,
         )
 
     def provenance(self, scheduler: str) -> dict[str, Any]:
@@ -211,7 +225,7 @@ class PipelineBackbone(Backbone):
         if unknown := unknown_words(self.tokenizer, prompts):
             logger.warning("The model does not know these words of the prompts: %s", ", ".join(unknown))
         self.pipeline.scheduler = make_scheduler(scheduler, self.scheduler)
-        with last_input(self.denoiser) as kept:
+        with last_input(self.denoiser) as kept, explained("synthesis.batch_size"):
             latents = self.pipeline(
                 list(prompts),
                 height=self.image_size,
@@ -299,8 +313,12 @@ class PipelineBackbone(Backbone):
     ) -> DiffusionFeatures:
         """Features of one conditional pass over noisy latents, scaled as the network expects them."""
         weights = word_token_weights(self.prompt_tokens(), prompts, words)
-        with capture(self.denoiser, self.reading, image_size or self.image_size, weights) as captured:
+        with (
+            capture(self.denoiser, self.reading, image_size or self.image_size, weights) as captured,
+            explained("synthesis.batch_size or decoder.batch_size"),
+        ):
             self.denoise(latents, timestep, self.condition(prompts, guidance_scale))
+        self.pipeline.maybe_free_model_hooks()  # with `cpu_offload`; otherwise there is nothing to free
         return captured.features()
 
     @torch.no_grad()
@@ -344,3 +362,10 @@ class PipelineBackbone(Backbone):
                 f"The {self.denoiser_name} of {self.source[0]} has no modules {', '.join(missing)}; by default these "
                 f"are read: {defaults}, and the attention of {', '.join(self.default_attention())}."
             )
+
+
+def _identity(settings: config.Backbone) -> str:
+    """The settings that change what comes out; what is not set has no part in it, so that old fingerprints hold."""
+    chosen = {"layers": settings.layers, "attention": settings.attention_layers}
+    own = "".join(f" {name} {json.dumps(value)}" for name, value in chosen.items() if value is not None)
+    return f"{settings.revision} {settings.image_size} {settings.dtype}{own}{lora_fingerprint(settings.loras)}"
