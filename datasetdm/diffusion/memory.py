@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -87,9 +88,10 @@ def explained(settings: str) -> Iterator[None]:
 
 
 def _alternatives(settings: config.Backbone, device: torch.device) -> Iterator[tuple[str, config.Backbone]]:
-    half = {"dtype": "bfloat16"} if settings.dtype == "float32" else {}
-    offload = {"cpu_offload": True} if device.type != "cpu" and not settings.cpu_offload else {}
-    for changes in filter(None, (half, offload, half | offload if half and offload else {})):
+    half: dict[str, Any] = {"dtype": "bfloat16"} if settings.dtype == "float32" else {}
+    offload: dict[str, Any] = {"cpu_offload": True} if device.type != "cpu" and not settings.cpu_offload else {}
+    both = half | offload if half and offload else {}
+    for changes in filter(None, (half, offload, both)):
         words = " and ".join(f"backbone.{name}: {str(value).lower()}" for name, value in changes.items())
         yield words, settings.model_copy(update=changes)
 

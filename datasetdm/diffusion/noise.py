@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from datasetdm.diffusion.backbone import NoiseLevel
+from datasetdm.diffusion.inspection import is_flow
 
 
 class Noise(ABC):
@@ -67,6 +68,5 @@ def noise_of(scheduler: Any) -> Noise:
 
 
 def matches_flow(scheduler: Any) -> bool:
-    """Whether a scheduler is one of flow matching: by its class, or by what its model predicts."""
-    name, predicts = type(scheduler).__name__, scheduler.config.get("prediction_type")
-    return name.startswith("FlowMatch") or predicts == "flow_prediction"
+    """Whether a scheduler is one of flow matching."""
+    return is_flow(type(scheduler).__name__, scheduler.config)

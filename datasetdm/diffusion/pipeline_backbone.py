@@ -62,6 +62,7 @@ class PipelineBackbone(Backbone):
         layers: Mapping[str, int | None] | Sequence[str] | None = None,
         attention_layers: Sequence[str] | None = None,
         cpu_offload: bool = False,
+        loras: Sequence[config.Lora] = (),
     ) -> None:
         """Put the pipeline on the device and measure its features.
 
@@ -75,6 +76,7 @@ class PipelineBackbone(Backbone):
                 to (None: its own); `default_layers` if None.
             attention_layers: names of the attention layers that are read; `default_attention` if None.
             cpu_offload: keep only the part that is at work on the device.
+            loras: those that the pipeline's weights have in them.
 
         Raises:
             DatasetDMError: the image size does not fit the model, or the network has no module of such a name.
@@ -86,6 +88,7 @@ class PipelineBackbone(Backbone):
             pipeline.enable_model_cpu_offload(device=device)
         pipeline.set_progress_bar_config(disable=True)
         self.pipeline, self.source, self.device, self.fingerprint = pipeline, source, device, fingerprint
+        self._loras = loras
         self.denoiser = getattr(pipeline, self.denoiser_name)
         self.vae, self.scheduler = pipeline.vae, pipeline.scheduler
         self._noise = noise_of(pipeline.scheduler)
@@ -178,12 +181,14 @@ class PipelineBackbone(Backbone):
             layers=None if settings.layers is None else dict(settings.layers),
             attention_layers=settings.attention_layers,
             cpu_offload=settings.cpu_offload,
+            loras=settings.loras,
         )
 
     def provenance(self, scheduler: str) -> dict[str, Any]:
         """See `Backbone.provenance`: model, precision, sampler and versions; docs/reproduce.md draws with it."""
         sampler = make_scheduler(scheduler, self.scheduler)
         path, revision = self.source
+        further = {"pipeline_options": self.call_options(), "loras": [lora.model_dump() for lora in self._loras]}
         return {
             **super().provenance(scheduler),
             "model_path": path,
@@ -192,6 +197,7 @@ class PipelineBackbone(Backbone):
             "scheduler_class": type(sampler).__name__,
             "scheduler_config": sampler.to_json_string(),
             **{f"{name}_version": version(name) for name in ("diffusers", "torch", "transformers")},
+            **{name: json.dumps(value) for name, value in further.items() if value},
         }
 
     @torch.no_grad()
