@@ -76,10 +76,12 @@ class Backbone(ABC):
             prompts: B texts.
             generators: one CPU generator per prompt; an image depends on its own prompt and generator alone.
             num_inference_steps: sampler steps.
-            guidance_scale: classifier-free guidance (Ho & Salimans, arXiv 2207.12598); 1 switches it off.
+            guidance_scale: classifier-free guidance (Ho & Salimans, arXiv 2207.12598), or an input of models that were
+                distilled to guide themselves; 1 switches it off.
             guidance_rescale: how far the deviation of the guided prediction is scaled back to that of the conditional
                 one, 0 to 1 (Lin et al., arXiv 2305.08891, section 3.4); without it strong guidance oversaturates.
-            scheduler: "dpmsolver++", "ddim", "pndm" or "model" (the one in the model's folder).
+            scheduler: "dpmsolver++", "ddim", "pndm" or "model" (the one in the model's folder, which models of flow
+                matching need).
             words: also return features of the last step, with the attention of these words (the paper's way).
         """
 

@@ -27,7 +27,7 @@ def load_backbone(settings: config.Backbone, device: str = "auto") -> Backbone:
     """
     folder = find_weights(settings)
     index = read_json(folder / "model_index.json", remedy=how_to_get(settings.path))
-    family = index.get("_class_name") if isinstance(index, dict) else None
+    family = str(index.get("_class_name") if isinstance(index, dict) else None)
     if family not in FAMILIES:
         known = ", ".join(name.removesuffix("Pipeline") for name in FAMILIES)
         raise DatasetDMError(

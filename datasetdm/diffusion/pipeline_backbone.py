@@ -3,11 +3,10 @@
 import inspect
 import json
 import logging
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img import retrieve_latents
@@ -16,15 +15,16 @@ from torch import nn
 
 from datasetdm import config
 from datasetdm.diffusion.adapters import lora_fingerprint
-from datasetdm.diffusion.backbone import Backbone, NoiseLevel
+from datasetdm.diffusion.backbone import NoiseLevel
 from datasetdm.diffusion.capture import Reading, capture, last_input
+from datasetdm.diffusion.family import Family
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
 from datasetdm.diffusion.memory import check_fits, count_parameters, explained
 from datasetdm.diffusion.noise import noise_of
 from datasetdm.diffusion.pretrained import check_text_encoders, load_pipeline
 from datasetdm.diffusion.samplers import make_scheduler
 from datasetdm.diffusion.weights import fingerprint_of
-from datasetdm.diffusion.words import PromptTokens, unknown_words, word_token_weights
+from datasetdm.diffusion.words import unknown_words, word_token_weights
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.mentions import Word
 from datasetdm.utils.devices import choose_device
@@ -32,24 +32,11 @@ from datasetdm.utils.devices import choose_device
 logger = logging.getLogger(__name__)
 
 
-class PipelineBackbone(Backbone):
-    """A frozen text-to-image pipeline. A family is a subclass: it says what its network is given besides the latents.
+class PipelineBackbone(Family):
+    """A pipeline of any family, which draws and is read.
 
     One instance must not be used from two threads at once: `extract` and `generate` hook into its network.
-
-    Attributes:
-        pipeline_class: the family's pipeline.
-        denoiser_name: which of its parts is the denoising network.
-        text_encoders: the parts that a prompt passes through, without which the family cannot work.
-        load_options: arguments of `from_pretrained`.
-        timestep_unit: the network is given timesteps divided by this.
     """
-
-    pipeline_class: ClassVar[Any]
-    denoiser_name: ClassVar[str]
-    text_encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
-    load_options: ClassVar[Mapping[str, Any]] = {}
-    timestep_unit: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -109,56 +96,6 @@ class PipelineBackbone(Backbone):
             )
         side = image_size // pipeline.vae_scale_factor
         self.latent_shape = (self.vae.config.latent_channels, side, side)
-
-    # --- what a family says
-
-    @abstractmethod
-    def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
-        """What the network is given besides latents and timestep: among it `encoder_hidden_states`, B x T x D.
-
-        Args:
-            prompts: B texts.
-            guidance_scale: for networks that take it as an input (distilled guidance); 1 is the plain prediction.
-        """
-
-    @abstractmethod
-    def prompt_tokens(self) -> Sequence[PromptTokens]:
-        """Where the T states of a prompt come from, in their order."""
-
-    @abstractmethod
-    def default_layers(self) -> Mapping[str, int | None]:
-        """The modules that are read if the settings name none; see `Reading.layers`."""
-
-    @abstractmethod
-    def default_attention(self) -> tuple[str, ...]:
-        """The attention layers that are read if the settings name none."""
-
-    @abstractmethod
-    def as_map(self, output: Any) -> torch.Tensor:
-        """B x C x h x w of the output of one of the network's modules."""
-
-    @abstractmethod
-    def watch(self, own: Any, report: Any) -> Any:
-        """See `Reading.watch`."""
-
-    @property
-    @abstractmethod
-    def smallest_side(self) -> int:
-        """Side of the smallest latents that the network takes."""
-
-    def call_options(self) -> dict[str, Any]:
-        """Arguments of the pipeline's call, besides those that all pipelines take."""
-        return {}
-
-    def denoise(self, latents: torch.Tensor, timestep: torch.Tensor, condition: Mapping[str, Any]) -> None:
-        """Run the network once over noisy latents, B x C x h x w, scaled as it expects them."""
-        self.denoiser(latents, timestep=timestep, **condition)
-
-    def unpack(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents as the pipeline has them, as B x C x h x w."""
-        return latents
-
-    # --- the contract
 
     @classmethod
     def load(cls, folder: Path, settings: config.Backbone, device: str = "auto") -> Self:
@@ -288,8 +225,6 @@ class PipelineBackbone(Backbone):
             )
         rows = [self._embed_word(word) for word in words]
         return torch.stack(rows) if rows else self._embed([""])[:0, 0].float().cpu()
-
-    # --- how
 
     @property
     def tokenizer(self) -> Any:

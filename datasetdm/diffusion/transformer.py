@@ -26,7 +26,7 @@ class TransformerBackbone(PipelineBackbone):
 
     @property
     def smallest_side(self) -> int:
-        """See `PipelineBackbone.smallest_side`: one patch of 2 x 2."""
+        """See `Family.smallest_side`: one patch of 2 x 2."""
         return 2
 
     def default_layers(self) -> Mapping[str, int | None]:
@@ -44,14 +44,14 @@ class TransformerBackbone(PipelineBackbone):
         return {middle: 2 * patch, early: None, late: None, "": None}
 
     def default_attention(self) -> tuple[str, ...]:
-        """See `PipelineBackbone.default_attention`."""
+        """See `Family.default_attention`."""
         name = self.block_lists[0]
         count = len(self.denoiser.get_submodule(name))
         first, last = (math.floor(share * count) for share in self.attention_depth)
         return tuple(f"{name}.{number}.{self.attention_name}" for number in range(first, max(last, first + 1)))
 
     def as_map(self, output: Any) -> torch.Tensor:
-        """See `PipelineBackbone.as_map`: tokens in their places; of a pair (prompt, image), the image."""
+        """See `Family.as_map`: tokens in their places; of a pair (prompt, image), the image."""
         values: torch.Tensor = output if isinstance(output, torch.Tensor) else output[len(output) - 1]
         if values.ndim == 4:
             return values

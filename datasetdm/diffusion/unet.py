@@ -21,7 +21,7 @@ class UNetBackbone(PipelineBackbone):
 
     @property
     def smallest_side(self) -> int:
-        """See `PipelineBackbone.smallest_side`: each block but the last halves the resolution."""
+        """See `Family.smallest_side`: each block but the last halves the resolution."""
         return 2 ** (len(self.unet.config.block_out_channels) - 1)
 
     def default_layers(self) -> Mapping[str, int | None]:
@@ -44,7 +44,7 @@ class UNetBackbone(PipelineBackbone):
         )
 
     def as_map(self, output: Any) -> torch.Tensor:
-        """See `PipelineBackbone.as_map`."""
+        """See `Family.as_map`."""
         values: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
         return values
 

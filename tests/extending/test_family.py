@@ -15,8 +15,9 @@ from tests.diffusion.families import tiny
 
 def test_a_family_of_the_registry_draws_and_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sigma = tiny.pixart()
-    shape = {**sigma.transformer.config, "use_additional_conditions": True}
-    parts = sigma.components | {"transformer": PixArtTransformer2DModel.from_config(shape)}
+    shape = {"sample_size": 128, "num_attention_heads": 3, "cross_attention_dim": 24, "use_additional_conditions": True}
+    transformer = PixArtTransformer2DModel.from_config({**sigma.transformer.config, **shape})
+    parts = sigma.components | {"transformer": transformer}
     PixArtAlphaPipeline(**parts).save_pretrained(tmp_path)
     monkeypatch.setitem(FAMILIES, "PixArtAlphaPipeline", "tests.extending.pixart_alpha:PixArtAlphaBackbone.load")
 

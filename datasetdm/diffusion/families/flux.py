@@ -27,11 +27,11 @@ class FluxBackbone(TransformerBackbone):
         return 512 if self.denoiser.config.guidance_embeds else 256
 
     def call_options(self) -> dict[str, Any]:
-        """See `PipelineBackbone.call_options`."""
+        """See `Family.call_options`."""
         return {"max_sequence_length": self.prompt_length}
 
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
-        """See `PipelineBackbone.condition`."""
+        """See `Family.condition`."""
         embeds, pooled, text_ids = self.pipeline.encode_prompt(
             list(prompts), device=self.device, max_sequence_length=self.prompt_length
         )
@@ -44,24 +44,24 @@ class FluxBackbone(TransformerBackbone):
         }
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
-        """See `PipelineBackbone.prompt_tokens`: T5's; CLIP gives one vector for the prompt as a whole."""
+        """See `Family.prompt_tokens`: T5's; CLIP gives one vector for the prompt as a whole."""
         return [PromptTokens(self.pipeline.tokenizer_2, self.prompt_length)]
 
     def denoise(self, latents: torch.Tensor, timestep: torch.Tensor, condition: Mapping[str, Any]) -> None:
-        """See `PipelineBackbone.denoise`."""
+        """See `Family.denoise`."""
         batch, channels, height, width = latents.shape
         packed = self.pipeline._pack_latents(latents, batch, channels, height, width)
         places = self.pipeline._prepare_latent_image_ids(batch, height // 2, width // 2, latents.device, latents.dtype)
         self.denoiser(packed, timestep=timestep, img_ids=places, **condition)
 
     def unpack(self, latents: torch.Tensor) -> torch.Tensor:
-        """See `PipelineBackbone.unpack`."""
+        """See `Family.unpack`."""
         scale = self.pipeline.vae_scale_factor
         side = 2 * round(latents.shape[1] ** 0.5) * scale
         unpacked: torch.Tensor = self.pipeline._unpack_latents(latents, side, side, scale)
         return unpacked
 
     def as_map(self, output: Any) -> torch.Tensor:
-        """See `PipelineBackbone.as_map`; the prediction is packed too."""
+        """See `Family.as_map`; the prediction is packed too."""
         is_prediction = isinstance(output, Transformer2DModelOutput)
         return self.unpack(output.sample) if is_prediction else super().as_map(output)

@@ -19,11 +19,11 @@ class PixArtSigmaBackbone(TransformerBackbone):
     attention_depth = (1 / 4, 3 / 4)
 
     def call_options(self) -> dict[str, Any]:
-        """See `PipelineBackbone.call_options`."""
+        """See `Family.call_options`."""
         return {"clean_caption": False, "use_resolution_binning": False, "max_sequence_length": T5_LENGTH}
 
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
-        """See `PipelineBackbone.condition`."""
+        """See `Family.condition`."""
         embeds, mask, _, _ = self.pipeline.encode_prompt(
             list(prompts), do_classifier_free_guidance=False, device=self.device, max_sequence_length=T5_LENGTH
         )
@@ -34,5 +34,5 @@ class PixArtSigmaBackbone(TransformerBackbone):
         }
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
-        """See `PipelineBackbone.prompt_tokens`."""
+        """See `Family.prompt_tokens`."""
         return [PromptTokens(self.pipeline.tokenizer, T5_LENGTH, str.lower)]

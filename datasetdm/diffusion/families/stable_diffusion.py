@@ -26,10 +26,10 @@ class StableDiffusionBackbone(UNetBackbone):
         return self.pipeline.text_encoder
 
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
-        """See `PipelineBackbone.condition`."""
+        """See `Family.condition`."""
         return {"encoder_hidden_states": self.pipeline.encode_prompt(list(prompts), self.device, 1, False)[0]}
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
-        """See `PipelineBackbone.prompt_tokens`."""
+        """See `Family.prompt_tokens`."""
         tokenizer = self.pipeline.tokenizer
         return [PromptTokens(tokenizer, tokenizer.model_max_length)]

@@ -20,11 +20,11 @@ class StableDiffusion3Backbone(TransformerBackbone):
     attention_depth = (9 / 24, 12 / 24)
 
     def call_options(self) -> dict[str, Any]:
-        """See `PipelineBackbone.call_options`."""
+        """See `Family.call_options`."""
         return {"max_sequence_length": T5_LENGTH}
 
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
-        """See `PipelineBackbone.condition`."""
+        """See `Family.condition`."""
         embeds, _, pooled, _ = self.pipeline.encode_prompt(
             list(prompts),
             prompt_2=None,
@@ -36,7 +36,7 @@ class StableDiffusion3Backbone(TransformerBackbone):
         return {"encoder_hidden_states": embeds, "pooled_projections": pooled}
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
-        """See `PipelineBackbone.prompt_tokens`: CLIP's states, both encoders' side by side, and then T5's."""
+        """See `Family.prompt_tokens`: CLIP's states, both encoders' side by side, and then T5's."""
         pipeline = self.pipeline
         return [
             PromptTokens(pipeline.tokenizer, pipeline.tokenizer_max_length),

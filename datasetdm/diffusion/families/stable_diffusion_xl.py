@@ -23,7 +23,7 @@ class StableDiffusionXLBackbone(UNetBackbone):
         super().__init__(pipeline, **options)
 
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
-        """See `PipelineBackbone.condition`."""
+        """See `Family.condition`."""
         embeds, _, pooled, _ = self.pipeline.encode_prompt(
             list(prompts), device=self.device, do_classifier_free_guidance=False
         )
@@ -33,6 +33,6 @@ class StableDiffusionXLBackbone(UNetBackbone):
         return {"encoder_hidden_states": embeds, "added_cond_kwargs": added}
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
-        """See `PipelineBackbone.prompt_tokens`: both encoders' states of a token are one, side by side."""
+        """See `Family.prompt_tokens`: both encoders' states of a token are one, side by side."""
         tokenizer = self.pipeline.tokenizer
         return [PromptTokens(tokenizer, tokenizer.model_max_length)]
