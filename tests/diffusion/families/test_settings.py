@@ -3,6 +3,7 @@
 import json
 import shutil
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from pydantic import ValidationError
 
 from datasetdm import config
 from datasetdm.config.problems import described
-from datasetdm.diffusion import load_backbone
+from datasetdm.diffusion import load_backbone, matches_flow
 from datasetdm.diffusion.memory import check_fits, count_parameters, explained
 from datasetdm.diffusion.pipeline_backbone import PipelineBackbone
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.context import _what_models_refuse
+from datasetdm.pipeline.registered_decoder import backbone_options, load_decoder_model
 from datasetdm.prompts.mentions import Word
 from datasetdm.utils import memory
 from tests.diffusion.families import tiny
@@ -202,3 +205,30 @@ def save_lora(family: str, folder: Path) -> Path:
     layers = {f"{name}_lora_layers": get_peft_model_state_dict(network)}
     pipeline.save_lora_weights(folder, weight_name="mine.safetensors", **layers)
     return folder
+
+
+def test_a_sampler_that_flow_matching_cannot_use_is_refused_before_any_stage(flux_folder: Path) -> None:
+    backbone = config.Backbone(path=str(flux_folder), image_size=tiny.SIDE)
+    assert matches_flow(backbone)
+    for scheduler, count in (("dpmsolver++", 1), ("model", 0)):
+        synthesis = config.Synthesis.model_validate(
+            {"num_images": 1, "sampler": {"scheduler": scheduler}, "filter": {"score_threshold": 0}}
+        )
+        problems = _what_models_refuse("coco", {"backbone": backbone, "synthesis": synthesis})
+        assert len(problems) == count and all("choose model" in problem for problem in problems)
+
+
+def test_the_registry_keeps_layers_and_loras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.safetensors").write_bytes(b"")
+    plain = config.Backbone(path="some/model", image_size=64)
+    chosen = plain.model_copy(
+        update={"layers": (("a", 8),), "attention_layers": ("b",), "loras": (config.Lora(path="mine.safetensors"),)}
+    )
+    assert {*backbone_options(plain)} == {f"backbone_{name}" for name in ("path", "revision", "image_size", "dtype")}
+    options = backbone_options(chosen)
+    assert {*options} < {*signature(load_decoder_model).parameters}
+    assert options["backbone_loras"][0]["path"] == str(tmp_path / "mine.safetensors")
+    settings = {name.removeprefix("backbone_"): value for name, value in options.items()}
+    again = config.Backbone.model_validate(json.loads(json.dumps(settings)))
+    assert again.layers == chosen.layers and again.attention_layers == chosen.attention_layers
