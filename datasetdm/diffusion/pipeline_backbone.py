@@ -148,7 +148,8 @@ class PipelineBackbone(Family):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """See `Backbone.decode`."""
         latents = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor + self._shift
-        images = self.vae.decode(latents).sample
+        with explained("synthesis.batch_size"):
+            images = self.vae.decode(latents).sample
         # The steps of diffusers' own postprocessing, which round to the same numbers, without a detour through PIL.
         return images.div(2).add(0.5).clamp(0, 1).float().mul(255).round().byte().permute(0, 2, 3, 1).cpu()
 
