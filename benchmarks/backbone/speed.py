@@ -37,7 +37,7 @@ from benchmarks.backbone.instrument import add_instrument, open_instrument
 from benchmarks.backbone.prompt_fidelity import judge_things
 from benchmarks.backbone.worlds import take_shots
 from datasetdm.diffusion import Backbone
-from datasetdm.diffusion.stable_diffusion import make_scheduler
+from datasetdm.diffusion.samplers import make_scheduler
 
 
 def main() -> None:

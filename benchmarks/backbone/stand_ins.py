@@ -8,8 +8,9 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
 from datasetdm import config
 from datasetdm.diffusion import Backbone
+from datasetdm.diffusion.backbone import NoiseLevel
+from datasetdm.diffusion.families.stable_diffusion import StableDiffusionBackbone
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
-from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone
 from datasetdm.diffusion.weights import find_weights, fingerprint_of
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.mentions import Word
@@ -57,7 +58,7 @@ class Pixels(Backbone):
         latents: torch.Tensor,
         prompts: Sequence[str],
         *,
-        timestep: int | Sequence[int],
+        timestep: NoiseLevel | Sequence[NoiseLevel],
         words: Sequence[Word],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:

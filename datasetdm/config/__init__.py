@@ -1,7 +1,7 @@
 """The settings: `params.yaml`, read and validated in this one place."""
 
-from datasetdm.config.backbone import Backbone
-from datasetdm.config.base import BACKGROUND, Fraction, Section, Seed, Timestep
+from datasetdm.config.backbone import Backbone, Lora
+from datasetdm.config.base import BACKGROUND, Fraction, NoiseLevel, Section, Seed
 from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, Source
 from datasetdm.config.experiment import Experiment
@@ -37,7 +37,9 @@ __all__ = [
     "Ingest",
     "InstanceAnnotation",
     "LanguageModel",
+    "Lora",
     "Miniworld",
+    "NoiseLevel",
     "Params",
     "PoseAnnotation",
     "PromptNoise",
@@ -52,7 +54,6 @@ __all__ = [
     "Synthesis",
     "TaskSection",
     "TaskSettings",
-    "Timestep",
     "load_params",
     "task_settings",
 ]

@@ -1,10 +1,32 @@
 """The settings of the diffusion model."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 
-from datasetdm.config.base import PathOrName, Section, Text
+from datasetdm.config.base import Names, PathOrName, Section, Text
+
+
+class Lora(Section):
+    """A LoRA (Hu et al., arXiv 2106.09685) that is added to the diffusion model."""
+
+    path: PathOrName = Field(description="A file, a folder, or a hub name; safetensors")
+    file: Text | None = Field(default=None, description="Its file in the folder, if that holds several")
+    revision: Text | None = Field(default=None, description="Pinned hub revision (commit)")
+    scale: float = Field(default=1.0, description="How strongly it changes the model")
+
+
+def _as_pairs(layers: Any) -> Any:
+    """Names, or a mapping from names to strides, as pairs; a section has to be hashable, which a mapping is not."""
+    if isinstance(layers, Mapping):
+        return tuple(layers.items())
+    if isinstance(layers, list | tuple):
+        return tuple((layer, None) if isinstance(layer, str) else layer for layer in layers)
+    return layers
+
+
+Layers = Annotated[tuple[tuple[str, PositiveInt | None], ...], BeforeValidator(_as_pairs)]
 
 
 class Backbone(Section):
@@ -16,6 +38,19 @@ class Backbone(Section):
     revision: Text | None = Field(default=None, description="Pinned hub revision (commit); None for a local folder")
     image_size: PositiveInt = Field(description="Side of the square images that the model generates, in pixels")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    cpu_offload: bool = Field(
+        default=False, description="Keep only the part that is at work on the GPU: slower, for models that do not fit"
+    )
+    loras: tuple[Lora, ...] = Field(default=(), description="Added to the model, for drawing and for reading")
+    layers: Layers | None = Field(
+        default=None,
+        min_length=1,
+        description="Modules whose outputs are the features, as a list of names, or as name: stride in pixels that its "
+        "output is brought to; '' is the model's prediction; null: the family's choice",
+    )
+    attention_layers: Names | None = Field(
+        default=None, description="Names of the attention layers that are read; null: the family's choice"
+    )
     allow_mismatch: bool = Field(
         default=False,
         description="Use a model that cannot generate such images: its text encoder does not know their words, or it "

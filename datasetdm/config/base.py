@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0)]
-Timestep = Annotated[int, Field(ge=0, lt=1000)]
 BACKGROUND = "background"  # the category that is learnt and evaluated like any other, but that no prompt names
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -48,6 +47,18 @@ def key_of(registry: Mapping[str, Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _noise_level(value: Any) -> int | float:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1000:
+        return value
+    if isinstance(value, float) and 0 <= value <= 1:
+        return value
+    raise ValueError(
+        f"is {value}; write a noise level from 0.0 (the image) to 1.0 (noise alone), or a timestep from 0 to 999"
+    )
+
+
+#: A share of the noise schedule (0.05), or a timestep of 1000 (50), which means the same.
+NoiseLevel = Annotated[int | float, PlainValidator(_noise_level)]
 PathOrName = Annotated[Text, AfterValidator(_at_home)]
 LocalPath = Annotated[Path, BeforeValidator(_path)]
 Names = Annotated[tuple[Text, ...], AfterValidator(once_each)]

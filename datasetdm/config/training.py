@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from datasetdm.config.base import Fraction, PathOrName, Section, Text, Timestep
+from datasetdm.config.base import Fraction, NoiseLevel, PathOrName, Section, Text
 
 
 class PromptNoise(Section):
@@ -38,10 +38,14 @@ class Decoder(Section):
         default=32,
         description="Cached augmented views of each labelled image; None: new views at every step, not cached",
     )
-    train_timesteps: tuple[Timestep, Timestep] = Field(
-        default=(1, 200), description="Range of noise levels of the views, inclusive"
+    train_timesteps: tuple[NoiseLevel, NoiseLevel] = Field(
+        default=(1, 200), description="Range of noise levels of the views, inclusive; as in `timestep`"
     )
-    timestep: Timestep = Field(default=50, description="Noise level of the features after training")
+    timestep: NoiseLevel = Field(
+        default=50,
+        description="Noise level of the features after training: a share of the noise schedule between 0.0 and 1.0, or "
+        "a timestep of 1000; 0.05 and 50 mean the same",
+    )
     ensemble_size: PositiveInt = Field(default=1, description="Features are averaged over this many noise samples")
     prompt_noise: PromptNoise = PromptNoise()
     category_from_prompt: bool = Field(default=False, description="Predict only categories that the prompt names")
@@ -54,7 +58,9 @@ class Decoder(Section):
 
     @field_validator("train_timesteps")
     @classmethod
-    def _from_low_to_high(cls, timesteps: tuple[int, int]) -> tuple[int, int]:
+    def _from_low_to_high(cls, timesteps: tuple[NoiseLevel, NoiseLevel]) -> tuple[NoiseLevel, NoiseLevel]:
+        if type(timesteps[0]) is not type(timesteps[1]):
+            raise ValueError(f"is {list(timesteps)}; write two noise levels (0.001, 0.2) or two timesteps (1, 200)")
         if timesteps[0] > timesteps[1]:
             raise ValueError(f"is {list(timesteps)}; the first has to be the lower one")
         return timesteps

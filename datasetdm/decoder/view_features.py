@@ -4,10 +4,8 @@ A cached view costs one pass of the backbone instead of one in every training st
 to fit into memory. Fresh views in every step (as in the paper) take no memory, and no two steps see the same one.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,12 +14,13 @@ import torch
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.decoder.p_decoder import mask_size
-from datasetdm.diffusion.backbone import Backbone, encode_images
+from datasetdm.diffusion.backbone import Backbone, NoiseLevel, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
 from datasetdm.transforms.views import View, augmented_view, augmented_views, to_square
 from datasetdm.utils.batches import batches
+from datasetdm.utils.memory import memory_limit
 from datasetdm.utils.progress import Progress
 from datasetdm.utils.seeding import derived_seed
 
@@ -29,7 +28,6 @@ EXTRACTION_BATCH = 8
 NUM_EXAMPLES = 256  # at the most
 PLAIN_SHARE = 1 / 16  # of fresh views show a whole image as it is
 MEMORY_SHARE = 0.7  # of the machine's memory, which the cache may take
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # holds "max" if there is no limit
 
 Batch = tuple[DiffusionFeatures, list[Mapping[str, torch.Tensor]]]
 
@@ -170,7 +168,11 @@ def cache_views(
 
 @torch.no_grad()
 def extract(
-    backbone: Backbone, task: Task, views: Sequence[View], timesteps: tuple[int, int], seeds: Sequence[int]
+    backbone: Backbone,
+    task: Task,
+    views: Sequence[View],
+    timesteps: tuple[NoiseLevel, NoiseLevel],
+    seeds: Sequence[int],
 ) -> DiffusionFeatures:
     """Features of a few views, each at its own random noise level within `timesteps`; attention averaged over layers.
 
@@ -181,9 +183,8 @@ def extract(
         timesteps: lowest and highest noise level.
         seeds: of noise and noise level, one for each view.
     """
-    low, high = timesteps
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    drawn = [int(torch.randint(low, high + 1, (1,), generator=generator)) for generator in generators]
+    drawn = [_level_within(*timesteps, generator) for generator in generators]
     features = backbone.extract(
         encode_images(backbone, [view.image for view in views]),
         [view.prompt for view in views],
@@ -195,14 +196,11 @@ def extract(
     return replace(features, attention=attention)
 
 
-def memory_limit() -> int:
-    """Bytes of memory that this process may use: the machine's, or the container's (cgroup v2) if that is less."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = CONTAINER_LIMIT.read_text().strip()
-    except OSError:
-        return machine
-    return min(machine, int(limit)) if limit.isdecimal() else machine
+def _level_within(low: NoiseLevel, high: NoiseLevel, generator: torch.Generator) -> NoiseLevel:
+    """A random level of the kind of the limits, which are timesteps or shares of the noise schedule."""
+    if isinstance(low, int):
+        return int(torch.randint(low, int(high) + 1, (1,), generator=generator))
+    return low + (high - low) * float(torch.rand(1, generator=generator))
 
 
 def _allocate(features: DiffusionFeatures, total: int) -> DiffusionFeatures:

@@ -5,6 +5,7 @@ from datasetdm.diffusion.inspection import (
     draws_miniworld,
     has_zero_terminal_snr,
     image_size_step,
+    matches_flow,
     prompt_tokenizer,
     words_unknown_to,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "has_zero_terminal_snr",
     "image_size_step",
     "load_backbone",
+    "matches_flow",
     "prompt_tokenizer",
     "words_unknown_to",
 ]

@@ -11,6 +11,10 @@ from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Genera
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.mentions import Word
 
+#: A share of the noise schedule from 0 (the image) to 1 (noise alone) as a float, or a timestep of the model as an
+#: integer. Of the usual 1000 timesteps, 50 and 0.05 mean the same.
+NoiseLevel = int | float
+
 
 class Backbone(ABC):
     """A frozen latent text-to-image diffusion model.
@@ -47,7 +51,7 @@ class Backbone(ABC):
 
     @abstractmethod
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents (the mode of the posterior, in the U-Net's scaling) of float B x 3 x S x S images in [-1, 1]."""
+        """Latents (the mode of the posterior, in the network's scaling) of float B x 3 x S x S images in [-1, 1]."""
 
     @abstractmethod
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
@@ -71,10 +75,12 @@ class Backbone(ABC):
             prompts: B texts.
             generators: one CPU generator per prompt; an image depends on its own prompt and generator alone.
             num_inference_steps: sampler steps.
-            guidance_scale: classifier-free guidance (Ho & Salimans, arXiv 2207.12598); 1 switches it off.
+            guidance_scale: classifier-free guidance (Ho & Salimans, arXiv 2207.12598), or an input of models that were
+                distilled to guide themselves; 1 switches it off.
             guidance_rescale: how far the deviation of the guided prediction is scaled back to that of the conditional
                 one, 0 to 1 (Lin et al., arXiv 2305.08891, section 3.4); without it strong guidance oversaturates.
-            scheduler: "dpmsolver++", "ddim", "pndm" or "model" (the one in the model's folder).
+            scheduler: "dpmsolver++", "ddim", "pndm" or "model" (the one in the model's folder, which models of flow
+                matching need).
             words: also return features of the last step, with the attention of these words (the paper's way).
         """
 
@@ -84,11 +90,11 @@ class Backbone(ABC):
         latents: torch.Tensor,
         prompts: Sequence[str],
         *,
-        timestep: int | Sequence[int],
+        timestep: NoiseLevel | Sequence[NoiseLevel],
         words: Sequence[Word],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:
-        """Noise the latents to `timestep` and read one conditional U-Net pass (paper section 3.2).
+        """Noise the latents to `timestep` and read one conditional pass of the network (paper section 3.2).
 
         Real and generated images are read in the same way. An image's features depend only on its own latents, prompt,
         timestep and generator.
@@ -96,7 +102,7 @@ class Backbone(ABC):
         Args:
             latents: B x C x h x w, as `encode` and `generate` return them.
             prompts: B texts.
-            timestep: of the noise, one for all images or one each.
+            timestep: noise level, one for all images or one each.
             words: W words whose attention is read.
             generators: one CPU generator per image, for its noise.
         """

@@ -13,7 +13,7 @@ class FeatureLevel:
     Attributes:
         stride: image pixels per feature pixel.
         channels: channels of the feature map.
-        attention_layers: number of cross-attention layers captured at this resolution.
+        attention_layers: number of attention layers captured at this resolution.
     """
 
     stride: int
@@ -23,11 +23,11 @@ class FeatureLevel:
 
 @dataclass(frozen=True)
 class DiffusionFeatures:
-    """Features of one U-Net pass, keyed by stride (paper section 3.2, the "hypercolumn").
+    """Features of one pass of the denoising network, keyed by stride (paper section 3.2, the "hypercolumn").
 
     Attributes:
         maps: stride -> float, B x C x h x w.
-        attention: stride -> float, B x W x L x h x w: cross-attention of each of W words in each of L layers, mean
+        attention: stride -> float, B x W x L x h x w: attention to each of W words in each of L layers, mean
             over heads and over the tokens of the word's occurrences in that image's prompt, scaled so that uniform
             attention is 1; zeros if the prompt does not hold the word. Strides without attention layers are absent.
         mentioned: bool, B x W on the CPU: which words each image's prompt mentions. A word that the prompt mentions by
@@ -67,7 +67,7 @@ class Generated:
     """Images drawn by the backbone.
 
     Attributes:
-        latents: float, B x C x h x w, the denoised latents in the U-Net's scaling.
+        latents: float, B x C x h x w, the denoised latents in the network's scaling.
         features: features of the sampler's last step (the paper's way) if `words` were given, else None.
     """
 

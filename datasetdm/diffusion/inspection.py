@@ -1,6 +1,6 @@
 """What a model's folder says about the model, read without loading its weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,26 @@ def image_size_step(settings: config.Backbone) -> int | None:
 
 def has_zero_terminal_snr(settings: config.Backbone) -> bool:
     """Whether the model was trained to start from noise alone; False if its folder is not on this machine yet."""
+    return bool(_scheduler(settings).get("rescale_betas_zero_snr"))
+
+
+def matches_flow(settings: config.Backbone) -> bool:
+    """Whether the model was trained with flow matching; False if its folder is not on this machine yet."""
+    scheduler = _scheduler(settings)
+    return is_flow(str(scheduler.get("_class_name")), scheduler)
+
+
+def is_flow(name: str, scheduler: Mapping[str, Any]) -> bool:
+    """Whether a scheduler is one of flow matching, by the name of its class and its configuration."""
+    return name.startswith("FlowMatch") or scheduler.get("prediction_type") == "flow_prediction"
+
+
+def _scheduler(settings: config.Backbone) -> Mapping[str, Any]:
     file = Path(settings.path) / "scheduler" / "scheduler_config.json"
     if not file.is_file():
-        return False
+        return {}
     description = read_json(file, remedy="Fetch the model again.")
-    return isinstance(description, dict) and bool(description.get("rescale_betas_zero_snr"))
+    return description if isinstance(description, dict) else {}
 
 
 def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[str]:

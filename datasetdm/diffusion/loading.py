@@ -11,7 +11,11 @@ from datasetdm.utils.files import read_json
 #: Pipeline class in `model_index.json` -> what loads it, (folder, settings, device) -> Backbone. By name: only
 #: the family that is used gets imported, and diffusers takes seconds.
 FAMILIES = {
-    "StableDiffusionPipeline": "datasetdm.diffusion.stable_diffusion:StableDiffusionBackbone.load",
+    "StableDiffusionPipeline": "datasetdm.diffusion.families.stable_diffusion:StableDiffusionBackbone.load",
+    "StableDiffusionXLPipeline": "datasetdm.diffusion.families.stable_diffusion_xl:StableDiffusionXLBackbone.load",
+    "StableDiffusion3Pipeline": "datasetdm.diffusion.families.stable_diffusion_3:StableDiffusion3Backbone.load",
+    "FluxPipeline": "datasetdm.diffusion.families.flux:FluxBackbone.load",
+    "PixArtSigmaPipeline": "datasetdm.diffusion.families.pixart_sigma:PixArtSigmaBackbone.load",
 }
 
 
@@ -23,8 +27,13 @@ def load_backbone(settings: config.Backbone, device: str = "auto") -> Backbone:
     """
     folder = find_weights(settings)
     index = read_json(folder / "model_index.json", remedy=how_to_get(settings.path))
-    family = index.get("_class_name") if isinstance(index, dict) else None
+    family = str(index.get("_class_name") if isinstance(index, dict) else None)
     if family not in FAMILIES:
-        raise DatasetDMError(f"{folder} holds a {family}; the families known are {', '.join(FAMILIES)}.")
+        known = ", ".join(name.removesuffix("Pipeline") for name in FAMILIES)
+        raise DatasetDMError(
+            f"{folder} holds a {family}, which is none of the families that this project can use: {known}. To add it, "
+            "write a file in datasetdm/diffusion/families/ and a line in FAMILIES in datasetdm/diffusion/loading.py "
+            '(docs/extending.md, "A family of diffusion models").'
+        )
     backbone: Backbone = pkgutil.resolve_name(FAMILIES[family])(folder, settings, device)
     return backbone

@@ -8,7 +8,7 @@ from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.digests import file_digest
 
-FINGERPRINTED = (".json", ".safetensors", ".txt")
+FINGERPRINTED = (".json", ".model", ".safetensors", ".txt")
 
 
 def find_weights(settings: config.Backbone) -> Path:
@@ -65,7 +65,27 @@ def _download(settings: config.Backbone) -> Path:
             feature_extractor=None,
         )
     except Exception as error:  # the hub's client raises errors of a dozen unrelated types
+        if "GatedRepoError" in _kinds(error):
+            raise DatasetDMError(
+                f"{settings.path} is gated: its owner gives it to those who accept a licence. Accept it on the model's "
+                "page on the hub, create a token for reading, log in with `hf auth login`, and run this again. On a "
+                f"machine without the internet, name the folder of a copy as backbone.path (now: {settings.path})."
+            ) from error
+        if "RepositoryNotFoundError" in _kinds(error):
+            raise DatasetDMError(
+                f"The hub has no model {settings.path} that you may see: check the name in backbone.path in "
+                "params.yaml. If the model is private, log in with `hf auth login`."
+            ) from error
         raise DatasetDMError(
             f"{settings.path} cannot be fetched ({type(error).__name__}). {how_to_get(settings.path)}"
         ) from error
     return Path(folder)
+
+
+def _kinds(error: BaseException | None) -> set[str]:
+    """Names of the classes of an error and of those that it was raised from."""
+    kinds: set[str] = set()
+    while error is not None:
+        kinds |= {kind.__name__ for kind in type(error).__mro__}
+        error = error.__cause__ or error.__context__
+    return kinds

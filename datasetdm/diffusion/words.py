@@ -1,7 +1,8 @@
 """The words of a prompt as the tokenizer has them: which tokens are a word's, and which words have no token."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,27 +10,47 @@ import torch
 from datasetdm.prompts.mentions import Word, occurrences
 
 
-def word_token_weights(tokenizer: Any, prompts: Sequence[str], words: Sequence[Word]) -> torch.Tensor:
-    """Which tokens belong to which word, float32, B x W x T.
+@dataclass(frozen=True)
+class PromptTokens:
+    """Some of the states that a network sees of a prompt: those of one text encoder.
+
+    Attributes:
+        tokenizer: None for states that stand for no text.
+        length: their number; prompts are cut off or padded to it.
+        preprocess: what the pipeline makes of a prompt before it is tokenized.
+    """
+
+    tokenizer: Any | None
+    length: int
+    preprocess: Callable[[str], str] = str
+
+
+def word_token_weights(parts: Sequence[PromptTokens], prompts: Sequence[str], words: Sequence[Word]) -> torch.Tensor:
+    """Which of the states of a prompt belong to which word, float32, B x W x T.
 
     Row (b, w) is 1/n at the n tokens of all occurrences of word w (or its plural, or a synonym) in prompt b, and zero
-    elsewhere: all zero if the prompt does not mention the word. T is the tokenizer's `model_max_length`. If one word
-    lies inside another ("dog" in "hot dog"), the tokens belong to the longer one.
+    elsewhere: all zero if the prompt does not mention the word. T is the sum of the parts' lengths. If one word lies
+    inside another ("dog" in "hot dog"), the tokens belong to the longer one.
     """
-    encoded = tokenizer(
-        list(prompts),
-        padding="max_length",
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        return_offsets_mapping=True,
+    marks = torch.cat([_marked(part, prompts, words) for part in parts], dim=-1)
+    return marks / marks.sum(-1, keepdim=True).clamp(min=1.0)
+
+
+def _marked(part: PromptTokens, prompts: Sequence[str], words: Sequence[Word]) -> torch.Tensor:
+    """1 at the tokens of each word and 0 elsewhere, B x W x length."""
+    marks = torch.zeros(len(prompts), len(words), part.length)
+    if part.tokenizer is None:
+        return marks
+    prompts = [part.preprocess(prompt) for prompt in prompts]
+    encoded = part.tokenizer(
+        prompts, padding="max_length", truncation=True, max_length=part.length, return_offsets_mapping=True
     )
-    weights = torch.zeros(len(prompts), len(words), tokenizer.model_max_length)
     for b, (prompt, offsets) in enumerate(zip(prompts, encoded["offset_mapping"], strict=True)):
         for w, spans in enumerate(occurrences(prompt, words)):
             for t, (start, end) in enumerate(offsets):
                 if any(start < stop and end > begin for begin, stop in spans):
-                    weights[b, w, t] = 1.0
-    return weights / weights.sum(-1, keepdim=True).clamp(min=1.0)
+                    marks[b, w, t] = 1.0
+    return marks
 
 
 def unknown_words(tokenizer: Any, texts: Iterable[str]) -> list[str]:

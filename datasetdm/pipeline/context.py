@@ -12,7 +12,7 @@ import torch
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category
-from datasetdm.diffusion import has_zero_terminal_snr, image_size_step, load_backbone
+from datasetdm.diffusion import has_zero_terminal_snr, image_size_step, load_backbone, matches_flow
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
@@ -157,6 +157,11 @@ def _what_models_refuse(benchmark: str, sections: Mapping[str, Any]) -> list[str
             problems.append(
                 f"benchmarks.{benchmark}.synthesis.sampler.scheduler is 'pndm', which cannot start from the zero "
                 "terminal SNR of this model; choose dpmsolver++ or ddim"
+            )
+        if scheduler != "model" and matches_flow(sections["backbone"]):
+            problems.append(
+                f"benchmarks.{benchmark}.synthesis.sampler.scheduler is '{scheduler}', but this model was trained with "
+                "flow matching; choose model"
             )
     return problems
 

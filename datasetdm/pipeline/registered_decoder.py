@@ -12,13 +12,20 @@ from datasetdm.errors import DatasetDMError
 
 def backbone_options(settings: config.Backbone) -> dict[str, Any]:
     """What the registry keeps of the diffusion model, which is too large for it: arguments of `load_decoder_model`."""
-    local = Path(settings.path)
-    return {
-        "backbone_path": str(local.resolve()) if local.is_dir() else settings.path,
+    options = {
+        "backbone_path": _absolute(settings.path),
         "backbone_revision": settings.revision,
         "backbone_image_size": settings.image_size,
         "backbone_dtype": settings.dtype,
     }
+    chosen = settings.model_dump(mode="json", include={"layers", "attention_layers", "loras"}, exclude_defaults=True)
+    for lora in chosen.get("loras", ()):
+        lora["path"] = _absolute(lora["path"])
+    return options | {f"backbone_{name}": value for name, value in chosen.items()}
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def load_decoder_model(
@@ -29,6 +36,9 @@ def load_decoder_model(
     backbone_revision: str | None = None,
     backbone_image_size: int | None = None,
     backbone_dtype: str = "float32",
+    backbone_layers: Any = None,
+    backbone_attention_layers: Any = None,
+    backbone_loras: Any = (),
 ) -> DecoderModel:
     """A registered P-Decoder on the diffusion model that it was trained on.
 
@@ -40,6 +50,9 @@ def load_decoder_model(
         backbone_revision: as in `config.Backbone`, like the rest.
         backbone_image_size: see there.
         backbone_dtype: see there.
+        backbone_layers: see there.
+        backbone_attention_layers: see there.
+        backbone_loras: see there.
 
     Raises:
         DatasetDMError: the diffusion model is missing, or is not the one that the decoder was trained on.
@@ -53,6 +66,9 @@ def load_decoder_model(
                 "revision": backbone_revision,
                 "image_size": backbone_image_size,
                 "dtype": backbone_dtype,
+                "layers": backbone_layers,
+                "attention_layers": backbone_attention_layers,
+                "loras": backbone_loras,
             }
         )
     try:

@@ -15,7 +15,7 @@ import torch
 from datasetdm import config
 from datasetdm.decoder.inference import read, read_features
 from datasetdm.decoder.p_decoder import PDecoder
-from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.backbone import Backbone, NoiseLevel
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.filters import build_filter
 from datasetdm.filters.base import NOTHING_ASKED, Acceptance
@@ -163,7 +163,7 @@ def _annotate(
 ) -> Iterator[AnnotatedImage]:
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
-    features: dict[tuple[int, int], DiffusionFeatures] = {}
+    features: dict[tuple[NoiseLevel, int], DiffusionFeatures] = {}
     label_filter = build_filter(*task.kind)
     asked = [_asked(request, task) if settings.filter.require_prompted else NOTHING_ASKED for request in batch]
     for annotator in annotators:

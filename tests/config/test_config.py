@@ -17,7 +17,10 @@ from datasetdm.errors import DatasetDMError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "params/paper.yaml"])
+SETTINGS = sorted(file.name for file in (ROOT / "params").glob("*.yaml") if not file.name.startswith("pretrain_"))
+
+
+@pytest.mark.parametrize("file", ["params.yaml", *(f"params/{name}" for name in SETTINGS)])
 def test_shipped_settings_are_valid(file: str) -> None:
     demo, study = load_params(ROOT / file), load_params(ROOT / file, study=True)
     for name in demo.benchmarks:
@@ -164,7 +167,11 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
         ("experiment", {"arms": ["real", "real"]}, "arms has real twice"),
         ("experiment", {"arms": ["fake"]}, r"arms\.0 is 'fake'; choose one of 'real', 'synthetic', 'both'"),
         ("downstream", {"learning_rate": float("inf")}, "learning_rate"),
-        ("decoder", {"timestep": 1000}, "timestep"),
+        ("decoder", {"timestep": 1000}, "timestep is 1000; write a noise level from 0.0"),
+        ("decoder", {"timestep": 1.5}, "timestep is 1.5; write a noise level from 0.0"),
+        ("decoder", {"timestep": True}, "timestep is True; write a noise level"),
+        ("decoder", {"train_timesteps": [0.1, 200]}, "write two noise levels"),
+        ("decoder", {"train_timesteps": [0.5, 0.1]}, "the first has to be the lower one"),
         ("decoder", {"train_timesteps": [500, 5]}, "the first has to be the lower one"),
         ("synthesis", {"sampler": {"num_inference_steps": 100_000}}, r"synthesis\.sampler\.num_inference_steps"),
         (

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.diffusion.backbone import Backbone
+from datasetdm.diffusion.backbone import Backbone, NoiseLevel
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
 from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.instance import InstanceTask
@@ -52,7 +52,7 @@ class ConvBackbone(Backbone):
         latents: torch.Tensor,
         prompts: Sequence[str],
         *,
-        timestep: int | Sequence[int],
+        timestep: NoiseLevel | Sequence[NoiseLevel],
         words: Sequence[Word],
         generators: Sequence[torch.Generator],
     ) -> DiffusionFeatures:

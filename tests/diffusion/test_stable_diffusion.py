@@ -19,7 +19,8 @@ from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
 from datasetdm.decoder.trainer import train_decoder
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, make_scheduler
+from datasetdm.diffusion.families.stable_diffusion import StableDiffusionBackbone
+from datasetdm.diffusion.samplers import make_scheduler
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.mentions import Word
 from datasetdm.tasks.open_vocabulary_semantic import OpenVocabularySemanticTask
@@ -193,7 +194,8 @@ def test_the_last_step_of_one_is_read_too(backbone: Backbone) -> None:
 
 def test_the_layers_that_are_read_are_chosen_by_name(pipeline_folder: Path) -> None:
     whole = load_backbone(config.Backbone(path=str(pipeline_folder), image_size=32), "cpu")
-    assert whole.layers[0] == "mid_block.resnets.1" and whole.layers[-1] == "up_blocks.1.resnets.1"
+    names = [*whole.reading.layers]
+    assert names[0] == "mid_block.resnets.1" and names[-1] == "up_blocks.1.resnets.1"
 
     def reading(*layers: str) -> StableDiffusionBackbone:
         device = torch.device("cpu")

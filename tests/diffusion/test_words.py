@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from datasetdm.diffusion.words import unknown_words, word_token_weights
+from datasetdm.diffusion.words import PromptTokens, unknown_words, word_token_weights
 from datasetdm.miniworld.pretraining.tokenizer import build_tokenizer
 from datasetdm.prompts.mentions import Word
 
@@ -30,7 +30,8 @@ def clip_tokenizer(tmp_path: Path) -> CLIPTokenizer:
 
 def positions(tokenizer, prompt: str, words: list[str]) -> list[list[int]]:
     """Token positions of each word; checks on the way that they weigh the same and add up to one."""
-    weights = word_token_weights(tokenizer, [prompt], [*map(Word, words)])[0]
+    parts = [PromptTokens(tokenizer, tokenizer.model_max_length)]
+    weights = word_token_weights(parts, [prompt], [*map(Word, words)])[0]
     found = [row.nonzero().flatten().tolist() for row in weights]
     for row, places in zip(weights, found, strict=True):
         if places:

@@ -61,16 +61,19 @@ def weights_elsewhere(context: Context) -> dict[str, str]:
     named = {
         "backbone.path": context.params.backbone.path,
         "downstream.pretrained": context.settings.downstream.pretrained or "",
+        **{f"backbone.loras.{number}": lora.path for number, lora in enumerate(context.params.backbone.loras)},
     }
-    folders = {setting: Path(name).resolve() for setting, name in named.items() if name and Path(name).is_dir()}
+    places = {setting: Path(name).resolve() for setting, name in named.items() if name and Path(name).exists()}
     return {
-        setting: digest([(str(file.relative_to(folder)), file) for file in _weight_files(folder)])
-        for setting, folder in folders.items()
-        if BACKBONES.resolve() not in folder.parents
+        setting: digest([(str(file.relative_to(place)), file) for file in _weight_files(place)])
+        for setting, place in places.items()
+        if BACKBONES.resolve() not in place.parents
     }
 
 
 def _weight_files(folder: Path) -> list[Path]:
+    if folder.is_file():
+        return [folder]
     return sorted(file for file in folder.rglob("*") if file.suffix in (".json", ".safetensors", ".txt"))
 
 

@@ -1,0 +1,1 @@
+"""One file per family of diffusion models; `datasetdm.diffusion.loading.FAMILIES` lists them."""
