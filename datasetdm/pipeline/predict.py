@@ -95,7 +95,9 @@ def find_images(source: Path, out: Path) -> dict[str, Path]:
     """
     if source.is_file():
         return {source.name: source}
-    files = (file for file in walk(source) if is_image(file) and not file.is_relative_to(out))
+    if source.resolve().is_relative_to(out.resolve()):
+        raise DatasetDMError(f"The results cannot go to {out}, which holds the images: name another folder with --out.")
+    files = (file for file in walk(source) if is_image(file) and not file.resolve().is_relative_to(out.resolve()))
     found = {file.relative_to(source).as_posix(): file for file in files}
     if not found:
         state = "has no image" if source.is_dir() else "does not exist"

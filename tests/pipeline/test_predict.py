@@ -175,5 +175,7 @@ def test_mistakes(photos: Path, tmp_path: Path) -> None:
         predict(tmp_path / "nothing", Model(objects), tmp_path / "out")
     with pytest.raises(DatasetDMError, match=r"None of the 1 images .* can be read"):
         predict(photos / "broken.jpg", Model(objects), tmp_path / "out")
-    with pytest.raises(DatasetDMError, match="holds other files"):
+    with pytest.raises(DatasetDMError, match="which holds the images"):
         predict(photos, Model(objects), photos)
+    with pytest.raises(DatasetDMError, match="holds other files"):
+        predict(photos, Model(objects), photos / "sub é")
