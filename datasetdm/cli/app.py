@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dotenv import load_dotenv
 
-from datasetdm.cli import data, predict, prompts, results, stages
+from datasetdm.cli import data, predict, prompts, results, stages, validation
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
 
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="command", title="commands")
     data.add_commands(commands)
+    validation.add_commands(commands)
     stages.add_commands(commands)
     predict.add_commands(commands)
     prompts.add_commands(commands)

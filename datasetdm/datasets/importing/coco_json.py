@@ -126,9 +126,13 @@ def _opened(files: Sequence[Path], findings: Findings) -> Iterator[_File]:
             findings.problem(str(error))
             continue
         if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-            findings.problem(f"{path} is JSON, but has no list of 'images' as COCO has. {_REMEDY}")
-            continue
-        yield _File(path, content, _kind(content))
+            if len(files) == 1:
+                findings.problem(f"{path} is JSON, but has no list of 'images' as COCO has. {_REMEDY}")
+            findings.odd("JSON files are not in COCO's format: passed over", path.name)
+        elif len(files) > 1 and not content.get("annotations"):
+            findings.odd("JSON files have no annotation, such as lists of test images: passed over", path.name)
+        else:
+            yield _File(path, content, _kind(content))
 
 
 def _kind(content: Mapping[str, Any]) -> str:

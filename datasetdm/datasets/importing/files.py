@@ -56,8 +56,17 @@ def look_at(file: Path) -> Look:
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """All files below a folder, sorted; hidden ones (`._a.jpg` of macOS) and `__MACOSX` are left out."""
+    """All files below a folder, sorted; hidden ones (`._a.jpg` of macOS) and `__MACOSX` are left out.
+
+    Links are followed, but into every folder once: a link may lead to a folder that holds it.
+    """
+    seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
         yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
 

@@ -56,7 +56,7 @@ class Findings:
         for what in sorted(self._counts, key=lambda kind: (kind not in losing, -self._counts[kind])):
             examples = self._examples[what]
             more = ", ..." if self._counts[what] > len(examples) else ""
-            yield f"{self._counts[what]:>6} {what}" + (f" ({', '.join(examples)}{more})" if examples else "")
+            yield f"{self._counts[what]:>6} × {what}" + (f" ({', '.join(examples)}{more})" if examples else "")
 
     def raise_problems(self) -> None:
         """Raise a DatasetDMError with all problems, and with the oddities that may explain them; none: return."""

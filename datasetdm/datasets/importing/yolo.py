@@ -83,7 +83,7 @@ def read_yolo(file: Path, root: Path, images: Sequence[Path], task: str | None, 
 
 
 def _has_labels(root: Path) -> bool:
-    return any(path.is_dir() and path.name == "labels" for path in (*root.iterdir(), *root.glob("*/*")))
+    return any(next(root.glob(f"{below}labels/{inside}*.txt"), None) for below in ("", "*/") for inside in ("", "*/"))
 
 
 def _read_description(file: Path, findings: Findings) -> _Description:

@@ -38,13 +38,13 @@ def test_what_is_odd_is_counted(run_import: Import, tmp_path: Path) -> None:
     write(root / "labels.json", content)
     report = "\n".join(run_import(root).report)
     for expected in (
-        "1 images are listed but missing: left out",
-        "1 images cannot be read: left out",
-        "1 objects have neither a polygon of three points nor a box",
+        "1 × images are listed but missing: left out",
+        "1 × images cannot be read: left out",
+        "1 × objects have neither a polygon of three points nor a box",
         " polygons reach over the border of the image: cut there",
-        "1 objects have a category that is not listed: left out",
-        "1 regions are crowds",
-        "1 images are copies of another one: left out",
+        "1 × objects have a category that is not listed: left out",
+        "1 × regions are crowds",
+        "1 × images are copies of another one: left out",
     ):
         assert expected in report
 
@@ -74,7 +74,7 @@ def test_names_do_not_lead_out_of_the_folder(run_import: Import, tmp_path: Path)
     content["images"][1]["file_name"] = str(secret)
     write(root / "labels.json", content)
     imported = run_import(root)
-    assert "2 images are listed but missing" in "\n".join(imported.report)
+    assert "2 × images are listed but missing" in "\n".join(imported.report)
     assert not list(imported.folder.rglob("*secret*"))
 
 
@@ -121,7 +121,7 @@ def test_labelme_finds_images_by_their_last_name_only(run_import: Import, tmp_pa
     labelme(items, tmp_path / "export")  # imagePath is ..\photos\<name>, which is not followed
     (tmp_path / "export" / items[0].name).unlink()
     imported = run_import(tmp_path / "export", keep_going=True)
-    assert "1 images are missing, and are not in labelme's file either" in "\n".join(imported.report)
+    assert "1 × images are missing, and are not in labelme's file either" in "\n".join(imported.report)
 
 
 def test_the_split_keeps_groups_together(run_import: Import, tmp_path: Path) -> None:
@@ -171,3 +171,26 @@ def test_images_of_one_name_get_two(tmp_path: Path) -> None:
     assert file_names(found)[:3] == ["1.jpg", "b_1.JPG", "1.png"]
     assert file_names(found, by_stem=True)[:3] == ["1.jpg", "b_1.JPG", "1_2.png"]
     assert len(file_names(found)[3]) < 200
+
+
+def test_a_validation_file_is_held_out(run_import: Import, tmp_path: Path) -> None:
+    items = pictures(tmp_path / "images", 12)
+    for name, part in (("a", items[:4]), ("b", items[4:8]), ("held", items[8:])):
+        write(tmp_path / "json" / f"{name}.json", coco(part))
+    files = [tmp_path / "json" / f"{name}.json" for name in ("a", "b", "held")]
+    imported = run_import(*files[:2], val=files[2], images=(tmp_path / "images",))
+    train, val = (open_split("coco", imported.folder, side) for side in ("train", "val"))  # type: ignore[arg-type]
+    assert (len(train), len(val)) == (8, 4)
+    assert {Path(val.path_of(index)).name for index in range(4)} == {item.name for item in items[8:]}
+
+
+def test_other_json_files_and_circles_of_links_do_no_harm(run_import: Import, tmp_path: Path) -> None:
+    root = tmp_path / "export"
+    content = export(root, 8)
+    write(root / "package.json", {"info": "a program", "version": 1})
+    write(root / "image_info_test.json", {**content, "annotations": []})
+    (root / "again").symlink_to(root)
+    report = "\n".join(run_import(root).report)
+    assert "8 images, 12 objects" in report
+    assert "1 × JSON files are not in COCO's format" in report
+    assert "1 × JSON files have no annotation" in report
