@@ -80,8 +80,8 @@ def _pretrained(context: Context) -> Iterator[str]:
         yield f"downstream weights: {_hub_state(hub, revision or None, 'model.safetensors')}"
     elif not (Path(name) / "model.safetensors").is_file():
         raise DatasetDMError(
-            f"{Path(name) / 'model.safetensors'} is missing, but downstream.pretrained in params.yaml names it. Put the "
-            "weights there, name a model of the hub, or set downstream.pretrained to null."
+            f"{Path(name) / 'model.safetensors'} is missing, but downstream.pretrained in params.yaml names it. Put "
+            "the weights there, name a model of the hub, or set downstream.pretrained to null."
         )
     else:
         yield f"downstream weights: {name}"
@@ -142,8 +142,9 @@ def _disk(context: Context) -> Iterator[str]:
     free = shutil.disk_usage(DATA if DATA.exists() else Path()).free / _GB
     if needed > free:
         raise DatasetDMError(
-            f"The disk of {DATA.resolve()} has {free:.1f} GB free, and the generated images and cached views take about "
-            f"{needed:.1f} GB: free some space, or lower synthesis.num_images or augmentation.num_images in params.yaml."
+            f"The disk of {DATA.resolve()} has {free:.1f} GB free, and the generated images and cached views take "
+            f"about {needed:.1f} GB: free some space, or lower synthesis.num_images or augmentation.num_images in "
+            "params.yaml."
         )
     yield f"disk: about {needed:.1f} of {free:.0f} free GB, models aside"
 
