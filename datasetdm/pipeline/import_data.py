@@ -77,6 +77,12 @@ def import_data(request: exports.Request, options: Options, params: Params) -> I
             f"{folder} exists: something was imported under this name before. Choose another --name, or replace it "
             "with --replace."
         )
+    for path in request.paths:
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise DatasetDMError(
+                f"{path} lies in {folder}, which the import would replace: move the export elsewhere, or choose "
+                "another --name."
+            )
     findings = Findings()
     look_at.cache_clear()  # files may have changed since another import
     with tempfile.TemporaryDirectory(prefix="datasetdm-import-") as cache:

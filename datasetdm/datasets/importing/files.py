@@ -122,7 +122,7 @@ def subset_of(file: Path, root: Path) -> Subset | None:
     `test` counts as validation: both are held out.
     """
     try:
-        parts = file.relative_to(root).parts
+        parts = file.relative_to(root).parts or (file.name,)
     except ValueError:
         parts = file.parts[-2:]
     for part in (*reversed(parts[:-1]), *((Path(parts[-1]).stem,) if file.suffix == ".json" else ())):

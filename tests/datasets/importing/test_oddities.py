@@ -65,6 +65,13 @@ def test_all_problems_are_named_at_once_and_nothing_is_written(run_import: Impor
     assert not Path("data").exists()
 
 
+def test_an_import_does_not_replace_its_own_export(run_import: Import, tmp_path: Path) -> None:
+    export(Path("data/raw/mine"))
+    with pytest.raises(DatasetDMError, match="which the import would replace"):
+        run_import(Path("data/raw/mine"), replace=True)
+    assert Path("data/raw/mine/labels.json").is_file()
+
+
 def test_names_do_not_lead_out_of_the_folder(run_import: Import, tmp_path: Path) -> None:
     root = tmp_path / "export"
     content = export(root, 20)
