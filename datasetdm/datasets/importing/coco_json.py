@@ -159,7 +159,7 @@ def _read_file(file: _File, reading: _Reading, task: str) -> None:
     orders = {
         _key(record.get("id")): KeypointOrder.of(record, file.path, findings)
         for record in _records(file.content, "categories")
-        if task == "pose" and isinstance(record.get("keypoints"), list)
+        if task == "pose" and isinstance(record.get("keypoints"), list) and record["keypoints"]
     }
     images = {_key(record.get("id")): record for record in _records(file.content, "images")}
     shapes: dict[str, list[Shape]] = {key: [] for key in images}

@@ -27,13 +27,25 @@ def check_shapes(contents: Contents, findings: Findings) -> Contents:
     crowds = sum(shape.crowd for picture in pictures for shape in picture.shapes)
     if crowds:
         findings.odd("regions are crowds (iscrowd: 1): neither learnt nor counted as mistakes", "", count=crowds)
-    return replace(contents, pictures=tuple(pictures))
+    contents = replace(contents, pictures=tuple(pictures))
+    return _of_one_category(contents, findings) if contents.task == "pose" else contents
 
 
 def box_polygon(box: Sequence[float]) -> list[list[float]]:
     """A box (x, y, width, height) as a polygon."""
     left, top, width, height = box
     return [[left, top, left + width, top, left + width, top + height, left, top + height]]
+
+
+def _of_one_category(contents: Contents, findings: Findings) -> Contents:
+    """Poses are of people alone: the contents without the categories that have no object."""
+    used = {shape.label for picture in contents.pictures for shape in picture.shapes}
+    if len(used) > 1:
+        findings.problem(
+            f"{contents.root} has keypoints of {', '.join(sorted(used))}. The pose benchmarks know one category: "
+            "export one alone, or import masks and boxes with --task instance."
+        )
+    return replace(contents, categories=tuple(c for c in contents.categories if c.name in used))
 
 
 def _usable(picture: Picture, task: str, findings: Findings) -> tuple[Shape, ...]:

@@ -62,7 +62,10 @@ def test_coco_keypoints_in_another_order(run_import: Import, tmp_path: Path) -> 
     items = pictures(tmp_path / "export", 6)
     content = coco(items, {"person": 1, "cat": 1, "dog": 1, "traffic light": 1})
     names = [name.replace("_", " ").title() for name in reversed(KEYPOINTS)]
-    content["categories"] = [{"id": 1, "name": "person", "keypoints": names, "skeleton": []}]
+    content["categories"] = [
+        {"id": 1, "name": "person", "keypoints": names, "skeleton": []},
+        {"id": 2, "name": "ball", "keypoints": []},
+    ]
     for record in content["annotations"]:
         record |= {"keypoints": [value for k in range(17) for value in (k, 1, 2)], "num_keypoints": 17}
     write(tmp_path / "export" / "poses.json", content)
