@@ -25,14 +25,14 @@ _GROUPS = (
 
 
 @dataclass(frozen=True)
-class Split:
+class Divided:
     """How the images were divided: a sentence for the report, and the groups of the training images."""
 
     contents: Contents
     sentence: str
 
 
-def split(contents: Contents, share: float, seed: int, group_by: str | None, findings: Findings) -> Split:
+def split(contents: Contents, share: float, seed: int, group_by: str | None, findings: Findings) -> Divided:
     """Give every picture a side of the split.
 
     Args:
@@ -49,7 +49,7 @@ def split(contents: Contents, share: float, seed: int, group_by: str | None, fin
         held_out = sum(picture.subset == "val" for picture in pictures)
         sentence = f"split of the export: {len(pictures) - held_out} for training, {held_out} held out"
         _report_one_sided(pictures, findings)
-        return Split(replace(contents, pictures=pictures), sentence)
+        return Divided(replace(contents, pictures=pictures), sentence)
     groups = [group_of(picture.name, group_by) for picture in contents.pictures]
     names = sorted(set(groups))
     if len(names) < 2:
@@ -58,7 +58,7 @@ def split(contents: Contents, share: float, seed: int, group_by: str | None, fin
                 f"All images that can be used ({len(groups)}) are of one group ({names[0]}), so that none can be held "
                 "out: add others, name a validation file with --val, or say with --group-by what belongs together."
             )
-        return Split(contents, "")
+        return Divided(contents, "")
     held = _best_split(contents.pictures, groups, share, seed)
     pictures = tuple(
         replace(picture, subset="val" if group in held else "train")
@@ -68,7 +68,7 @@ def split(contents: Contents, share: float, seed: int, group_by: str | None, fin
     grouped = f" in {len(names)} groups ({', '.join(names[:3])}, ...)" if len(names) < len(groups) else ""
     _report_one_sided(pictures, findings)
     sentence = f"split at random (seed {seed}){grouped}: {len(pictures) - count} for training, {count} held out"
-    return Split(replace(contents, pictures=pictures), sentence)
+    return Divided(replace(contents, pictures=pictures), sentence)
 
 
 def group_of(name: str, pattern: str | None = None) -> str:

@@ -36,7 +36,7 @@ class _Description:
 
 
 def description_file(root: Path) -> Path | None:
-    """The `data.yaml` of a folder, by whatever name; CVAT and older tools write `obj.names` or `classes.txt`."""
+    """The `data.yaml` of a folder, by whatever name; CVAT also writes `obj.names`, and Label Studio `classes.txt`."""
     if not root.is_dir():
         return root if root.suffix.lower() in (".yaml", ".yml") else None
     files = [
@@ -45,7 +45,7 @@ def description_file(root: Path) -> Path | None:
     described = [file for file in files if file.suffix.lower() in (".yaml", ".yml") and b"names" in file.read_bytes()]
     if described:
         return described[0]
-    listed = [file for file in files if file.name in ("obj.names", "classes.txt") and _has_labels(root)]
+    listed = [file for file in files if file.name == "obj.names" or (file.name == "classes.txt" and _has_labels(root))]
     return listed[0] if listed else None
 
 

@@ -178,6 +178,14 @@ def yolo(items: Sequence[Labelled], root: Path, *, roboflow_style: bool = False)
     write(root / "data.yaml", f"train: ../train/images\nval: ../valid/images\nnc: {len(names)}\n{listed}\n")
 
 
+def label_studio_yolo(items: Sequence[Labelled], root: Path) -> None:
+    """images/, labels/ and a list of names instead of data.yaml; notes.json looks a bit like COCO."""
+    yolo(items, root)
+    (root / "data.yaml").unlink()
+    write(root / "classes.txt", "\n".join(ids_of(items)))
+    write(root / "notes.json", {"categories": [{"id": 0, "name": "cat"}], "info": {"contributor": "Label Studio"}})
+
+
 BUILDERS: dict[str, Callable[[Sequence[Labelled], Path], None]] = {
     "Roboflow": roboflow,
     "CVAT": cvat,
@@ -187,5 +195,6 @@ BUILDERS: dict[str, Callable[[Sequence[Labelled], Path], None]] = {
     "labelme": labelme,
     "labelme with images inside": lambda items, root: labelme(items, root, embedded=True),
     "YOLO": yolo,
+    "YOLO of Label Studio": label_studio_yolo,
     "YOLO of Roboflow": lambda items, root: yolo(items, root, roboflow_style=True),
 }
