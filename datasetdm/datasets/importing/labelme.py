@@ -6,15 +6,14 @@ shows and stores them, so that its points are those of the upright image.
 
 import base64
 import binascii
-import io
 import math
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from datasetdm.datasets.importing.contents import Contents, Picture, Shape, numbered
 from datasetdm.datasets.importing.files import ImageIndex, look_at, subset_of, walk
@@ -22,6 +21,7 @@ from datasetdm.datasets.importing.findings import Findings
 from datasetdm.datasets.standard.masks import encode_mask
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json, write_bytes
+from datasetdm.utils.images import read_image
 
 _REMEDY = "Save it again in labelme, or take it out of the folder."
 _HEAD = 1 << 12
@@ -167,9 +167,11 @@ def _circle(label: str, points: list[list[float]], record: Mapping[str, Any], si
 def _mask(label: str, points: list[list[float]], record: Mapping[str, Any], size: Size) -> Shape:
     """A painted mask: a PNG in base64 whose upper left corner is the first point."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(record["mask"])), formats=["PNG"]) as image:  # noqa: TID251
-            part = np.array(image.convert("L")) > 0
-    except (KeyError, TypeError, ValueError, OSError, UnidentifiedImageError):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "mask.png"
+            file.write_bytes(base64.b64decode(record["mask"]))
+            part = read_image(file)[..., 0] > 0
+    except (KeyError, TypeError, ValueError, DatasetDMError):
         return Shape(label=label)
     left, top = (max(0, round(value)) for value in points[0])
     whole = np.zeros(size, dtype=bool)

@@ -48,17 +48,15 @@ def read_voc_masks(root: Path, classes: Path | None, findings: Findings) -> Cont
         legend = find_legend(root, classes, findings)
     lists = _lists(root)
     if lists:
-        findings_without = sum(pair.image.stem not in lists and pair.image.name not in lists for pair in pairs)
-        if findings_without:
-            findings.odd(
-                "images are in no list of ImageSets/Segmentation: split with the rest", "", count=findings_without
-            )
+        unlisted = sum(pair.image.stem not in lists for pair in pairs)
+        if unlisted:
+            findings.odd("images are in no list of ImageSets/Segmentation", "", count=unlisted)
     pictures = [
         Picture(
             file=pair.image,
             name=pair.name,
             annotation=pair.map,
-            subset=lists.get(pair.image.stem) or lists.get(pair.image.name),
+            subset=lists.get(pair.image.stem),
         )
         for pair in pairs
     ]

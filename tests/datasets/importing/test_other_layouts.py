@@ -1,5 +1,7 @@
 """Poses, boxes, index masks and depth maps."""
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +219,36 @@ def test_the_unit_of_kitti_is_given(run_import: Import, tmp_path: Path) -> None:
     depth = split[0].target.depth
     assert 60 < depth.max() < 130
     assert Ingest.model_validate({"num_real": 1, "num_dev": 1})
+
+
+def test_every_shape_of_labelme(run_import: Import, tmp_path: Path) -> None:
+    root = tmp_path / "export"
+    photos(root, ["a.png", "b.png", "c.png"])
+    patch = np.zeros((4, 6), dtype=np.uint8)
+    patch[:, 2:] = 1
+    buffer = io.BytesIO()
+    Image.fromarray(patch).save(buffer, format="png")
+    square = [[2, 2], [8, 2], [8, 8], [2, 8]]
+    kinds = [
+        {"label": "cat", "shape_type": "polygon", "points": square, "group_id": 1},
+        {"label": "cat", "shape_type": "polygon", "points": [[x + 10, y] for x, y in square], "group_id": 1},
+        {"label": "dog", "shape_type": "circle", "points": [[20, 10], [25, 10]]},
+        {"label": "dog", "shape_type": "mask", "points": [[3, 12], [8, 15]], "mask": encoded(buffer.getvalue())},
+        {"label": "cat", "shape_type": "rectangle", "points": [[12, 18], [6, 10]]},
+        {"label": "cat", "shape_type": "line", "points": [[1, 1], [6, 10]]},
+        {"label": "_background_", "shape_type": "polygon", "points": square},
+    ]
+    for name in "abc":
+        write(root / f"{name}.json", {"version": "5", "flags": {}, "shapes": kinds, "imagePath": f"{name}.png"})
+    imported = run_import(root, boxes="as_masks")
+    target = open_split("coco", imported.folder, "train")[0].target
+    sizes = {(label, int(mask.sum())) for label, mask in zip(target.labels.tolist(), target.masks, strict=True)}
+    assert {(0, 72), (1, 16), (0, 48)} <= sizes
+    (circle,) = (size for label, size in sizes if label == 1 and size != 16)
+    assert abs(circle - 25 * np.pi) < 8
+    report = "\n".join(imported.report)
+    assert "3 × shapes are of the kind line" in report and "3 × shapes are labelled _background_" in report
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
