@@ -53,10 +53,10 @@ def _predict(options: argparse.Namespace) -> None:
         boxes=boxes,
         title=title,
     )
-    found = f", {done.objects} objects with a score of at least {options.threshold:g}" if done.objects else ""
+    found = f"; objects with a score of at least {options.threshold:g}: {done.objects}" if done.objects else ""
     before = f" ({done.continued} of them by the run that was interrupted)" if done.continued else ""
-    print(f"{options.out}: {done.images} images annotated{before}{found}")
+    print(f"{options.out}: images annotated: {done.images}{before}{found}")
     if done.unreadable:
-        print(f"{len(done.unreadable)} images could not be read:")
+        print(f"Images that could not be read: {len(done.unreadable)}")
         for name, reason in done.unreadable.items():
             print(f"  {name}: {reason}")
