@@ -19,6 +19,7 @@ from pycocotools import mask as mask_utils
 
 from datasetdm import config, load_model, tracking
 from datasetdm.annotations.sample import Category
+from datasetdm.cli import main
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import build_decoder, save_decoder
 from datasetdm.diffusion import load_backbone
@@ -257,3 +258,16 @@ def test_the_documented_lines_run(
         load_model()
     with pytest.raises(DatasetDMError, match="It holds the models"):
         load_model(registry)
+
+
+def test_the_command_annotates_a_folder(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(PICTURE).save(tmp_path / "photos" / "a.jpg")
+    (tmp_path / "photos" / "b.jpg").write_bytes(b"no image")
+    places = [str(tmp_path / "photos"), "--out", str(tmp_path / "found")]
+    assert main(["predict", *places, "--model", str(registry / "semantic"), "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "images annotated: 1" in said and "b.jpg" in said
+    assert np.array(Image.open(tmp_path / "found" / "masks" / "a.jpg.png")).shape == PICTURE.shape[:2]
+    assert main(["predict", *places]) == 2
+    assert "--benchmark coco" in capsys.readouterr().err

@@ -43,8 +43,8 @@ class BoxSegmenter:
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise DatasetDMError(
                 f"--sam {name} cannot be loaded as a model for mask generation ({' '.join(str(error).split())[:300]}). "
-                "Name a model of transformers such as facebook/sam-vit-base or facebook/sam2.1-hiera-small, or the "
-                "folder of one with config.json, model.safetensors and preprocessor_config.json."
+                "Name a model of transformers such as facebook/sam-vit-base, or the folder of one with config.json, "
+                "model.safetensors and preprocessor_config.json. SAM 2 also needs torchvision."
             ) from None
         self.device = choose_device(device)
         self.model.to(self.device)
