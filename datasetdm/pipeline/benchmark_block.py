@@ -15,6 +15,8 @@ from datasetdm.config import Benchmark, Params, load_params
 from datasetdm.config.tasks import FARTHEST
 from datasetdm.datasets.importing.category_names import same_in_prompt
 from datasetdm.datasets.importing.contents import Contents
+from datasetdm.datasets.importing.splitting import group_of
+from datasetdm.datasets.selection import divide_groups
 from datasetdm.errors import DatasetDMError
 
 PAPER = Path("params") / "paper.yaml"
@@ -47,7 +49,9 @@ class Block:
     notes: tuple[str, ...]
 
 
-def make_block(contents: Contents, name: str, root: Path, layout: str, params: Params) -> Block:
+def make_block(
+    contents: Contents, name: str, root: Path, layout: str, params: Params, group_by: str | None = None
+) -> Block:
     """The block of an import.
 
     Args:
@@ -56,13 +60,14 @@ def make_block(contents: Contents, name: str, root: Path, layout: str, params: P
         root: folder of the data set.
         layout: its layout.
         params: the project's settings; the first benchmark of the same task gives the settings of the models.
+        group_by: as for `splitting.split`.
 
     Raises:
         DatasetDMError: there is no benchmark of this task to begin with.
     """
     template, origin = _template(contents.task, params)
     block = template.model_dump(mode="json", exclude_unset=True)
-    ingest = _sizes(contents)
+    ingest = _sizes(contents, group_by)
     block["task"] = _task(contents, block["task"])
     block["source"] = _source(contents, root, layout)
     block["ingest"] = ingest
@@ -106,15 +111,18 @@ def _first(task: str, params: Params) -> str | None:
     return next(plain, None)
 
 
-def _sizes(contents: Contents) -> dict[str, Any]:
-    """How many images each set takes: a fifth for dev; of few images all others to learn from, of many some dozens."""
-    train = sum(picture.subset == "train" for picture in contents.pictures)
-    dev = min(max(1, round(_DEV_SHARE * train)), _MOST_DEV)
-    rest = train - dev
+def _sizes(contents: Contents, group_by: str | None) -> dict[str, Any]:
+    """How many images each set takes: a fifth for dev; of few images all others to learn from, of many some dozens.
+
+    Images that look like those of dev are in no other set (`divide_groups`).
+    """
+    groups = [group_of(picture.name, group_by) for picture in contents.pictures if picture.subset == "train"]
+    dev = min(max(1, round(_DEV_SHARE * len(groups))), _MOST_DEV)
+    rest = len(divide_groups(groups, dev)[1])
     if rest < 1:
         raise DatasetDMError(
-            f"{contents.root} has {train} training image{'' if train == 1 else 's'}, and at least two are needed: one "
-            "to learn from, and one to make choices with. Label some more; a few dozen are a good start."
+            f"{contents.root} has {len(groups)} training images in {len(set(groups))} groups, and two groups are "
+            "needed: one to learn from, and one to make choices with. Label some more; a few dozen are a good start."
         )
     real = rest if rest < _ENOUGH else _FEW
     sizes: dict[str, Any] = {"num_real": real, "num_dev": dev, "num_oracle": min(rest - real, _MOST_ORACLE)}

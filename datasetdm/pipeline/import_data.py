@@ -93,7 +93,7 @@ def import_data(request: exports.Request, options: Options, params: Params) -> I
             check_losses(contents, findings)
         divided = split(contents, options.val_share, options.seed, options.group_by, findings)
         findings.raise_problems()
-        block = make_block(divided.contents, options.name, folder, FORMATS[contents.task], params)
+        block = make_block(divided.contents, options.name, folder, FORMATS[contents.task], params, options.group_by)
         write(divided.contents, folder, options.group_by)
     report += [*_summary(divided.contents), divided.sentence]
     if lines := list(findings.lines()):

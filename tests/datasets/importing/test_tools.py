@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
+from ruamel.yaml import YAML
 
 from datasetdm.config import Benchmark
 from datasetdm.datasets.native import open_split
 from datasetdm.pipeline.ingestion.ingest import ingest
-from tests.datasets.importing.builders import BUILDERS, Labelled, pictures
+from tests.datasets.importing.builders import BUILDERS, Labelled, coco, pictures, write
 from tests.datasets.importing.conftest import Import
 
 REAL = Path("/work/shared/realdata/COCO2017")
@@ -74,9 +75,20 @@ def test_real_photographs_keep_their_objects(tool: str, run_import: Import, tmp_
     check_same(items, run_import(tmp_path / "export", keep_going=True).folder)
 
 
-def test_the_block_loads_and_ingest_runs(run_import: Import, tmp_path: Path) -> None:
-    from ruamel.yaml import YAML
+def test_ingest_runs_on_groups_of_very_different_sizes(run_import: Import, tmp_path: Path) -> None:
+    items = pictures(tmp_path / "export", 30)
+    for number, item in enumerate(items):
+        group = 0 if number < 18 else number // 3
+        item.file = item.file.rename(item.file.with_name(f"video{group}_frame{number:03d}.png"))
+        item.name = item.file.name
+    write(tmp_path / "export" / "labels.json", coco(items))
+    for seed in range(3):
+        imported = run_import(tmp_path / "export", seed=seed, replace=True)
+        block = Benchmark.model_validate(YAML(typ="safe").load(imported.block.text)["mine"])
+        ingest(block.source, block.ingest, block.task, block.seeds, tmp_path / f"real{seed}")
 
+
+def test_the_block_loads_and_ingest_runs(run_import: Import, tmp_path: Path) -> None:
     BUILDERS["CVAT"](pictures(tmp_path / "photos", 20), tmp_path / "export")
     imported = run_import(tmp_path / "export")
     block = Benchmark.model_validate(YAML(typ="safe").load(imported.block.text)["mine"])
