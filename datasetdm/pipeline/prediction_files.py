@@ -98,7 +98,7 @@ class PredictionFiles:
             "images": len(records),
             "unreadable": unreadable,
             **({"maps": maps} if maps else {}),
-            **({"units_per_metre": DEPTH_UNITS} if any("depth" in r.get("map", "") for r in records) else {}),
+            **({"units_per_metre": DEPTH_UNITS} if any(r.get("map", "").startswith("depth/") for r in records) else {}),
         }
         write_json(self.folder / SUMMARY, summary)
         (self.folder / PARTIAL).unlink(missing_ok=True)
