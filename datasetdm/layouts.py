@@ -28,5 +28,6 @@ LAYOUTS: dict[str, Layout] = {
     "deepfashion": Layout("semantic", "datasetdm.datasets.native.deepfashion:open_deepfashion"),
     "nyu": Layout("depth", "datasetdm.datasets.native.nyu:open_nyu"),
     "kitti": Layout("depth", "datasetdm.datasets.native.kitti:open_kitti"),
+    "depth_folder": Layout("depth", "datasetdm.datasets.native.depth_folder:open_depth_folder"),
     "virtual_kitti": Layout("depth", "datasetdm.datasets.native.virtual_kitti:open_virtual_kitti"),
 }

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dotenv import load_dotenv
 
-from datasetdm.cli import prompts, results, stages
+from datasetdm.cli import data, predict, prompts, results, stages, validation
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
 
@@ -60,7 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"datasetdm {_version()}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="command", title="commands")
+    data.add_commands(commands)
+    validation.add_commands(commands)
     stages.add_commands(commands)
+    predict.add_commands(commands)
     prompts.add_commands(commands)
     results.add_commands(commands)
     return parser

@@ -41,7 +41,7 @@ def tell_apart(split: Split, *, merge: bool) -> Split:
     """
     alike: defaultdict[str, list[int]] = defaultdict(list)
     for label, category in enumerate(split.categories):
-        alike[_as_read(category)].append(label)
+        alike[as_read(category)].append(label)
     if len(alike) == len(split.categories):
         return split
     if not merge:
@@ -85,7 +85,7 @@ def _changed(names: Mapping[int, str], others: Mapping[int, str]) -> Iterable[in
     return (key for key in names if key in others and names[key] != others[key])
 
 
-def _as_read(category: Category) -> str:
+def as_read(category: Category) -> str:
     """What is left of a name in a prompt: text encoders ignore capital letters."""
     return unicodedata.normalize("NFKC", category.noun).casefold()
 

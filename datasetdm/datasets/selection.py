@@ -5,7 +5,7 @@ not notice a decoder that knows the training images by heart.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +26,28 @@ def split_off_dev(train: Split, settings: config.Ingest, root: Path) -> tuple[li
         DatasetDMError: too few images are left for the few-shot and oracle sets.
     """
     groups = [train.group_of(index) for index in range(len(train))]
-    sizes = Counter(groups)
-    names = list(sizes)
-    shuffled = [names[number] for number in np.random.default_rng(0).permutation(len(names))]
-    enough = int(np.searchsorted(np.cumsum([sizes[name] for name in shuffled]), settings.num_dev)) + 1
-    held_out = set(shuffled[: max(enough, len(names) // DEV_GROUPS)])
-    order = np.random.default_rng(0).permutation(len(train)).tolist()
-    dev = [index for index in order if groups[index] in held_out][: settings.num_dev]
-    beside = {groups[index] for index in dev}
-    rest = [index for index in order if groups[index] not in beside]
+    dev, rest = divide_groups(groups, settings.num_dev)
     if len(rest) < settings.num_real + settings.num_oracle:
         raise DatasetDMError(
-            f"{root} has {len(train)} training images of {len(names)} places, outfits or the like. Without those of "
-            f"the {settings.num_dev} dev images, which must not be trained on, {len(rest)} images are left, but "
+            f"{root} has {len(train)} training images of {len(set(groups))} places, outfits or the like. Without those "
+            f"of the {settings.num_dev} dev images, which must not be trained on, {len(rest)} images are left, but "
             f"{settings.num_real} + {settings.num_oracle} are asked for: lower `ingest.num_dev`, `num_real` or "
             "`num_oracle` in params.yaml, or add images of other places."
         )
     return dev, rest
+
+
+def divide_groups(groups: Sequence[str], num_dev: int) -> tuple[list[int], list[int]]:
+    """Positions of the dev images and of the images of all other groups, given the group of each image."""
+    sizes = Counter(groups)
+    names = list(sizes)
+    shuffled = [names[number] for number in np.random.default_rng(0).permutation(len(names))]
+    enough = int(np.searchsorted(np.cumsum([sizes[name] for name in shuffled]), num_dev)) + 1
+    held_out = set(shuffled[: max(enough, len(names) // DEV_GROUPS)])
+    order = np.random.default_rng(0).permutation(len(groups)).tolist()
+    dev = [index for index in order if groups[index] in held_out][:num_dev]
+    beside = {groups[index] for index in dev}
+    return dev, [index for index in order if groups[index] not in beside]
 
 
 def select(split: Split, count: int, *, seed: int, exclude: Collection[int] = ()) -> list[int]:

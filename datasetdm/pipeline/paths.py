@@ -5,6 +5,7 @@ from pathlib import Path
 
 DATA = Path("data")
 STUDY_DATA = DATA / "study"
+RAW = DATA / "raw"  # data sets in their own layouts: the embedded world's, and those that `datasetdm import` wrote
 BACKBONES = DATA / "backbones"  # the weights that dvc.yaml names as a dependency
 ANSWERS = DATA / "answers"  # what language models have answered, of all benchmarks; `make clean` keeps it
 

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from mlflow.pyfunc import scoring_server
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from datasetdm import config, tracking
+from datasetdm import config, load_model, tracking
 from datasetdm.annotations.sample import Category
+from datasetdm.cli import main
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import build_decoder, save_decoder
 from datasetdm.diffusion import load_backbone
@@ -29,7 +32,8 @@ from tests.downstream.dense.test_dense_model import TASKS, draw_scene
 from tests.downstream.pose.test_pose_model import TASK as POSE
 from tests.downstream.pose.test_pose_model import draw_person
 
-MINIWORLD = Path(__file__).parents[2] / "data" / "backbones" / "miniworld"
+ROOT = Path(__file__).parents[2]
+MINIWORLD = ROOT / "data" / "backbones" / "miniworld"
 BACKBONE = config.Backbone(path=str(MINIWORLD), image_size=128)
 TINY = config.Decoder(hidden_dim=32, num_heads=4, num_queries=6, num_layers=1, feedforward_dim=32, iterations=1)
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 70, 3), dtype=np.uint8)
@@ -216,3 +220,54 @@ def test_places_are_kept_absolute_and_hub_names_as_they_are(monkeypatch: pytest.
     assert backbone_options(relative)["backbone_path"] == str(MINIWORLD.resolve())
     hub = config.Backbone(path="CompVis/stable-diffusion-v1-4", revision="abc", image_size=512)
     assert backbone_options(hub)["backbone_path"] == hub.path
+
+
+@pytest.mark.parametrize("name", ["instance", "semantic", "depth", "pose", "decoder"])
+def test_a_model_is_loaded_from_its_folder(name: str, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(registry)
+    shutil.copy(ROOT / "params.yaml", registry)  # says which diffusion model the decoder has
+    (registry / "data").mkdir(exist_ok=True)
+    if not (registry / "data" / "backbones").exists():
+        (registry / "data" / "backbones").symlink_to(ROOT / "data" / "backbones")
+    (found,) = load_model(registry / name, device="cpu").predict([PICTURE])
+    (expected,) = tracking.load_model(name, device="cpu").predict([PICTURE])
+    assert type(found) is type(expected)
+    for own, other in zip(vars(found).values(), vars(expected).values(), strict=True):
+        np.testing.assert_array_equal(np.asarray(own), np.asarray(other))
+
+
+def test_the_documented_lines_run(
+    registry: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(registry)
+    shutil.copy(ROOT / "params.yaml", registry)
+    with tracking.track_run(benchmark="served", stage="train", params={}) as run:
+        run.log_metrics({"dev/figure": 1.0})
+        run.register_model("coco_downstream", registry / "instance", DOWNSTREAM["instance"].loader)
+    tracking.promote("coco_downstream", "dev/figure")
+    Image.fromarray(PICTURE).save("photo.jpg")
+    text = (ROOT / "docs" / "serving.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(compile(lines, "docs/serving.md", "exec"), {})
+    assert re.match(r"(disc|bar) 0\.\d\d \d+ pixels", capsys.readouterr().out)
+    with pytest.raises(DatasetDMError, match="There is no model coco_downstream@challenger"):
+        load_model("challenger", benchmark="coco")
+    with pytest.raises(DatasetDMError, match="no benchmark 'mine'"):
+        load_model("champion", benchmark="mine")
+    with pytest.raises(DatasetDMError, match="say of which one"):
+        load_model()
+    with pytest.raises(DatasetDMError, match="It holds the models"):
+        load_model(registry)
+
+
+def test_the_command_annotates_a_folder(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(PICTURE).save(tmp_path / "photos" / "a.jpg")
+    (tmp_path / "photos" / "b.jpg").write_bytes(b"no image")
+    places = [str(tmp_path / "photos"), "--out", str(tmp_path / "found")]
+    assert main(["predict", *places, "--model", str(registry / "semantic"), "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "images annotated: 1" in said and "b.jpg" in said
+    assert np.array(Image.open(tmp_path / "found" / "masks" / "a.jpg.png")).shape == PICTURE.shape[:2]
+    assert main(["predict", *places]) == 2
+    assert "--benchmark coco" in capsys.readouterr().err

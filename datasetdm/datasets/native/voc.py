@@ -34,7 +34,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import is_colour_png, read_colours, read_map, read_palette
 from datasetdm.utils.paths import check_name
 
-__all__ = ["BORDER", "VOC_NAMES", "open_voc", "voc_colours"]
+__all__ = ["BORDER", "VOC_NAMES", "open_voc", "read_mask", "voc_colours"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ OWN_DATA = (
 )
 IMAGES, MASKS = "JPEGImages", ("SegmentationClassAug", "SegmentationClassPNG", "SegmentationClass")
 _LIST_NAMES = {"train": ("train", "Train"), "val": ("val", "Val", "validation", "Validation", "valid")}
-_OFFICIAL_NAME = re.compile(r"\d{4}_\d{6}|\d{6}")  # 2007_000032 of VOC 2012, 000032 of VOC 2007
+OFFICIAL_NAME = re.compile(r"\d{4}_\d{6}|\d{6}")  # 2007_000032 of VOC 2012, 000032 of VOC 2007
 _SHOWN = 3
 
 
@@ -79,7 +79,7 @@ def open_voc(root: Path, split: Literal["train", "val"]) -> FileSplit:
     if legend.file is None:
         _check_official(list_file, entries)
     _check_not_binary(list_file, entries)
-    return semantic_split(list_file, legend.categories, entries, partial(_read_mask, legend=legend))
+    return semantic_split(list_file, legend.categories, entries, partial(read_mask, legend=legend))
 
 
 def _find_list(root: Path, split: Literal["train", "val"]) -> Path:
@@ -129,7 +129,7 @@ def _stems_of_paths(texts: Sequence[str]) -> list[str]:
 
 def _check_official(list_file: Path, entries: Sequence[Entry]) -> None:
     """Own images must not get VOC's names."""
-    others = [entry.name for entry in entries if not _OFFICIAL_NAME.fullmatch(entry.image.stem)]
+    others = [entry.name for entry in entries if not OFFICIAL_NAME.fullmatch(entry.image.stem)]
     if others:
         some = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
         raise DatasetDMError(
@@ -158,7 +158,13 @@ def _check_not_binary(list_file: Path, entries: Sequence[Entry]) -> None:
         )
 
 
-def _read_mask(path: Path, legend: Legend) -> SemanticMap:
+def read_mask(path: Path, legend: Legend) -> SemanticMap:
+    """A mask in indices or in colours, as its legend says.
+
+    Raises:
+        UnknownValues: a value or colour that stands for no category.
+        DatasetDMError: missing, damaged, of another kind, or renumbered by a picture editor.
+    """
     named = legend.file.name if legend.file else "classes.txt"
     if is_colour_png(path):
         if not legend.labels_of_colours:

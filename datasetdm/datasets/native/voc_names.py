@@ -52,12 +52,18 @@ class Legend:
     colours: np.ndarray
 
 
-def read_legend(root: Path) -> Legend:
+def read_legend(root: Path, file: Path | None = None) -> Legend:
     """The legend of a data set in VOC's layout; VOC's own where none of the three files is there.
+
+    Args:
+        root: the folder that may hold the files.
+        file: one of the files, if it lies elsewhere; by any other name it is a list such as `classes.txt`.
 
     Raises:
         DatasetDMError: a file that cannot be used, or two that say different things.
     """
+    if file is not None:
+        return _legend(file, *_READERS.get(file.name, _read_list)(file))
     files = [root / name for name in _READERS if (root / name).exists()]
     if not files:
         return _legend(None, VOC_NAMES, {})

@@ -157,8 +157,8 @@ class CocoSplit(Sequence[Sample]):
         return self._paths[index]
 
     def group_of(self, index: int) -> str:
-        """Its own name: COCO's images were taken one by one."""
-        return self.name_of(index)
+        """The `group` that `datasetdm import` found in its name, else its own name: COCO's images are single photos."""
+        return str(self._images[index].get("group") or self.name_of(index))
 
     def missing_images(self) -> list[str]:
         """Names of the images that are not there."""

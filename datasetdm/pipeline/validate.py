@@ -1,0 +1,169 @@
+"""`datasetdm validate`: whether a benchmark can run, found out in seconds, with all problems at once."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import try_to_load_from_cache
+
+from datasetdm.config import Source
+from datasetdm.datasets.naming import check_same, rename, tell_apart
+from datasetdm.datasets.native import open_split
+from datasetdm.datasets.split import Split
+from datasetdm.diffusion import draws_miniworld, find_weights, words_unknown_to
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.context import Context, open_context
+from datasetdm.pipeline.paths import DATA
+from datasetdm.tasks import build_task
+from datasetdm.utils.devices import choose_device
+
+_BYTES_PER_PIXEL = 2  # of a generated image as PNG, with its annotation
+_BYTES_PER_VIEW = 2_000_000  # of a cached view of a labelled image
+_GB = 1e9
+
+
+@dataclass
+class Validation:
+    """What was found.
+
+    Attributes:
+        lines: what is fine, or has to be known.
+        problems: what stops the benchmark.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def validate(benchmark: str, *, study: bool = False) -> Validation:
+    """Check settings, device, weights, data and disk; no image is opened, and nothing is downloaded or written."""
+    found = Validation()
+    try:
+        context = open_context(benchmark, study=study)
+    except DatasetDMError as error:  # all problems of the settings, at which nothing else can be checked
+        found.problems.append(str(error))
+        return found
+    found.lines.append("settings: valid")
+    for check in _CHECKS:
+        try:
+            found.lines += check(context)
+        except DatasetDMError as error:
+            found.problems.append(str(error))
+    return found
+
+
+def _device(context: Context) -> Iterator[str]:
+    yield f"device: {choose_device(context.params.device)}"
+
+
+def _log(context: Context) -> Iterator[str]:
+    context.check_log()
+    yield "MLflow: ready"
+
+
+def _backbone(context: Context) -> Iterator[str]:
+    settings = context.params.backbone
+    if _is_hub_name(settings.path):
+        yield f"diffusion model: {_hub_state(settings.path, settings.revision, 'model_index.json')}"
+    else:
+        yield f"diffusion model: {find_weights(settings)}"
+
+
+def _pretrained(context: Context) -> Iterator[str]:
+    name = context.settings.downstream.pretrained
+    if name is None:
+        yield "downstream model: from random weights"
+    elif _is_hub_name(name):
+        hub, _, revision = name.partition("@")
+        yield f"downstream weights: {_hub_state(hub, revision or None, 'model.safetensors')}"
+    elif not (Path(name) / "model.safetensors").is_file():
+        raise DatasetDMError(
+            f"{Path(name) / 'model.safetensors'} is missing, but downstream.pretrained in params.yaml names it. Put "
+            "the weights there, name a model of the hub, or set downstream.pretrained to null."
+        )
+    else:
+        yield f"downstream weights: {name}"
+
+
+def _data(context: Context) -> Iterator[str]:
+    """Counts of images against what `ingest` asks for; what the diffusion model knows of the categories."""
+    source, sizes = context.settings.source, context.settings.ingest
+    if source.miniworld:
+        yield "data: rendered by `ingest`"
+        return
+    train, val = (_open(source, side) for side in ("train", "val"))
+    check_same(train, val, "Give both the same categories.")
+    asked = sizes.num_real + sizes.num_dev + sizes.num_oracle + sizes.num_iid
+    problems = []
+    if asked > len(train):
+        problems.append(
+            f"{source.root} has {len(train)} training images, but `ingest` asks for {asked} (num_real + num_dev + "
+            "num_oracle + num_iid): lower these in params.yaml."
+        )
+    if (sizes.num_test or 1) > len(val):
+        problems.append(
+            f"{source.root} has {len(val)} validation images, but `ingest.num_test` asks for more: lower it."
+        )
+    problems += _unknown(context, train)
+    if problems:
+        raise DatasetDMError("\n".join(problems))
+    yield f"data: {len(train)} training and {len(val)} validation images, {len(train.categories)} categories"
+
+
+def _unknown(context: Context, train: Split) -> Iterator[str]:
+    """Why the diffusion model cannot draw such images."""
+    backbone = context.params.backbone
+    if backbone.allow_mismatch:
+        return
+    if draws_miniworld(backbone):
+        yield (
+            f"{backbone.path} draws the embedded world alone, and the data are not of that world: set backbone.path in "
+            "params.yaml to a model for photographs (cp params/paper.yaml params.yaml)."
+        )
+        return
+    named = context.settings.prompts.subjects or [
+        c.noun for c in build_task(context.settings.task, train.categories).subjects
+    ]
+    if words := words_unknown_to(backbone, list(named)):
+        yield (
+            f"{backbone.path} does not know these words: {', '.join(words[:8])}. Give the categories English nouns in "
+            "`source.names`, or name what it knows in `prompts.subjects`."
+        )
+
+
+def _disk(context: Context) -> Iterator[str]:
+    settings = context.settings
+    spliced = settings.augmentation.num_images * settings.augmentation.max_size**2 / 2
+    pixels = settings.synthesis.num_images * context.params.backbone.image_size**2 + spliced
+    views = (settings.decoder.views_per_image or 0) * settings.ingest.num_real
+    needed = (pixels * _BYTES_PER_PIXEL + views * _BYTES_PER_VIEW * len(settings.seeds)) / _GB
+    free = shutil.disk_usage(DATA if DATA.exists() else Path()).free / _GB
+    if needed > free:
+        raise DatasetDMError(
+            f"The disk of {DATA.resolve()} has {free:.1f} GB free, and the generated images and cached views take "
+            f"about {needed:.1f} GB: free some space, or lower synthesis.num_images or augmentation.num_images in "
+            "params.yaml."
+        )
+    yield f"disk: about {needed:.1f} of {free:.0f} free GB, models aside"
+
+
+_CHECKS: tuple[Callable[[Context], Iterator[str]], ...] = (_device, _log, _backbone, _pretrained, _data, _disk)
+
+
+def _open(source: Source, side: str) -> Split:
+    literal: Literal["train", "val"] = "train" if side == "train" else "val"
+    opened = open_split(source.format, source.root, literal)
+    opened.categories = rename(opened, source.names)
+    return tell_apart(opened, merge=source.merge_same_names)
+
+
+def _is_hub_name(name: str) -> bool:
+    parts = Path(name).parts
+    return len(parts) == 2 and not Path(name).exists() and not Path(parts[0]).is_dir()
+
+
+def _hub_state(name: str, revision: str | None, file: str) -> str:
+    stored = isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+    return f"{name}, {'on this machine' if stored else 'downloaded at first use'}"

@@ -1,0 +1,79 @@
+"""`validate` names everything that is wrong at once, and writes nothing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from datasetdm.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "backbones").symlink_to(ROOT / "data" / "backbones")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def test_a_benchmark_that_can_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(path.name for path in project.iterdir())
+    assert main(["validate", "coco"]) == 0
+    said = capsys.readouterr().out
+    assert "data: rendered by `ingest`" in said and "data/backbones/miniworld" in said and "in place" in said
+    assert sorted(path.name for path in project.iterdir()) == before
+
+
+def test_all_problems_at_once(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path("params.yaml").read_text()
+    for old, new in (
+        ("device: auto ", "device: cuda:9 "),
+        ("pretrained: &resnet data/backbones/miniworld_resnet18", "pretrained: &resnet nowhere/resnet18/x"),
+        ("root: data/raw/miniworld/coco\n", "root: photos\n"),
+        ("      miniworld: {distribution: coco, num_train: 600, num_val: 150}   # remove", "      # remove"),
+    ):
+        assert old in text
+        text = text.replace(old, new, 1)
+    Path("params.yaml").write_text(text)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))  # type: ignore[attr-defined]
+    assert main(["validate", "coco"]) == 2
+    said = capsys.readouterr().err
+    for expected in (
+        "4 problems:",
+        "'cuda:9', which cannot be used",
+        "nowhere/resnet18/x/model.safetensors is missing",
+        "photos is missing",
+        "GB free",
+    ):
+        assert expected in said
+
+
+def test_too_few_images_and_a_model_of_another_world(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.datasets.importing.builders import official, pictures
+
+    official(pictures(tmp_path / "photos", 10), tmp_path / "toys")
+    text = Path("params.yaml").read_text()
+    text = text.replace("root: data/raw/miniworld/coco\n", f"root: {tmp_path / 'toys'}\n", 1)
+    text = text.replace(
+        "      miniworld: {distribution: coco, num_train: 600, num_val: 150}   # remove", "      # r", 1
+    )
+    Path("params.yaml").write_text(text)
+    assert main(["validate", "coco"]) == 2
+    said = capsys.readouterr().err
+    assert "has 7 training images, but `ingest` asks for 380" in said
+    assert "draws the embedded world alone" in said
+
+
+def test_wrong_settings_come_first(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("num_real: 20,", "num_real: many,", 1))
+    assert main(["validate", "coco"]) == 2
+    assert "benchmarks.coco.ingest.num_real is 'many'; write a whole number" in capsys.readouterr().err
