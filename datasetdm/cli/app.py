@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dotenv import load_dotenv
 
-from datasetdm.cli import prompts, results, stages
+from datasetdm.cli import looking, prompts, results, stages
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
 
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     stages.add_commands(commands)
     prompts.add_commands(commands)
     results.add_commands(commands)
+    looking.add_commands(commands)
     return parser
 
 
