@@ -175,7 +175,8 @@ TASKS: dict[str, TaskParts] = {
             "depth_range": Score("depth range", "farthest less nearest depth, in metres; 0 in a flat map"),
             "median_depth": Score("median depth", "in metres"),
         },
-        legend="Red is near, blue is far, each picture on its own scale; black is unknown.",
+        legend="Red is near, blue is far, each picture on its own scale. Where no depth is known, the image shows "
+        "through.",
     ),
     "pose": TaskParts(
         settings="datasetdm.config.tasks:PoseAnnotation",

@@ -16,7 +16,7 @@ from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.prompt_coverage import select_prompts
 from datasetdm.pipeline.prompt_sources import candidates
 from datasetdm.pipeline.report_figures import drawn_figure
-from datasetdm.pipeline.rounds.shard import annotator_of, subsets
+from datasetdm.pipeline.rounds.shard import annotator_of
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.figures import write_figures
 from datasetdm.reports.overlays import overlay
@@ -81,8 +81,7 @@ def make_preview(context: Context, number: int) -> Preview:
         figures = (
             drawn_figure(sample, row, task, f"images/{sample.name}") for sample, row in zip(samples, rows, strict=True)
         )
-        title = f"First images, labels by the P-Decoder of {subsets(context)[0].replace('_', ' ')}"
-        found = write_figures(folder / "figures", "preview", figures, title=title, root="")
+        found = write_figures(folder / "figures", "preview", figures, title="First images", root="")
         viewer = viewer_of(task.name, task.categories, [found], "figures")
         write_text(folder / PAGE, render_preview(context.benchmark, summary, viewer))
         manifest.to_parquet(folder / "manifest.parquet", index=False)

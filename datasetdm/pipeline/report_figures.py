@@ -30,7 +30,7 @@ ORIGIN = {
     "decoder": "P-Decoder",
 }
 SPLICED_FROM = {"grid": "grid", "sources": "joined from"}
-SYNTHETIC_TITLE = "Synthetic images, labels by the P-Decoder of {}"
+SYNTHETIC_TITLE = "Synthetic images, {}"
 
 
 def write_all_figures(context: Context, manifest: pd.DataFrame, folder: Path) -> list[FigureSet]:

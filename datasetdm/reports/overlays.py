@@ -12,7 +12,7 @@ from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.persons import Persons
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
-from datasetdm.reports.paint import core_of, fit, paint_area, palette, top_of, write_all
+from datasetdm.reports.paint import core_of, fit, fit_colours, paint_area, palette, top_of, write_all
 from datasetdm.reports.skeletons import paint_skeletons, person_text
 
 SIDE = 300  # pixels of the longer side of a picture
@@ -31,7 +31,7 @@ def overlay(target: Any, image: np.ndarray, categories: Sequence[Category], *, s
         side: pixels of the image's longer side in the picture.
     """
     if isinstance(target, Pictured):
-        return np.concatenate([fit(image, side), fit(target.picture(), side)], axis=1)
+        return np.concatenate([fit(image, side), fit_colours(target.picture(), side)[..., :3]], axis=1)
     raise TypeError(f"{type(target).__name__} is not an annotation")
 
 

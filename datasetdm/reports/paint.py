@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 LETTERING = 14  # height of a line of lettering in pixels
 GOLDEN_RATIO = 0.618033988749895  # steps of it around the colour circle never come close to one another
+LEAST_KNOWN = 0.02  # of the pixels of an area that are known, so that the area is shown
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -27,6 +28,23 @@ def fit(array: np.ndarray, side: int) -> np.ndarray:
         return cv2.resize(array, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     values = array.astype(np.uint8) if array.dtype == bool else array
     return cv2.resize(values, size, interpolation=cv2.INTER_NEAREST).astype(array.dtype)
+
+
+def fit_colours(picture: np.ndarray, side: int) -> np.ndarray:
+    """An annotation as a picture (uint8 H x W x 3, black where nothing is known), its longer side with `side` pixels.
+
+    Returns:
+        uint8 h x w x 4, RGB and opacity. Known pixels are not darkened by unknown ones around them, as the points of a
+        laser scanner would be.
+    """
+    scale = side / max(picture.shape[:2])
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    known = picture.any(axis=2).astype(np.float32)
+    share = cv2.resize(known, size, interpolation=way)
+    colours = cv2.resize(picture.astype(np.float32), size, interpolation=way) / np.maximum(share, 1e-3)[..., None]
+    opacity = np.where(share > LEAST_KNOWN, 255, 0)
+    return np.dstack([np.where(opacity[..., None], colours, 0).round().clip(0, 255), opacity]).astype(np.uint8)
 
 
 def paint_area(picture: np.ndarray, area: np.ndarray, colour: np.ndarray, opacity: float = 0.25) -> None:

@@ -15,7 +15,7 @@ from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.instances import Instances
 from datasetdm.reports.layers import css_palette, layer, outline
 from datasetdm.reports.overlays import SIDE, overlay
-from datasetdm.reports.paint import LETTERING, fit, lettering, paint_area, palette, write
+from datasetdm.reports.paint import LETTERING, fit_colours, lettering, paint_area, palette, write
 from tests.annotations.test_depth_map import ramp
 from tests.annotations.test_instances import CATEGORIES, SIZE, apart
 from tests.annotations.test_persons import COUPLE, PERSON
@@ -114,9 +114,17 @@ def test_depth_is_shown_next_to_its_image_and_laid_over_it_on_a_page() -> None:
     assert (picture[:, :SIDE] == 90).all() and (picture[:, SIDE:] != 90).any()
     url = layer(ramp(), CATEGORIES)["picture"]
     with Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))) as opened:
-        shown = np.array(opened.convert("RGB")).astype(int)
-    expected = fit(ramp().picture(), max(shown.shape)).astype(int)
-    assert np.abs(shown - expected).mean() < 8
+        shown = np.array(opened.convert("RGBA")).astype(int)
+    assert (shown[..., 3] == 255).all() and np.abs(shown[..., :3] - ramp().picture()).mean() < 10
+
+
+def test_points_of_a_laser_keep_their_colours_when_the_picture_shrinks() -> None:
+    points = np.zeros((100, 300, 3), np.uint8)
+    points[50::3, ::3] = (200, 100, 50)
+    shown = fit_colours(points, 60)
+    assert shown.shape == (20, 60, 4)
+    assert (shown[:9, :, 3] == 0).all()
+    np.testing.assert_array_equal(shown[12:-1, 1:-1], np.broadcast_to((200, 100, 50, 255), (7, 58, 4)))
 
 
 def test_persons_have_skeletons_and_the_image_is_left_alone() -> None:
