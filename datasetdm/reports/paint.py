@@ -22,8 +22,7 @@ def palette(count: int) -> np.ndarray:
 
 def fit(array: np.ndarray, side: int) -> np.ndarray:
     """A picture (uint8 H x W x 3) or map (bool or integers, H x W) whose longer side has `side` pixels."""
-    scale = side / max(array.shape[:2])
-    size = (max(1, round(array.shape[1] * scale)), max(1, round(array.shape[0] * scale)))
+    scale, size = _scaled(array, side)
     if array.ndim == 3:
         return cv2.resize(array, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     values = array.astype(np.uint8) if array.dtype == bool else array
@@ -37,14 +36,19 @@ def fit_colours(picture: np.ndarray, side: int) -> np.ndarray:
         uint8 h x w x 4, RGB and opacity. Known pixels are not darkened by unknown ones around them, as the points of a
         laser scanner would be.
     """
-    scale = side / max(picture.shape[:2])
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    scale, size = _scaled(picture, side)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    known = picture.any(axis=2).astype(np.float32)
+    known = np.asarray(picture.any(axis=2), dtype=np.float32)
     share = cv2.resize(known, size, interpolation=way)
     colours = cv2.resize(picture.astype(np.float32), size, interpolation=way) / np.maximum(share, 1e-3)[..., None]
     opacity = np.where(share > LEAST_KNOWN, 255, 0)
     return np.dstack([np.where(opacity[..., None], colours, 0).round().clip(0, 255), opacity]).astype(np.uint8)
+
+
+def _scaled(array: np.ndarray, side: int) -> tuple[float, tuple[int, int]]:
+    """The factor that gives the longer side `side` pixels, and the (width, height) that result."""
+    scale = side / max(array.shape[:2])
+    return scale, (max(1, round(array.shape[1] * scale)), max(1, round(array.shape[0] * scale)))
 
 
 def paint_area(picture: np.ndarray, area: np.ndarray, colour: np.ndarray, opacity: float = 0.25) -> None:

@@ -107,7 +107,6 @@ def finish(context: Context, plan: Plan) -> StageResult:
             rounds=read_rounds(context.paths.synthetic),
         )
         write_text(folder / "index.html", page)
-    make_leaderboard(context.params, study=context.study)  # the page links to it
     result = _result(context, metrics)
     inputs = {
         f"real_{context.benchmark}": context.paths.real,
@@ -117,6 +116,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         run.log_metrics(result.metrics)
         for picture in [*result.pictures, str(context.paths.reports / "index.html")]:
             run.log_artifact(picture)
+    make_leaderboard(context.params, study=context.study)  # the page links to it
     return result
 
 
