@@ -57,6 +57,15 @@ LOOK = """
 <script>
 window.addEventListener("load", () => setTimeout(async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
+  const images = [...document.querySelectorAll(".picture > img:first-child")].filter((one) => one.naturalWidth).length;
+  let chosen = "";
+  if (document.getElementById("choice")) {
+    form.answer.value = "rejected";
+    form.order.value = "doubt";
+    form.dispatchEvent(new Event("change"));
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    chosen = `${document.getElementById("status").textContent}; first ${document.querySelector(".figures dd").textContent}`;
+  }
   parent.postMessage({
     page: document.title,
     serious: found.violations.filter((one) => ["serious", "critical"].includes(one.impact))
@@ -64,7 +73,8 @@ window.addEventListener("load", () => setTimeout(async () => {
     passes: found.passes.length,
     tooWide: document.documentElement.scrollWidth - innerWidth,
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
-    images: [...document.querySelectorAll(".picture > img:first-child")].filter((one) => one.naturalWidth).length,
+    images,
+    chosen,
     injected: document.querySelectorAll("figcaption b, .tag b").length,
   }, "*");
 }, 3000));
@@ -92,9 +102,14 @@ def write_pages(folder: Path) -> list[str]:
         report = folder / "reports" / task
         write_image(folder / f"synthetic/{task}/images/a b.png", np.full((*SIZE, 3), 90, np.uint8))
         common = {"file": "images/a b.png", "size": SIZE[::-1], "layer": layer(target, categories)}
-        judged = {"scores": dict.fromkeys(TASKS[task].scores, 0.5), "origin": {"seed": "1"}, "labels": (0,)}
+        judged = {"origin": {"seed": "1"}, "labels": (0,), "caption": HOSTILE}
         figures = [
-            Figure(**common, **judged, caption=HOSTILE, rejected=None if number % 2 else "an object of doubtful score")
+            Figure(
+                **common,
+                **judged,
+                scores=dict.fromkeys(TASKS[task].scores, 1 - number / 100),
+                rejected=None if number % 2 else "an object of doubtful score",
+            )
             for number in range(30)
         ]
         sets = [
@@ -152,4 +167,6 @@ def test_pages_are_for_everybody_and_fit_a_phone(tmp_path: Path, dark: bool) -> 
     for one in found:
         assert one["serious"] == [] and one["passes"] > 15, one
         assert one["tooWide"] <= 0 and one["injected"] == 0 and one["dark"] == dark, one
-        assert one["images"] == (0 if one["page"].startswith("Leaderboard") else 24), one
+        board = one["page"].startswith("Leaderboard")
+        assert one["images"] == (0 if board else 24), one
+        assert one["chosen"] == ("" if board else "15 of 30 images, page 1 of 1; first 0.72"), one
