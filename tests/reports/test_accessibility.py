@@ -64,7 +64,8 @@ window.addEventListener("load", () => setTimeout(async () => {
     form.order.value = "doubt";
     form.dispatchEvent(new Event("change"));
     await new Promise((resolve) => setTimeout(resolve, 500));
-    chosen = `${document.getElementById("status").textContent}; first ${document.querySelector(".figures dd").textContent}`;
+    const first = document.querySelector(".figures dd").textContent;
+    chosen = `${document.getElementById("status").textContent}; first ${first}`;
   }
   parent.postMessage({
     page: document.title,
