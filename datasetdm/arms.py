@@ -66,7 +66,8 @@ class Arm:
         further_images: whether it needs the images of the oracle set (`ingest.num_oracle`).
         teacher: the arm whose model labels images for it.
         control: whether it is trained for comparison only: measured, but never registered for use.
-        explanation: a line of the report, with fields in braces that `compare` fills in.
+        summary: what it is trained on in a few words, with fields in braces that `metrics.json` has.
+        explanation: more for the report, with fields in braces that `compare` fills in.
     """
 
     sources: tuple[Source, ...]
@@ -74,6 +75,7 @@ class Arm:
     further_images: bool = False
     teacher: str | None = None
     control: bool = False
+    summary: str = ""
     explanation: str = ""
 
     def uses(self, output: Output) -> bool:
@@ -84,19 +86,30 @@ class Arm:
 # `real_augmented` and `self_training` have as many labelled images in a batch as `both`; the other half is spliced out
 # of these, or labelled by the teacher. `pseudo` is to real images what `synthetic` is to drawn ones.
 ARMS: dict[str, Arm] = {
-    "real": Arm(sources=(LABELLED,)),
-    "synthetic": Arm(sources=(DRAWN, DRAWN_SPLICED)),
-    "both": Arm(sources=(DRAWN, DRAWN_SPLICED), with_labelled=True),
+    "real": Arm(sources=(LABELLED,), summary="{num_real} labelled images"),
+    "synthetic": Arm(
+        sources=(DRAWN, DRAWN_SPLICED),
+        summary="{num_synthetic} synthetic images",
+        explanation="the accepted images, and {num_spliced} spliced out of them, with the P-Decoder's labels",
+    ),
+    "both": Arm(
+        sources=(DRAWN, DRAWN_SPLICED),
+        with_labelled=True,
+        summary="{num_real} labelled and {num_synthetic} synthetic images",
+        explanation="the labelled images in every batch, the rest as in `synthetic`",
+    ),
     "oracle": Arm(
         sources=(Source(output="real", name="oracle"),),
         further_images=True,
         control=True,
+        summary="{num_oracle} labelled images",
         explanation="{num_oracle} further training images with their true labels",
     ),
     "real_augmented": Arm(
         sources=(Source(output="augmented", name="real_{seed}", spliced_from=LABELLED),),
         with_labelled=True,
         control=True,
+        summary="{num_real} labelled images and {num_spliced} splices of them",
         explanation="the labelled images, and {num_spliced} spliced out of them as the synthetic ones are",
     ),
     "self_training": Arm(
@@ -105,6 +118,7 @@ ARMS: dict[str, Arm] = {
         further_images=True,
         teacher="real",
         control=True,
+        summary="{num_real} labelled images and {num_taught} that the model of `real` labelled",
         explanation="the labelled images, and the oracle's images without their labels: what the model of `real` finds "
         "in {num_taught} of them, with a confidence of {threshold:g} or more; spliced and mixed as in `both`",
     ),
@@ -112,6 +126,7 @@ ARMS: dict[str, Arm] = {
         sources=(PSEUDO, Source(output="augmented", name="pseudo_{seed}", spliced_from=PSEUDO)),
         further_images=True,
         control=True,
+        summary="{num_pseudo} real images that the P-Decoder labelled",
         explanation="the oracle's images without their labels: what the P-Decoder reads off {num_pseudo} of them with "
         "their captions as prompts; accepted, spliced and trained on as the synthetic ones. Captions written from "
         "labels, where the data set has none: {captions_written_here}",

@@ -5,16 +5,17 @@ can be read without torch.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How to show a metric: its title, in per cent or else with three decimals, and whether higher is better."""
+    """How to show a metric: title, in per cent or with three decimals, whether higher is better, what it measures."""
 
     title: str
     percent: bool = True
     higher_is_better: bool = True
+    explanation: str = ""
 
     def text(self, value: float) -> str:
         """The value as text."""
@@ -34,9 +35,17 @@ class Metric:
         return f"{self.title} (%)" if self.percent else self.title
 
 
+@dataclass(frozen=True)
+class Score:
+    """How to show a score that a filter gives to an annotation: its title, and what it is."""
+
+    title: str
+    explanation: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskParts:
-    """What a task consists of. All but `metrics` name an object as `module:object`.
+    """What a task consists of. All but the last three name an object as `module:object`.
 
     Attributes:
         settings: the `TaskSection` that `task` in params.yaml fills in.
@@ -49,6 +58,8 @@ class TaskParts:
         downstream: the `DownstreamModel`; its module has a function `load`, too, for MLflow.
         readout: the `Readout`, if a network that scores every pixel serves the task.
         metrics: those that tables show, in order. Tables skip metrics that no arm has.
+        scores: what the filter gives to every annotation. The lower the first, the more doubtful the annotation.
+        legend: how reports show an annotation, in a sentence or two.
     """
 
     settings: str
@@ -60,6 +71,16 @@ class TaskParts:
     downstream: str
     readout: str | None = None
     metrics: Mapping[str, Metric]
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    legend: str = ""
+
+
+_OBJECT_SCORES = {
+    "score": Score("score", "mean confidence of the objects that are kept, from 0 to 1; 0 if there is none"),
+    "best_score": Score("best score", "confidence of the surest object before anything was left out, from 0 to 1"),
+    "num_objects": Score("objects", "number of objects that are kept"),
+    "covered_area": Score("covered area", "share of the image that objects cover, from 0 to 1"),
+}
 
 
 TASKS: dict[str, TaskParts] = {
@@ -72,16 +93,27 @@ TASKS: dict[str, TaskParts] = {
         baseline=None,
         downstream="datasetdm.downstream.detection:Detector",
         metrics={
-            "mask_ap": Metric("AP"),
-            "mask_ap50": Metric("AP50"),
-            "mask_ap75": Metric("AP75"),
-            "mask_ap_small": Metric("APs"),
-            "mask_ap_medium": Metric("APm"),
-            "mask_ap_large": Metric("APl"),
-            "mask_ap_rare": Metric("APr"),
-            "mask_ap_common": Metric("APc"),
-            "mask_ap_frequent": Metric("APf"),
+            "mask_ap": Metric(
+                "AP",
+                explanation="average precision of masks (COCO), the mean over IoU thresholds from 0.50 to 0.95",
+            ),
+            "mask_ap50": Metric(
+                "AP50", explanation="average precision of masks at an IoU of 0.50: right if roughly in place"
+            ),
+            "mask_ap75": Metric(
+                "AP75", explanation="average precision of masks at an IoU of 0.75: right only with a good outline"
+            ),
+            "mask_ap_small": Metric("APs", explanation="AP of small objects"),
+            "mask_ap_medium": Metric("APm", explanation="AP of objects of medium size"),
+            "mask_ap_large": Metric("APl", explanation="AP of large objects"),
+            "mask_ap_rare": Metric("APr", explanation="AP of rare categories (LVIS: in up to 10 training images)"),
+            "mask_ap_common": Metric("APc", explanation="AP of common categories (LVIS: in 11 to 100 training images)"),
+            "mask_ap_frequent": Metric(
+                "APf", explanation="AP of frequent categories (LVIS: in more than 100 training images)"
+            ),
         },
+        scores=_OBJECT_SCORES,
+        legend="Each object has an outline in the colour of its category, its name and its score.",
     ),
     "semantic": TaskParts(
         settings="datasetdm.config.tasks:SemanticAnnotation",
@@ -93,14 +125,25 @@ TASKS: dict[str, TaskParts] = {
         downstream="datasetdm.downstream.dense:DenseModel",
         readout="datasetdm.downstream.dense.readouts:SemanticReadout",
         metrics={
-            "miou": Metric("mIoU"),
-            "miou_seen": Metric("mIoU seen"),
-            "miou_unseen": Metric("mIoU unseen"),
-            "miou_harmonic": Metric("harmonic"),
-            "miou_head": Metric("mIoU head"),
-            "miou_tail": Metric("mIoU tail"),
-            "pixel_accuracy": Metric("pixel accuracy"),
+            "miou": Metric(
+                "mIoU",
+                explanation="overlap of predicted and true area (intersection over union), the mean over categories",
+            ),
+            "miou_seen": Metric("mIoU seen", explanation="mIoU of the categories with labelled examples"),
+            "miou_unseen": Metric("mIoU unseen", explanation="mIoU of the categories without a labelled example"),
+            "miou_harmonic": Metric("harmonic", explanation="harmonic mean of mIoU seen and mIoU unseen"),
+            "miou_head": Metric("mIoU head", explanation="mIoU of the frequent categories"),
+            "miou_tail": Metric("mIoU tail", explanation="mIoU of the rare categories"),
+            "pixel_accuracy": Metric("pixel accuracy", explanation="share of the pixels with the right category"),
         },
+        scores={
+            "score": Score("score", "mean confidence over all pixels before any was left out, from 0 to 1"),
+            "num_categories": Score("categories", "number of categories that are kept, without the background"),
+            "covered_area": Score("covered area", "share of the image that these cover, from 0 to 1"),
+            "ignored_area": Score("ignored area", "share of the pixels that are too uncertain to be used, from 0 to 1"),
+        },
+        legend="Each category has its own colour on all pictures. Uncertain pixels, which nothing is learnt from, are "
+        "darker; the background has no colour.",
     ),
     "depth": TaskParts(
         settings="datasetdm.config.tasks:DepthAnnotation",
@@ -112,10 +155,28 @@ TASKS: dict[str, TaskParts] = {
         downstream="datasetdm.downstream.dense:DenseModel",
         readout="datasetdm.downstream.dense.readouts:DepthReadout",
         metrics={
-            "abs_rel": Metric("abs rel", percent=False, higher_is_better=False),
-            "rmse": Metric("RMSE (m)", percent=False, higher_is_better=False),
-            "delta1": Metric("delta1"),
+            "abs_rel": Metric(
+                "abs rel",
+                percent=False,
+                higher_is_better=False,
+                explanation="error of the depth as a share of the true depth, the mean",
+            ),
+            "rmse": Metric(
+                "RMSE (m)",
+                percent=False,
+                higher_is_better=False,
+                explanation="root of the mean squared error of the depth, in metres",
+            ),
+            "delta1": Metric(
+                "delta1", explanation="share of the pixels whose depth is off by a factor of less than 1.25"
+            ),
         },
+        scores={
+            "depth_range": Score("depth range", "farthest less nearest depth, in metres; 0 in a flat map"),
+            "median_depth": Score("median depth", "in metres"),
+        },
+        legend="Red is near, blue is far, each picture on its own scale. Where no depth is known, the image shows "
+        "through.",
     ),
     "pose": TaskParts(
         settings="datasetdm.config.tasks:PoseAnnotation",
@@ -126,12 +187,21 @@ TASKS: dict[str, TaskParts] = {
         baseline="datasetdm.evaluation.baselines:mean_pose",
         downstream="datasetdm.downstream.pose:PoseModel",
         metrics={
-            "keypoint_ap": Metric("keypoint AP"),
-            "keypoint_ap50": Metric("AP50"),
-            "keypoint_ap75": Metric("AP75"),
-            "keypoint_ap_medium": Metric("APm"),
-            "keypoint_ap_large": Metric("APl"),
+            "keypoint_ap": Metric(
+                "keypoint AP",
+                explanation="average precision of poses, the mean over similarities (OKS) from 0.50 to 0.95 (COCO)",
+            ),
+            "keypoint_ap50": Metric(
+                "AP50", explanation="average precision of poses at an OKS of 0.50: right if roughly in place"
+            ),
+            "keypoint_ap75": Metric(
+                "AP75", explanation="average precision of poses at an OKS of 0.75: right only if exact"
+            ),
+            "keypoint_ap_medium": Metric("APm", explanation="keypoint AP of persons of medium size"),
+            "keypoint_ap_large": Metric("APl", explanation="keypoint AP of large persons"),
         },
+        scores=_OBJECT_SCORES | {"num_keypoints": Score("keypoints", "number of visible keypoints")},
+        legend="The left side of a person is orange, the right side green, the middle blue; the outline is the mask.",
     ),
 }
 

@@ -29,5 +29,12 @@ def test_explanations_ask_for_what_the_report_knows() -> None:
     assert all(arm.explanation for arm in ARMS.values() if arm.control)
 
 
+def test_summaries_ask_for_what_the_figures_file_has() -> None:
+    known = {"num_real", "num_synthetic", "num_oracle", "num_spliced", "num_taught", "num_pseudo"}
+    fields = {field for arm in ARMS.values() for _, field, _, _ in Formatter().parse(arm.summary) if field}
+    assert fields == known
+    assert all(arm.summary for arm in ARMS.values())
+
+
 def test_a_training_is_written_as_arm_and_seed() -> None:
     assert str(Training("both", 0)) == "both/0"

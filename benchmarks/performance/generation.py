@@ -15,7 +15,7 @@ from datasetdm.diffusion import load_backbone
 from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.run import run_stage
-from datasetdm.pipeline.rounds.shard import open_annotators
+from datasetdm.pipeline.rounds.shard import annotator_of
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.synthesis.generate import GenerationRequest, make_requests, synthesize
@@ -45,7 +45,7 @@ def measure(
     assert isinstance(reference, StableDiffusionBackbone)
     requests = make_requests(_prompts(context), images, settings.seed)
     prompts = [request.prompt for request in requests[:reference_images]]
-    (annotator,) = open_annotators(context)
+    annotator = annotator_of(context, 0)
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "reference"
         seconds = in_turn(
@@ -83,7 +83,7 @@ def _synthesize(context: Context, requests: Sequence[GenerationRequest], folder:
     """What a shard does."""
     task, accepted = context.task(), list[Sample]()
     for found in synthesize(
-        context.backbone(), task, list(open_annotators(context)), requests, context.settings.synthesis
+        context.backbone(), task, [annotator_of(context, 0)], requests, context.settings.synthesis
     ):
         write_image(folder / "images" / found.request.name, found.image)
         if (sample := accepted_sample(found, "seed_0")) is not None:

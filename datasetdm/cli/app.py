@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dotenv import load_dotenv
 
-from datasetdm.cli import data, predict, prompts, results, stages, validation
+from datasetdm.cli import data, looking, predict, prompts, results, stages, validation
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
 
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_commands(commands)
     prompts.add_commands(commands)
     results.add_commands(commands)
+    looking.add_commands(commands)
     return parser
 
 

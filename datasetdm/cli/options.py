@@ -21,6 +21,13 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", action="store_true", help="at study size (the block `study`), in data/study")
 
 
+def positive(text: str) -> int:
+    """The value of an option that is a whole number above 0."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return int(text)
+
+
 def require_project() -> None:
     """Refuse a folder without `params.yaml` before the slow imports.
 

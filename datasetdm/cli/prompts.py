@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from datasetdm.cli.options import add_command, require_project
+from datasetdm.cli.options import add_command, positive, require_project
 
 
 def add_commands(commands: Any) -> None:
@@ -14,13 +14,7 @@ def add_commands(commands: Any) -> None:
     preview = add_command(
         actions, "preview", _preview, help="show some prompts, what was rejected and why, coverage, and expected cost"
     )
-    preview.add_argument("--n", type=_positive, default=20, help="prompts to show (default: 20)")
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
-    return int(text)
+    preview.add_argument("--n", type=positive, default=20, help="prompts to show (default: 20)")
 
 
 def _preview(options: argparse.Namespace) -> None:

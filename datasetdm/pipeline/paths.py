@@ -49,7 +49,7 @@ class Paths:
 
     @property
     def synthetic(self) -> Path:
-        """Generated images that were accepted, annotations per seed, `manifest.parquet`, previews; `rejected/`."""
+        """Generated images that were accepted, annotations per seed, `manifest.parquet`, previews; `rejected/`, too."""
         return self.data / "synthetic" / self.benchmark
 
     @property
@@ -76,6 +76,11 @@ class Paths:
     def diagnosis(self) -> Path:
         """The text of `diagnose`; a JSON file of the same name holds its figures."""
         return self.data / "diagnosis" / f"{self.benchmark}.md"
+
+    @property
+    def preview(self) -> Path:
+        """What `preview` has drawn: contact sheet, page, images. Not in `reports`, which `compare` replaces."""
+        return self.data / "preview" / self.benchmark
 
     @property
     def work_root(self) -> Path:

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
 from datasetdm.arms import MAIN_ARMS
 from datasetdm.reports.comparison import figure_text
+from datasetdm.reports.html import page_environment
 from datasetdm.reports.paper import PAPER
+from datasetdm.reports.verdict import verdict
 from datasetdm.task_parts import METRICS
 
 ABSENT = "-"
+WORD_COLUMNS = (2, 3 + len(MAIN_ARMS))  # of the cells after the benchmark's name: the metric, the difference
 
 
 def leaderboard(comparisons: Mapping[str, Mapping[str, Any]], benchmarks: Sequence[str]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def leaderboard(comparisons: Mapping[str, Mapping[str, Any]], benchmarks: Sequen
 
 
 def _row(comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    paper = PAPER.get(comparison["benchmark"])
+    paper, found = PAPER.get(comparison["benchmark"]), verdict(comparison, metric)
     return {
         "benchmark": comparison["benchmark"],
         "task": comparison["task"],
@@ -40,6 +41,8 @@ def _row(comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
         "num_real": comparison["num_real"],
         "num_synthetic": comparison["num_synthetic"],
         "arms": {arm: figures[metric] for arm, figures in comparison["arms"].items() if metric in figures},
+        "verdict": found.sentence,
+        "difference": found.difference,
         "baseline": comparison.get("baseline", {}).get(metric),
         "dev": {who: figures.get(metric) for who, figures in comparison.get("dev", {}).items()},
         "paper": {"setting": paper.setting, "arms": paper.arms} if paper and paper.metric == metric else None,
@@ -48,9 +51,10 @@ def _row(comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
 
 def leaderboard_table(content: Mapping[str, Any]) -> str:
     """The leaderboard as Markdown."""
-    header = ["benchmark", "# real", "# synthetic", "metric", *MAIN_ARMS, "baseline"]
+    header = ["benchmark", "# real", "# synthetic", "metric", *MAIN_ARMS, "difference", "baseline"]
     header += ["on dev: labels / real", "paper: real / synthetic / both"]
-    lines = ["| " + " | ".join(header) + " |", "|---|---:|---:|---|" + "---:|" * (len(MAIN_ARMS) + 2) + "---|"]
+    rule = "|---|---:|---:|---|" + "---:|" * len(MAIN_ARMS) + "---|---:|---:|---|"
+    lines = ["| " + " | ".join(header) + " |", rule]
     lines += ["| " + " | ".join(cells) + " |" for cells in leaderboard_cells(content)]
     if content["missing"]:
         lines += ["", "Not run yet: " + ", ".join(content["missing"]) + "."]
@@ -64,8 +68,9 @@ def leaderboard_cells(content: Mapping[str, Any]) -> list[list[str]]:
             row["benchmark"],
             str(row["num_real"]),
             str(row["num_synthetic"]),
-            f"{METRICS[row['metric']].title} ({'higher' if row['higher_is_better'] else 'lower'} is better)",
+            f"{METRICS[row['metric']].axis} ({'higher' if row['higher_is_better'] else 'lower'} is better)",
             *[figure_text(row["metric"], row["arms"].get(arm)) for arm in MAIN_ARMS],
+            row["difference"],
             _value_text(row["metric"], row["baseline"]),
             " / ".join(_value_text(row["metric"], row["dev"].get(who)) for who in ("p_decoder", "real")),
             _paper_text(row),
@@ -88,10 +93,18 @@ def _paper_text(row: Mapping[str, Any]) -> str:
 
 def render_leaderboard(content: Mapping[str, Any]) -> str:
     """The leaderboard as an HTML page. It opens from disk and makes no network requests."""
-    environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
-    return environment.get_template("leaderboard.html").render(
-        arms=MAIN_ARMS,
-        rows=leaderboard_cells(content),
-        missing=content["missing"],
-        embedded=any(row["world"] == "miniworld" for row in content["rows"]),
+    rows = [
+        {"benchmark": row["benchmark"], "cells": cells[1:], "verdict": row["verdict"]}
+        for row, cells in zip(content["rows"], leaderboard_cells(content), strict=True)
+    ]
+    return (
+        page_environment()
+        .get_template("leaderboard.html")
+        .render(
+            arms=MAIN_ARMS,
+            rows=rows,
+            word_columns=WORD_COLUMNS,
+            missing=content["missing"],
+            embedded=any(row["world"] == "miniworld" for row in content["rows"]),
+        )
     )

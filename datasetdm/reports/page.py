@@ -1,27 +1,51 @@
-"""One self-contained page per benchmark. It opens from disk and makes no network requests."""
+"""One page per benchmark. It opens from disk, asks nothing of the network, and shows images that lie next to it."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
+from datasetdm.annotations.sample import Category
 from datasetdm.prompts.variety import FIGURES
+from datasetdm.reports.chart import bars, bars_title
 from datasetdm.reports.comparison import figure_text, shown_metrics
 from datasetdm.reports.contrasts import contrast_lines
+from datasetdm.reports.figures import FigureSet
+from datasetdm.reports.html import page_environment
+from datasetdm.reports.layers import css_palette
 from datasetdm.reports.rounds import HEADINGS, round_sections
-from datasetdm.task_parts import METRICS
+from datasetdm.reports.verdict import arm_summary, verdict
+from datasetdm.task_parts import METRICS, TASKS
 
 IID_TITLE = "On images of the kind that was trained on (iid)"
+NO_IMAGES: Mapping[str, Any] = MappingProxyType({"sets": ()})
+
+
+def viewer_of(task: str, categories: Sequence[Category], sets: Sequence[FigureSet], folder: str) -> dict[str, Any]:
+    """What the part of a page needs to know that shows images (`templates/figures.html` and `figures.js`).
+
+    Args:
+        task: the name of the task.
+        categories: in label order.
+        sets: what there is to look at.
+        folder: where `write_figures` has written it, relative to the page.
+    """
+    parts = TASKS[task]
+    return {
+        "folder": folder,
+        "sets": [asdict(one) for one in sets if one.count],
+        "categories": [{"name": category.noun} for category in categories],
+        "palette": css_palette(max(1, len(categories))),
+        "scores": {name: asdict(score) for name, score in parts.scores.items()},
+        "legend": parts.legend,
+    }
 
 
 def render_page(
     metrics: Mapping[str, Any],
     *,
-    plot: Path,
-    galleries: Sequence[tuple[str, Path]],
+    arms: Mapping[str, str] = MappingProxyType({}),
+    viewer: Mapping[str, Any] = NO_IMAGES,
     facts: Mapping[str, str],
     variety: Mapping[str, float] = MappingProxyType({}),
     rounds: Sequence[Mapping[str, Any]] = (),
@@ -30,32 +54,48 @@ def render_page(
 
     Args:
         metrics: the content of `metrics.json`.
-        plot: the picture of the arms.
-        galleries: (title, picture) pairs.
+        arms: what the arms are: name -> text.
+        viewer: the images, as `viewer_of` made it.
         facts: how the figures were made: title -> text.
         variety: how varied the prompts are, by the names of `variety.FIGURES`.
         rounds: what was learnt after each round of drawing, if there were several.
     """
-    environment = Environment(loader=PackageLoader("datasetdm.reports"), autoescape=select_autoescape())
     names = shown_metrics(metrics)
-    tables = [{"title": "The arms, on the test set", "lines": contrast_lines(metrics), **metrics}]
+    primary = metrics["headline"][0]
+    tables = [_table("The arms, on the test set", metrics)]
     if "iid" in metrics:
-        tables.append({"title": IID_TITLE, "lines": contrast_lines(metrics["iid"]), **metrics["iid"]})
-    return environment.get_template("comparison.html").render(
-        metrics=metrics,
-        names=names,
-        titles={name: METRICS[name].title for name in names},
-        text=figure_text,
-        baseline=lambda name: METRICS[name].text(metrics["baseline"][name]) if name in metrics["baseline"] else "-",
-        tables=tables,
-        plot=_inline(plot),
-        galleries=[(title, _inline(picture)) for title, picture in galleries],
-        facts=facts,
-        variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in variety],
-        rounds=round_sections(rounds),
-        round_headings=HEADINGS,
+        tables.append(_table(IID_TITLE, metrics["iid"]))
+    return (
+        page_environment()
+        .get_template("comparison.html")
+        .render(
+            metrics=metrics,
+            verdict=verdict(metrics),
+            bars=bars(metrics["arms"], primary),
+            bars_title=bars_title(primary),
+            names=names,
+            shown={name: METRICS[name] for name in names},
+            summaries={arm: arm_summary(arm, metrics) for arm in metrics["arms"]},
+            text=figure_text,
+            baseline=lambda name: METRICS[name].text(metrics["baseline"][name]) if name in metrics["baseline"] else "-",
+            tables=tables,
+            arms=arms,
+            viewer=viewer,
+            facts=facts,
+            variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in variety],
+            rounds=round_sections(rounds),
+            round_headings=HEADINGS,
+        )
     )
 
 
-def _inline(picture: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+def render_preview(benchmark: str, summary: str, viewer: Mapping[str, Any]) -> str:
+    """The HTML of a preview: a sentence, and images as `viewer_of` has them."""
+    template = page_environment().get_template("preview.html")
+    return template.render(benchmark=benchmark, summary=summary, viewer=viewer)
+
+
+def _table(title: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    figures = [figure for arm in part["arms"].values() for figure in arm.values()]
+    spread = any(figure["std"] is not None for figure in figures)
+    return {"title": title, "lines": contrast_lines(part), "spread": spread, **part}

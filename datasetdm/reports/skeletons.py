@@ -1,46 +1,60 @@
-"""Persons painted over an image: a mask and a skeleton each."""
+"""Skeletons of persons: which keypoints and limbs are shown, in which colour, and how they are painted."""
+
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons
-from datasetdm.reports.paint import paint_masks
+from datasetdm.annotations.persons import KEYPOINT_SCORE, KEYPOINTS, SKELETON, Persons
 
-LEFT, RIGHT, MIDDLE = (255, 140, 0), (60, 210, 60), (60, 160, 255)  # orange, green, blue as in COCO's own demos
+#: The person's left in orange, the right in green, the rest in blue, as in COCO's own demos.
+COLOURS = {"left": (255, 140, 0), "right": (60, 210, 60), "middle": (60, 160, 255)}
 
 
-def paint_persons(image: np.ndarray, persons: Persons, least: float) -> np.ndarray:
-    """Masks as light areas, skeletons over them: the person's left in orange, the right in green.
+def limbs(points: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The side and the two ends (2 x 2: x, y) of each limb of a person (17 x 3) whose keypoints are both shown."""
+    shown = _shown(points)
+    for first, second in np.array(SKELETON) - 1:
+        if shown[first] and shown[second]:
+            yield _side(KEYPOINTS[first], KEYPOINTS[second]), points[[first, second], :2]
 
-    Args:
-        image: uint8 H x W x 3.
-        persons: annotated or predicted.
-        least: keypoints whose third number (visibility or score) is lower are left out.
 
-    Returns:
-        uint8 picture, enlarged as by `enlarge`.
-    """
-    texts = [
-        "crowd" if crowd else f"{score:.2f}" if score < 1 else ""
-        for score, crowd in zip(persons.scores, persons.crowd, strict=True)
-    ]
-    picture = paint_masks(image, persons.masks, texts, opacity=0.25)
-    factor = picture.shape[0] / image.shape[0]
+def joints(points: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The side and the place (x, y) of each keypoint of a person (17 x 3) that is shown."""
+    for name, point, shown in zip(KEYPOINTS, points, _shown(points), strict=True):
+        if shown:
+            yield _side(name), point[:2]
+
+
+def person_text(score: float, crowd: bool) -> str:
+    """The lettering of a person."""
+    return "crowd" if crowd else f"{score:.2f}" if score < 1 else ""
+
+
+def paint_skeletons(picture: np.ndarray, persons: Persons, scale: float) -> None:
+    """Paint the skeletons on a picture that is `scale` times as large as the persons' image."""
     for points in persons.keypoints:
-        places = np.rint((points[:, :2] + 0.5) * factor - 0.5).astype(int).tolist()
-        shown = (points[:, 2] > 0) & (points[:, 2] >= least)
-        for first, second in np.array(SKELETON) - 1:
-            if shown[first] and shown[second]:
-                colour = _colour(KEYPOINTS[first], KEYPOINTS[second])
-                cv2.line(picture, places[first], places[second], colour, 2, cv2.LINE_AA)
-        for name, place, seen in zip(KEYPOINTS, places, shown, strict=True):
-            if seen:
-                cv2.circle(picture, place, 4, (0, 0, 0), -1, cv2.LINE_AA)
-                cv2.circle(picture, place, 3, _colour(name), -1, cv2.LINE_AA)
-    return picture
+        for side, ends in limbs(points):
+            start, end = _pixels(ends, scale)
+            cv2.line(picture, start, end, (0, 0, 0), 4, cv2.LINE_AA)
+            cv2.line(picture, start, end, COLOURS[side], 2, cv2.LINE_AA)
+        for side, place in joints(points):
+            (centre,) = _pixels(place[None], scale)
+            cv2.circle(picture, centre, 4, (0, 0, 0), -1, cv2.LINE_AA)
+            cv2.circle(picture, centre, 3, COLOURS[side], -1, cv2.LINE_AA)
 
 
-def _colour(*names: str) -> tuple[int, int, int]:
-    if all(name.startswith("left") for name in names):
-        return LEFT
-    return RIGHT if all(name.startswith("right") for name in names) else MIDDLE
+def _pixels(points: np.ndarray, scale: float) -> list[list[int]]:
+    return np.rint((points + 0.5) * scale - 0.5).astype(int).tolist()
+
+
+def _shown(points: np.ndarray) -> np.ndarray:
+    """bool, 17: labelled or, in a prediction, sure enough."""
+    return (points[:, 2] > 0) & (points[:, 2] >= KEYPOINT_SCORE)
+
+
+def _side(*names: str) -> str:
+    for side in ("left", "right"):
+        if all(name.startswith(side) for name in names):
+            return side
+    return "middle"

@@ -44,15 +44,12 @@ def manifest_rows(
     return rows
 
 
-def accepted_sample(annotated: AnnotatedImage, annotator: str) -> Sample | None:
-    """The image with that annotator's annotation, or None if the filter rejected it."""
-    acceptance = annotated.acceptances[annotator]
-    if acceptance.rejected is not None:
-        return None
+def sample_of(annotated: AnnotatedImage, annotator: str) -> Sample:
+    """The image with that annotator's annotation, whether the filter accepted it or not."""
     return Sample(
         name=annotated.request.name,
         image=annotated.image,
         caption=annotated.request.prompt,
-        target=acceptance.target,
+        target=annotated.acceptances[annotator].target,
         image_id=annotated.request.index + 1,
     )

@@ -4,6 +4,7 @@ import pytest
 from datasetdm import config
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.sample import Prediction
+from datasetdm.datasets.standard.depth_png import depth_codec
 from datasetdm.filters import build_filter
 from tests.annotations.test_depth_map import CATEGORIES, SIZE, assert_same, ramp
 
@@ -35,4 +36,7 @@ def test_acceptance() -> None:
     for wrong in (np.nan, np.inf):
         broken = ramp().depth.copy()
         broken[3, 4] = wrong
-        assert FILTER.accept(prediction_of(broken), THRESHOLDS).rejected == "depth is not finite"
+        rejected = FILTER.accept(prediction_of(broken), THRESHOLDS)
+        assert rejected.rejected == "depth is not finite"
+        assert not rejected.target.valid_mask[3, 4] and rejected.target.valid_mask.sum() == broken.size - 1
+        depth_codec(10.0).encode(rejected.target)  # a rejected map is kept, too, in a file that holds numbers alone

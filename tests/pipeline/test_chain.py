@@ -135,7 +135,7 @@ def test_a_cut_off_synthesis_resumes(project, monkeypatch, capsys) -> None:
     capsys.readouterr()
     assert main(["synthesize", "coco"]) == 0
     assert "shard_00001" not in capsys.readouterr().out
-    drawn = [*folder.glob("data/synthetic/coco/images/*"), *folder.glob("data/synthetic/coco/rejected/*")]
+    drawn = [*folder.glob("data/synthetic/coco/images/*"), *folder.glob("data/synthetic/coco/rejected/images/*")]
     assert len({path.name for path in drawn}) == len(drawn) == 5
     drawing, labelling = (sum(map(unit_seconds, unit_folders(folder, stage))) for stage in ("draw", "synthesize"))
     assert drawing > 0 and synthesize.seconds_spent(context) == pytest.approx(drawing + labelling)

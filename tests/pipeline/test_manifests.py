@@ -26,18 +26,21 @@ def test_rejected_images_lie_apart_and_splices_say_what_they_are_made_of(project
     project(MINIWORLD)
     assert main(["run", "coco", "--until", "synthesize"]) == 0
     first = pd.read_parquet("data/synthetic/coco/manifest.parquet")
-    assert names("images") == set(first["image"]) and not names("rejected")
+    assert names("images") == set(first["image"]) and not names("rejected/images")
     edit("benchmarks.coco.synthesis.filter.score_threshold", float(first["best_score"].nlargest(2).iloc[1]))
     assert main(["run", "coco", "--until", "augment"]) == 0
 
     manifest = pd.read_parquet("data/synthetic/coco/manifest.parquet")
     accepted = set(manifest.loc[manifest["accepted"], "image"])
-    assert names("images") == accepted and names("rejected") == set(first["image"]) - accepted
+    assert names("images") == accepted and names("rejected/images") == set(first["image"]) - accepted
     assert 0 < len(accepted) < 5
     for row in manifest.itertuples():
-        assert row.folder == ("images" if row.image in accepted else "rejected")
+        assert row.folder == ("images" if row.image in accepted else "rejected/images")
     annotated = COCO("data/synthetic/coco/annotations/seed_0.json").imgs.values()
     assert {image["file_name"] for image in annotated} == accepted
+    kept = COCO("data/synthetic/coco/rejected/annotations/seed_0.json").imgs.values()
+    assert {image["file_name"] for image in kept} == set(first["image"]) - accepted
+    assert manifest["shard"].tolist() == [f"shard_{index // 2:05d}" for index in range(5)]
     assert manifest["prompt_kind"].isin(["plain", "template"]).all() and manifest["prompt_categories"].all()
 
     spliced = pd.read_parquet("data/augmented/coco/manifest.parquet")
@@ -58,4 +61,4 @@ def test_an_image_that_one_decoder_accepts_is_no_rejected_one() -> None:
     manifest = pd.DataFrame(
         {"image": ["a", "a", "b", "b", "c", "c"], "accepted": [True, False, False, False, True, True]}
     )
-    assert folders(manifest).tolist() == ["images", "images", "rejected", "rejected", "images", "images"]
+    assert folders(manifest).tolist() == [*["images"] * 2, *["rejected/images"] * 2, *["images"] * 2]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from datasetdm.reports.chart import bars
 from datasetdm.reports.comparison import plot, summarize, table
-from datasetdm.reports.page import render_page
-from datasetdm.reports.pictures import contact_sheet
+from datasetdm.reports.pictures import GAP, contact_sheet
+from datasetdm.utils.images import read_image
 
 PER_SEED = {"real": {0: {"mask_ap": 0.1}, 1: {"mask_ap": 0.2, "mask_ap_large": 0.5}}}
 
@@ -41,10 +42,14 @@ def test_table_has_a_row_per_arm() -> None:
     assert lines[3] == "| both | 25.0 | - | 1 |"
 
 
-def test_page_is_self_contained_and_tells_its_world(tmp_path: Path) -> None:
-    plot(metrics(), "mask_ap", tmp_path / "arms.png")
-    page = render_page(metrics(), plot=tmp_path / "arms.png", galleries=[], facts={"Seeds": "0 <1>"})
-    assert "embedded world" in page and "http" not in page and "0 &lt;1&gt;" in page and "15.0" in page
+def test_a_bar_for_every_arm_and_the_spread_of_several_seeds(tmp_path: Path) -> None:
+    file = tmp_path / "arms.png"
+    plot(metrics(), "mask_ap", file)
+    assert read_image(file).shape[0] > 200
+    real, both = bars(metrics()["arms"], "mask_ap")
+    assert (real.arm, both.arm) == ("real", "both") and real.length < both.length < 100
+    assert len(real.seeds) == 2 and real.spread is not None and real.spread[0] < real.length < real.spread[1]
+    assert both.seeds == [] and both.spread is None  # one seed has no spread, not a spread of zero
 
 
 def test_depth_errors_are_no_percentages() -> None:
@@ -52,8 +57,21 @@ def test_depth_errors_are_no_percentages() -> None:
     assert table({**metrics(), "arms": arms}).splitlines()[2] == "| real | 0.312 | 50.0 | 1 |"
 
 
-def test_contact_sheet_keeps_proportions() -> None:
-    wide = np.zeros((10, 40, 3), np.uint8)
-    sheet = contact_sheet([wide, wide, wide], columns=2, cell=40)
-    assert sheet.shape == (4 + 2 * 44, 4 + 2 * 44, 3)
-    assert (sheet[:, :, 0] == 0).sum() == 3 * 10 * 40
+def test_a_contact_sheet_scales_no_picture() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (10, 40, 3), dtype=np.uint8) for _ in range(3)]
+    sheet = contact_sheet(pictures)
+    assert sheet.shape == (10 + 2 * GAP, 3 * (40 + GAP) + GAP, 3)
+    for number, picture in enumerate(pictures):
+        left = GAP + number * (40 + GAP)
+        np.testing.assert_array_equal(sheet[GAP : GAP + 10, left : left + 40], picture)
+    wide = contact_sheet([np.zeros((10, 1000, 3), np.uint8)] * 2)
+    assert wide.shape == (2 * (10 + GAP) + GAP, 1000 + 2 * GAP, 3)
+
+
+def test_a_caption_stays_below_its_picture() -> None:
+    blank = np.full((30, 120, 3), 255, np.uint8)
+    sheet = contact_sheet([blank, blank], ["a caption that is far longer than the picture is wide", ""])
+    written = (sheet != 255).any(axis=2)
+    assert written[GAP + 30 :, GAP : GAP + 120].any() and not written[: GAP + 30].any()
+    assert not written[:, GAP + 120 :].any()

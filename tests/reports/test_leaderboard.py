@@ -44,14 +44,20 @@ def test_rows_follow_the_settings_and_the_missing_are_told() -> None:
 
 def test_ours_and_the_papers_stand_side_by_side() -> None:
     lines = leaderboard_table(leaderboard(COMPARISONS, ["coco", "nyu"])).splitlines()
-    assert lines[2].startswith("| coco | 40 | 300 | AP (higher is better) | 12.5 | - | 17.5 ± 7.1 | - | 5.0 | 6.2 / - ")
+    assert lines[2].startswith(
+        "| coco | 40 | 300 | AP (%) (higher is better) | 12.5 | - | 17.5 ± 7.1 | - | +0.0 (one seed"
+    )
     assert "| 11.3 / " in lines[2]
-    assert "| 0.250 | - | 0.300 ± 0.071 | - | 0.050 | 0.125 / - | 0.310 / 0.220 / 0.210 (Swin-L, 50 real" in lines[3]
+    assert (
+        "| 0.250 | - | 0.300 ± 0.071 | - | +0.000 (one seed, no interval) | 0.050 | 0.125 / - | 0.310 / 0.220 / 0.210 "
+        in lines[3]
+    )
 
 
 def test_the_page_tells_its_world_and_asks_nothing_of_the_network() -> None:
     page = render_leaderboard(leaderboard(COMPARISONS, ["coco", "voc"]))
     assert "embedded world" in page and "Do not compare" in page and "Not run yet: voc" in page
+    assert '<a href="coco/index.html">' in page and "instead of 40 labelled images (<code>real</code>)" in page
     assert "http" not in page
 
 

@@ -1,6 +1,5 @@
 """A shard: some images of a round, drawn and annotated."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +15,22 @@ from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.rounds.choice import Choice
 from datasetdm.synthesis.generate import Annotator, GenerationRequest, draw, make_requests, synthesize
-from datasetdm.synthesis.manifest import accepted_sample, manifest_rows
+from datasetdm.synthesis.manifest import manifest_rows, sample_of
 from datasetdm.utils.digests import digest
-from datasetdm.utils.files import write_image
+from datasetdm.utils.files import link, write_image
+
+#: The set of the images whose annotation the filter has rejected: a folder like that of the accepted ones.
+REJECTED = "rejected"
 
 
 def subsets(context: Context) -> list[str]:
     """The names of the annotation files, one per seed of the labelled subset."""
-    return [f"seed_{seed}" for seed in context.seeds]
+    return [subset_of(seed) for seed in context.seeds]
+
+
+def subset_of(seed: int) -> str:
+    """The name of the annotation file of a seed, and of its P-Decoder."""
+    return f"seed_{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,24 +119,27 @@ def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) ->
 
 def _annotate(context: Context, requests: list[GenerationRequest], drawing: Path | None, folder: Path) -> None:
     task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
-    annotators = list(open_annotators(context))
-    accepted: dict[str, list[Sample]] = {annotator.name: [] for annotator in annotators}
+    annotators = [annotator_of(context, seed) for seed in context.seeds]
+    samples: dict[str, dict[bool, list[Sample]]] = {annotator.name: {True: [], False: []} for annotator in annotators}
     rows = []
     latents = _draw(context, requests, drawing) if drawing else None
     for labelled in synthesize(backbone, task, annotators, requests, settings, latents):
         write_image(folder / "images" / labelled.request.name, labelled.image)
         rows += manifest_rows(labelled, annotators, backbone, settings)
-        for name, samples in accepted.items():
-            if (sample := accepted_sample(labelled, name)) is not None:
-                samples.append(sample)
-    for name, samples in accepted.items():
-        standard_format(*task.kind).save(folder, name, samples)
+        for name, of in samples.items():
+            of[labelled.acceptances[name].rejected is None].append(sample_of(labelled, name))
+    files = standard_format(*task.kind)
+    (folder / REJECTED / "images").mkdir(parents=True)
+    for name, of in samples.items():
+        files.save(folder, name, of[True])
+        for sample in of[False]:
+            link(folder / "images" / sample.name, folder / REJECTED / "images" / sample.name)
+        files.save(folder / REJECTED, name, of[False])
     pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
 
 
-def open_annotators(context: Context) -> Iterator[Annotator]:
-    """The published P-Decoder of each seed."""
-    for name, seed in zip(subsets(context), context.seeds, strict=True):
-        folder = decoder_folder(context, seed)
-        decoder, _, settings = load_decoder(folder, context.backbone())
-        yield Annotator(name=name, fingerprint=decoder_fingerprint(folder), decoder=decoder, settings=settings)
+def annotator_of(context: Context, seed: int) -> Annotator:
+    """The published P-Decoder of a seed; errors as in `decoder_folder`."""
+    folder = decoder_folder(context, seed)
+    decoder, _, settings = load_decoder(folder, context.backbone())
+    return Annotator(name=subset_of(seed), fingerprint=decoder_fingerprint(folder), decoder=decoder, settings=settings)

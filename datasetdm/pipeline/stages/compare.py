@@ -12,7 +12,7 @@ import pandas as pd
 
 from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Category
-from datasetdm.arms import ARMS, LABELLED, P_DECODER, P_DECODER_EXPLANATION, PSEUDO, Training
+from datasetdm.arms import ARMS, LABELLED, P_DECODER, PSEUDO, Training
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.decoder.inference import DecoderModel
@@ -20,7 +20,6 @@ from datasetdm.downstream import DOWNSTREAM, evaluate
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.baselines import Guess, fit_baseline
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
-from datasetdm.pipeline.backbone_match import mismatch
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
@@ -28,21 +27,26 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.experiment_log import logged_run
+from datasetdm.pipeline.leaderboard import make_leaderboard
 from datasetdm.pipeline.prompt_coverage import known_variety
+from datasetdm.pipeline.report_facts import explained_arms, report_facts
+from datasetdm.pipeline.report_figures import write_all_figures
 from datasetdm.pipeline.rounds.choice import read_rounds
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.reports.comparison import plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
 from datasetdm.reports.overlays import overlay
-from datasetdm.reports.page import IID_TITLE, render_page
+from datasetdm.reports.page import IID_TITLE, render_page, viewer_of
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, write_image, write_json, write_text
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 AGAIN = "Remove it, and run the stage that wrote it again."
 NUM_SHOWN = 12
+GALLERY = "galleries/synthetic.png"
+FIGURES = "figures"  # the folder of the page's images
 
 
 def _rows(context: Context) -> list[Training]:
@@ -84,19 +88,21 @@ def _evaluate(context: Context, row: Training, subset: str, folder: Path) -> Non
 
 
 def finish(context: Context, plan: Plan) -> StageResult:
-    """The table, the plot, the gallery and the page."""
+    """The table, the plot, the page with its images, and the leaderboard with this comparison."""
     metrics = _metrics(context, plan)
     with publish_checked(STAGE, context) as folder:
         write_json(folder / "metrics.json", metrics)
         write_text(folder / "table.md", _text(metrics))
         _write_csv(metrics, folder / "arms.csv")
         plot(metrics, context.task().primary_metric, folder / "arms.png")
-        galleries = _galleries(context, folder)
+        _draw_gallery(context, folder / GALLERY)
+        manifest = synthesize.read_manifest(context, context.paths.synthetic)
+        sets = write_all_figures(context, manifest, folder / FIGURES)
         page = render_page(
             metrics,
-            plot=folder / "arms.png",
-            galleries=galleries,
-            facts=_facts(context, metrics),
+            arms=explained_arms(context, metrics),
+            viewer=viewer_of(context.settings.task.name, context.task().categories, sets, FIGURES),
+            facts=report_facts(context, metrics),
             variety=known_variety(context),
             rounds=read_rounds(context.paths.synthetic),
         )
@@ -110,6 +116,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         run.log_metrics(result.metrics)
         for picture in [*result.pictures, str(context.paths.reports / "index.html")]:
             run.log_artifact(picture)
+    make_leaderboard(context.params, study=context.study)  # the page links to it
     return result
 
 
@@ -128,7 +135,7 @@ def _result(context: Context, metrics: dict[str, Any]) -> StageResult:
             for name, figure in figures.items()
             if name in METRICS
         },
-        pictures=[str(context.paths.reports / "arms.png"), str(context.paths.reports / "galleries" / "synthetic.png")],
+        pictures=[str(context.paths.reports / "arms.png"), str(context.paths.reports / GALLERY)],
         tables={"Arms on test": _text(metrics)},
     )
 
@@ -243,88 +250,13 @@ def _write_csv(metrics: dict[str, Any], file: Path) -> None:
     write_text(file, pd.DataFrame(rows).to_csv(index=False))
 
 
-def _galleries(context: Context, folder: Path) -> list[tuple[str, Path]]:
+def _draw_gallery(context: Context, file: Path) -> None:
+    """Some synthetic images of the first seed on a contact sheet, for those who do not open the page."""
     task = context.task()
-    subset = f"seed_{context.seeds[0]}"
-    sets = [
-        (
-            "synthetic.png",
-            "Synthetic images, with the annotations that were read off the diffusion model",
-            context.paths.synthetic,
-            subset,
-        ),
-        ("spliced.png", "Spliced images", context.paths.augmented, subset),
-        ("real.png", "The real labelled images (some)", context.paths.real, LABELLED.subset(context.seeds[0])),
-    ]
-    if any(ARMS[arm].uses("pseudo") for arm in context.settings.experiment.arms):
-        title = "Real images without labels (arm pseudo), with the annotations that the P-Decoder read off them"
-        sets.append(("pseudo.png", title, context.paths.pseudo, subset))
-    galleries = []
-    for name, title, source, annotations in sets:
-        samples = standard_format(*task.kind).load(source, annotations)
-        step = max(1, len(samples) // NUM_SHOWN)
-        chosen = [samples[index] for index in range(0, len(samples), step)][:NUM_SHOWN]
-        if chosen:
-            picture = folder / "galleries" / name
-            pictures = [overlay(sample.target, sample.image, task.categories) for sample in chosen]
-            write_image(picture, contact_sheet(pictures))
-            galleries.append((title, picture))
-    return galleries
-
-
-def _facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
-    """What a reader has to know of how the figures came about."""
-    settings = context.settings
-    explained = _explained_arms(context, metrics)
-    return {
-        "Data": str(settings.source.root) + (" (rendered by the embedded world)" if settings.source.miniworld else ""),
-        "Diffusion model": context.params.backbone.path,
-        **_facts_of_mismatch(context),
-        "Downstream model": f"{settings.downstream.model}, {settings.downstream.iterations} iterations per arm",
-        "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "
-        f"{metrics['num_spliced']} more spliced out of these",
-        "Oracle": explained.pop("oracle"),
-        **_facts_of_labels(context, metrics),
-        **explained,
-        "Seeds": ", ".join(map(str, context.seeds)) + " (labelled subset and initialisation)",
-        "Choices": "made on dev; the test labels are read by this comparison alone",
-    }
-
-
-def _facts_of_mismatch(context: Context) -> dict[str, str]:
-    """Why the drawn images cannot look like the real ones, where the settings let that pass."""
-    reason = mismatch(context)
-    return {"The drawn images are of another kind": reason} if reason else {}
-
-
-def _facts_of_labels(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
-    """How good the labels are, compared with what the model of `real` finds in the same images."""
-    name = context.task().primary_metric
-    names = {P_DECODER: "the P-Decoder, with captions", "real": "the model of `real`"}
-    texts = [
-        f"{METRICS[name].title} {METRICS[name].text(figures[name])} by {names[who]}"
-        for who, figures in metrics["dev"].items()
-        if name in figures
-    ]
-    return {"Labels on dev": ", ".join(texts)} if texts else {}
-
-
-def _explained_arms(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
-    """What the arms are that their names do not explain: the oracle, and all others that the settings name."""
-    settings = context.settings.experiment
-    named = [name for name in ARMS if name == "oracle" or (name in settings.arms and ARMS[name].explanation)]
-    values = {
-        **metrics,
-        "threshold": settings.self_training_threshold,
-        "captions_written_here": _captions_from_labels(context),
-    }
-    explained: dict[str, str] = {name: ARMS[name].explanation.format(**values) for name in named}
-    return explained | ({P_DECODER: P_DECODER_EXPLANATION} if settings.p_decoder else {})
-
-
-def _captions_from_labels(context: Context) -> int:
-    figures = read_json(context.paths.real / "ingest.json", remedy=AGAIN)
-    return int(figures["oracle"]["captions_written_here"]) if "oracle" in figures else 0
+    samples = standard_format(*task.kind).load(context.paths.synthetic, f"seed_{context.seeds[0]}")
+    step = max(1, len(samples) // NUM_SHOWN)
+    chosen = [samples[index] for index in range(0, len(samples), step)][:NUM_SHOWN]
+    write_image(file, contact_sheet([overlay(sample.target, sample.image, task.categories) for sample in chosen]))
 
 
 def _check_arms(context: Context, folder: Path) -> dict[str, int]:
@@ -341,7 +273,7 @@ def _check_arms(context: Context, folder: Path) -> dict[str, int]:
 STAGE: Stage[Context] = Stage(
     name="compare",
     asset="comparison",
-    description="All arms and seeds on the test set: table, plot, gallery, page.",
+    description="All arms and seeds on the test set: table, plot, and a page with all images.",
     upstream=(
         ingest.STAGE,
         train_decoder.STAGE,

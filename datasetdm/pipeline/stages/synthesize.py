@@ -25,7 +25,7 @@ from datasetdm.pipeline.engine.units import unit_seconds
 from datasetdm.pipeline.experiment_log import logged_run
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
-from datasetdm.pipeline.rounds.shard import Shard, subsets
+from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
 from datasetdm.pipeline.stages import ingest, train_decoder, write_prompts
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.overlays import overlay
@@ -34,11 +34,11 @@ from datasetdm.reports.rounds import round_metrics, round_tables
 from datasetdm.tasks.base import Task
 from datasetdm.utils.files import link, write_image
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 DRAWING_VERSION = "2"  # of the code that draws images, which takes longest: other annotations leave the drawings alone
 
 NUM_PREVIEWS = 24
-IMAGES, REJECTED = "images", "rejected"  # folders of the published set
+IMAGES, REJECTED_IMAGES = "images", f"{REJECTED}/images"  # folders of the published set
 
 
 def units(context: Context) -> Iterator[Unit]:
@@ -53,22 +53,26 @@ def units(context: Context) -> Iterator[Unit]:
 def finish(context: Context, plan: Plan) -> StageResult:
     """Put the shards together: images, annotations per seed, manifest, previews.
 
-    `images/` holds what the decoder of at least one seed has an accepted annotation of, `rejected/` all others, as a
-    reader of folders would take these for images without objects. An image that some seeds accept is in `images/`, and
-    in the annotations of these seeds alone; the manifest's `folder` says where each lies.
+    `images/` holds what the decoder of at least one seed has an accepted annotation of; the others lie apart, as a
+    reader of folders would take them for images without objects. An image that some seeds accept is in the annotations
+    of these seeds alone; the manifest's `folder` says where each lies. `rejected/` is a set of the same form: the
+    images that at least one decoder's annotation was rejected of, with these annotations.
     """
     shards, task = [unit.folder for unit in _shards(plan)], context.task()
     files = standard_format(*task.kind)
     with publish_checked(STAGE, context) as folder:
         manifest = _manifest(context, plan)
-        for name in (IMAGES, REJECTED):
-            (folder / name).mkdir()
+        for name in (IMAGES, REJECTED_IMAGES):
+            (folder / name).mkdir(parents=True)
         folder_of = dict(zip(manifest["image"], manifest["folder"], strict=True))
         for shard in shards:
             for image in (shard / "images").iterdir():
                 link(image, folder / folder_of[image.name] / image.name)
+            for image in (shard / REJECTED_IMAGES).glob("*"):
+                link(image, folder / REJECTED_IMAGES / image.name)
         for subset in subsets(context):
             files.join(folder, subset, shards)
+            files.join(folder / REJECTED, subset, [shard / REJECTED for shard in shards])
             _draw_previews(task, chain.from_iterable(files.load(shard, subset) for shard in shards), folder, subset)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
         for unit in _choices(plan):
@@ -82,7 +86,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
 def folders(manifest: pd.DataFrame) -> "pd.Series[str]":
     """The folder of each row's image: `IMAGES` where any decoder's annotation of it was accepted."""
     accepted = manifest.groupby("image")["accepted"].transform("any")
-    return accepted.map({True: IMAGES, False: REJECTED})
+    return accepted.map({True: IMAGES, False: REJECTED_IMAGES})
 
 
 def seconds_spent(context: Context) -> float:
@@ -110,6 +114,7 @@ def _manifest(context: Context, plan: Plan) -> pd.DataFrame:
     parts = []
     for unit in _shards(plan):
         parts.append(pd.read_parquet(unit.folder / "manifest.parquet"))
+        parts[-1].insert(1, "shard", unit.key)
         if context.settings.synthesis.rounds > 1:
             parts[-1].insert(1, "round", unit.payload.round)
     manifest = pd.concat(parts, ignore_index=True)
@@ -182,8 +187,11 @@ def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
                 f"{file} accepts {listed} images of {subset}, its annotations hold "
                 f"{written}: run `python -m datasetdm synthesize {context.benchmark}` again."
             )
-    for name in (IMAGES, REJECTED):
-        placed, there = set(manifest.loc[manifest["folder"] == name, "image"]), set(_names(folder / name))
+    for name, placed in (
+        (IMAGES, set(manifest.loc[manifest["folder"] == IMAGES, "image"])),
+        (REJECTED_IMAGES, set(manifest.loc[~manifest["accepted"], "image"])),
+    ):
+        there = set(_names(folder / name))
         if placed != there:
             raise DatasetDMError(
                 f"{file} places {len(placed)} images in {folder / name}, which holds {len(there)}, of them "

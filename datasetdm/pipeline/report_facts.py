@@ -1,0 +1,66 @@
+"""What a reader of a report has to know of how its figures came about."""
+
+from typing import Any
+
+from datasetdm.arms import ARMS, P_DECODER, P_DECODER_EXPLANATION
+from datasetdm.pipeline.backbone_match import mismatch
+from datasetdm.pipeline.context import Context
+from datasetdm.reports.verdict import arm_summary
+from datasetdm.task_parts import METRICS
+from datasetdm.utils.files import read_json
+
+
+def report_facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
+    """Data, models and settings: title -> text."""
+    settings = context.settings
+    return {
+        "Data": str(settings.source.root) + (" (rendered by the embedded world)" if settings.source.miniworld else ""),
+        "Diffusion model": context.params.backbone.path,
+        **_facts_of_mismatch(context),
+        "Downstream model": f"{settings.downstream.model}, {settings.downstream.iterations} iterations per arm",
+        "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "
+        f"{metrics['num_spliced']} more spliced out of these",
+        **_facts_of_labels(context, metrics),
+        "Seeds": ", ".join(map(str, context.seeds)) + " (labelled subset and initialisation)",
+        "Choices": "made on dev; the test labels are read by this comparison alone",
+    }
+
+
+def explained_arms(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
+    """What each row of the table is: its name -> text."""
+    values = {
+        **metrics,
+        "threshold": context.settings.experiment.self_training_threshold,
+        "captions_written_here": _captions_from_labels(context),
+    }
+    return {arm: _explained(arm, values) for arm in metrics["arms"]}
+
+
+def _explained(arm: str, values: dict[str, Any]) -> str:
+    if arm == P_DECODER:
+        return P_DECODER_EXPLANATION
+    return ARMS[arm].explanation.format(**values) or arm_summary(arm, values)
+
+
+def _facts_of_mismatch(context: Context) -> dict[str, str]:
+    """Why the drawn images cannot look like the real ones, where the settings let that pass."""
+    reason = mismatch(context)
+    return {"The drawn images are of another kind": reason} if reason else {}
+
+
+def _facts_of_labels(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
+    """How good the labels are, compared with what the model of `real` finds in the same images."""
+    name = context.task().primary_metric
+    names = {P_DECODER: "the P-Decoder, with captions", "real": "the model of `real`"}
+    texts = [
+        f"{METRICS[name].axis} {METRICS[name].text(figures[name])} by {names[who]}"
+        for who, figures in metrics["dev"].items()
+        if name in figures
+    ]
+    return {"Labels on dev": ", ".join(texts)} if texts else {}
+
+
+def _captions_from_labels(context: Context) -> int:
+    remedy = f"Make it again with `python -m datasetdm ingest {context.benchmark}`."
+    figures = read_json(context.paths.real / "ingest.json", remedy=remedy)
+    return int(figures["oracle"]["captions_written_here"]) if "oracle" in figures else 0
