@@ -3,6 +3,12 @@
 import base64
 import io
 import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -216,3 +222,34 @@ def test_places_are_kept_absolute_and_hub_names_as_they_are(monkeypatch: pytest.
     assert backbone_options(relative)["backbone_path"] == str(MINIWORLD.resolve())
     hub = config.Backbone(path="CompVis/stable-diffusion-v1-4", revision="abc", image_size=512)
     assert backbone_options(hub)["backbone_path"] == hub.path
+
+
+@pytest.mark.extended
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_mlflow_models_serve_answers_curl(registry: Path, tmp_path: Path) -> None:
+    """The commands of docs/serving.md, in a folder that is not the project."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    scripts = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow' / 'mlflow.db'}",
+    }
+    command = ["mlflow", "models", "serve", "-m", "models:/semantic@champion", "--env-manager", "local"]
+    address = ["--host", "127.0.0.1", "--port", port]
+    server = subprocess.Popen([*command, *address], cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        curl = ["curl", "--silent", "--fail", "--retry", "120", "--retry-connrefused", "--retry-delay", "1"]
+        subprocess.run([*curl, f"http://127.0.0.1:{port}/ping"], check=True)
+        (tmp_path / "request.json").write_text(json.dumps({"dataframe_records": [{"image": encoded(PICTURE)}]}))
+        content = ["-H", "Content-Type: application/json", "-d", "@request.json"]
+        invocations = f"http://127.0.0.1:{port}/invocations"
+        answer = subprocess.run([*curl, *content, invocations], cwd=tmp_path, check=True, capture_output=True)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+    (found,) = json.loads(answer.stdout)["predictions"]
+    assert decoded(found["semantic_map"]).shape == PICTURE.shape[:2]
