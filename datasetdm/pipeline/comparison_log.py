@@ -1,6 +1,7 @@
 """What a comparison logs to MLflow: a run of its own, whose children are the trainings that it compares."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,15 @@ def log_comparison(
         run.log_table(_table(metrics), "arms.json")
         run.log_artifact(paths.reports / PAGE)
         result = with_run(run, result)
+        trainings = []
         for row, folder in models.items():
             made_by = "train_decoder" if row.arm == P_DECODER else "train_downstream"
-            if not run.adopt(dvc_md5(folder), made_by, _headline(metrics, row)):
+            if training := run.adopt(dvc_md5(folder), made_by, _headline(metrics, row)):
+                trainings.append(training)
+            else:
                 say(f"MLflow has no run of {row}: run `python -m datasetdm {made_by} {name}` to log it")
-    result.links["Report"] = run.page_of(PAGE)
-    return result
+    links = {"Report": run.page_of(PAGE), **result.links, "Arms compared in MLflow": run.comparison_of(trainings)}
+    return replace(result, links=links)
 
 
 def _headline(metrics: Mapping[str, Any], row: Training) -> dict[str, float]:

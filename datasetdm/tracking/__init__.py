@@ -4,7 +4,7 @@ There is one experiment per benchmark. `MLFLOW_TRACKING_URI` chooses the store. 
 artifacts in `mlflow/artifacts`, in the project's root folder (the current folder).
 """
 
-from datasetdm.tracking.links import artifact_file, experiment_page
+from datasetdm.tracking.links import artifact_file
 from datasetdm.tracking.promotion import CHALLENGER, promote
 from datasetdm.tracking.registry import CHAMPION, REQUIREMENTS, load_model, serve
 from datasetdm.tracking.runs import TrackedRun, dvc_md5, experiment_identity, params_digest, track_run
@@ -21,7 +21,6 @@ __all__ = [
     "check_server",
     "dvc_md5",
     "experiment_identity",
-    "experiment_page",
     "load_model",
     "params_digest",
     "promote",

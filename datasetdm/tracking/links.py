@@ -1,6 +1,9 @@
 """Addresses of MLflow's pages, for messages and for Dagster."""
 
+import json
 import os
+from collections.abc import Sequence
+from urllib.parse import quote
 
 PAGES = "workflowType=machine_learning"  # else MLflow opens the page of traces of language models
 
@@ -13,9 +16,10 @@ def user_interface() -> str:
     return f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT') or 5000}"
 
 
-def experiment_page(experiment: str) -> str:
-    """The table of an experiment's runs."""
-    return f"{user_interface()}/#/experiments/{experiment}/runs?{PAGES}"
+def comparison_page(experiment: str, run_ids: Sequence[str]) -> str:
+    """Runs side by side: their parameters, metrics and plots."""
+    runs, experiments = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (list(run_ids), [experiment]))
+    return f"{user_interface()}/#/compare-runs?runs={runs}&experiments={experiments}&{PAGES}"
 
 
 def run_page(experiment: str, run_id: str, artifact: str = "") -> str:

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,25 +76,31 @@ class TrackedRun:
             warnings.filterwarnings("ignore", "For backward compatibility, 'str' dtypes")  # MLflow's use of pandas
             mlflow.MlflowClient().log_table(self.run_id, table, file)
 
-    def adopt(self, output_md5: str, stage: str, metrics: Mapping[str, float]) -> bool:
+    def comparison_of(self, run_ids: Sequence[str]) -> str:
+        """The address of the page that compares other runs of the experiment."""
+        return links.comparison_page(self.experiment, run_ids)
+
+    def adopt(self, output_md5: str, stage: str, metrics: Mapping[str, float]) -> str | None:
         """Make the run of a stage that made an output (its `dvc_md5`) a child of this one, and log metrics to it.
 
         A run that several comparisons are about belongs to the latest one. Also done if this run is `logged`: a process
         may have been killed halfway.
 
         Returns:
-            Whether there is such a run.
+            Its id; None if there is no such run.
         """
         client = mlflow.MlflowClient()
         wanted = f"attributes.status = 'FINISHED' and tags.dvc_md5 = '{output_md5}' and tags.stage = '{stage}'"
         found = client.search_runs([self.experiment], wanted, max_results=1)  # the newest
-        for run in found:
-            client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, self.run_id)
-            for name, value in metrics.items():
-                if run.data.metrics.get(_metric_name(name)) != value:
-                    client.log_metric(run.info.run_id, _metric_name(name), value)
-            label_versions(run.info.run_id, metrics)
-        return bool(found)
+        if not found:
+            return None
+        run, run_id = found[0].data, str(found[0].info.run_id)
+        client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, self.run_id)
+        for name, value in metrics.items():
+            if run.metrics.get(_metric_name(name)) != value:
+                client.log_metric(run_id, _metric_name(name), value)
+        label_versions(run_id, metrics)
+        return run_id
 
     def log_dataset(self, name: str, path: Path, digest: str, context: str = "training") -> None:
         """Log a version of a data set as an input of the run.

@@ -18,11 +18,10 @@ from datasetdm.tracking.relocation import ARTIFACTS, follow_move
 from datasetdm.utils.processes import is_dead
 from datasetdm.utils.progress import say
 
-#: Which of its two kinds of pages MLflow opens for an experiment: those of models that learn, not of language models.
-KIND = {"mlflow.experimentKind": "custom_model_development"}
+NOTE = "mlflow.note.content"  # the tag that MLflow shows above an experiment
 ABOUT = """The runs of the benchmark `{benchmark}`, one per training, and one per stage of the chain.
 
-To compare the arms, tick the trainings below a `comparison` and press **Compare**. `test/...` are figures on the test
+To compare the arms, tick the trainings below a `comparison` and press **Compare**. `Test/...` are figures on the test
 images, `dev/...` those that choices are made with. `figures.json` of a run has all others.
 """
 
@@ -94,7 +93,7 @@ def experiment_id(benchmark: str) -> str:
     """Id of the benchmark's experiment, which is created if it is missing."""
     found = mlflow.get_experiment_by_name(benchmark)
     if found is not None:
-        if not KIND.items() <= found.tags.items():
+        if NOTE not in found.tags:
             _describe(found.experiment_id, benchmark)
         return str(found.experiment_id)
     local = not os.environ.get("MLFLOW_TRACKING_URI")
@@ -105,10 +104,7 @@ def experiment_id(benchmark: str) -> str:
 
 
 def _describe(experiment: str, benchmark: str) -> None:
-    """What MLflow's page of an experiment shows, and which page that is."""
-    client = mlflow.MlflowClient()
-    for name, value in {**KIND, "mlflow.note.content": ABOUT.format(benchmark=benchmark)}.items():
-        client.set_experiment_tag(experiment, name, value)
+    mlflow.MlflowClient().set_experiment_tag(experiment, NOTE, ABOUT.format(benchmark=benchmark))
 
 
 def close_dead_runs(client: mlflow.MlflowClient, experiment: str) -> None:

@@ -85,7 +85,7 @@ def test_run_has_params_metrics_tags_and_dataset(tmp_path):
     assert logged.info.run_name == "real/3"
     assert (logged.info.start_time, logged.info.end_time) == tuple(int(time * 1000) for time in times)
     experiment = mlflow.get_experiment(logged.info.experiment_id)
-    assert experiment.name == "coco" and experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert experiment.name == "coco" and "press **Compare**" in experiment.tags["mlflow.note.content"]
     assert run.page.endswith(f"/#/experiments/{run.experiment}/runs/{run.run_id}?workflowType=machine_learning")
     assert logged.data.params == {"decoder.hidden_dim": "96", "decoder.timesteps": "[1, 200]", "name": "coco"}
     assert logged.data.metrics["dev/mask_ap"] == 0.25
@@ -276,7 +276,8 @@ def test_a_comparison_adopts_the_trainings_and_gives_them_its_figures(tmp_path):
 
     def compare(metrics):
         with tracking.track_run(benchmark="adopt", stage="compare", params={}) as run:
-            assert run.adopt("abc", "train", metrics)
+            assert run.adopt("abc", "train", metrics) == child
+            assert f"runs=%5B%22{child}%22%5D&experiments=" in run.comparison_of([child])
             assert not run.adopt("abc", "another stage", metrics)
             assert not run.adopt("nothing", "train", metrics)
         return run.run_id
@@ -288,7 +289,8 @@ def test_a_comparison_adopts_the_trainings_and_gives_them_its_figures(tmp_path):
     assert logged.data.tags["mlflow.parentRunId"] == second != first
     assert len(mlflow.MlflowClient().get_metric_history(child, "Test/mask_ap")) == 1
     assert "mlflow.parentRunId" not in mlflow.get_run(other).data.tags
-    tags = {version.version: version.tags for version in mlflow.MlflowClient().search_model_versions("name='adopted'")}
+    entries = mlflow.MlflowClient().search_model_versions("name='adopted'")
+    tags = {str(entry.version): entry.tags for entry in entries}
     assert tags == {"1": {"arm": "both", "Test/mask_ap": "0.25"}, "2": {"arm": "both"}}
 
 
@@ -304,9 +306,8 @@ def test_champion_has_the_best_metric_and_challenger_the_second_best(tmp_path):
     assert tracking.promote("model", "dev/mask_ap") == "2"
     assert version_of("model", "champion") == "2"
     assert version_of("model", "challenger") == "3"
-    ranks = {
-        entry.version: entry.tags.get("rank") for entry in mlflow.MlflowClient().search_model_versions("name='model'")
-    }
+    entries = mlflow.MlflowClient().search_model_versions("name='model'")
+    ranks = {str(entry.version): entry.tags.get("rank") for entry in entries}
     assert ranks == {
         "1": "3 of 3: dev/mask_ap 0.1",
         "2": "1 of 3: dev/mask_ap 0.3",
