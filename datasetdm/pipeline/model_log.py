@@ -64,6 +64,7 @@ def register_model(
     metric = context.task().primary_metric
     on_dev = {f"dev/{metric}": f"{figures[metric]:.4g}"} if metric in figures else {}
     data = {f"data/{name}": dvc_md5(path) for name, path in inputs.items()}
+    short = {name: value for name, value in facts.items() if "." not in name}  # the description has all
     run.register_model(
         f"{context.experiment}_{kind}",
         folder,
@@ -71,7 +72,7 @@ def register_model(
         options=options,
         takes_boxes=takes_boxes,
         description=_description(context, facts, figures),
-        labels={**facts, **on_dev, **data},
+        labels={**short, **on_dev, **data},
     )
 
 
