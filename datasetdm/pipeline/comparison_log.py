@@ -16,7 +16,7 @@ from datasetdm.reports.comparison import shown_metrics
 from datasetdm.tracking import dvc_md5
 from datasetdm.utils.progress import say
 
-TEST = "Test"  # with a capital: MLflow sorts by code point, and this is what its plots should begin with
+TEST = "test"
 PAGE = "index.html"
 
 
@@ -32,7 +32,7 @@ def log_comparison(
     """Log a comparison.
 
     Its own metrics are the differences between arms. Each training gets the headline on the test images under the same
-    name (`Test/mask_ap`), so that MLflow can plot it over arm, seed or number of images.
+    name (`test/mask_ap`), so that MLflow can plot it over arm, seed or number of images.
 
     Args:
         context: the benchmark.

@@ -18,8 +18,9 @@ from datasetdm.tracking import TrackedRun, artifact_file, dvc_md5, promote, trac
 from datasetdm.utils.digests import digest
 
 PICTURES = "pictures"  # folder of a run
-DEV = "dev"  # figures of the downstream models, with which choices are made
-DECODER_DEV = "decoder_dev"  # those of the P-Decoders have another name, as they are no arm's and share no chart
+# What the names of figures on dev begin with. `test/...` sorts before them, and MLflow's plots begin with the first.
+DEV = "train/dev_"
+DECODER_DEV = "decoder/dev_"  # not an arm's, so it must not share a chart with those
 
 
 @contextmanager
@@ -75,9 +76,9 @@ def with_run(run: TrackedRun, result: StageResult) -> StageResult:
 
 
 def log_figures(run: TrackedRun, prefix: str, figures: Mapping[str, float], headline: Sequence[str]) -> None:
-    """Log the headline as metrics, which MLflow charts one by one, and all figures as the table `figures.json`."""
-    run.log_metrics({f"{prefix}/{name}": figures[name] for name in headline if name in figures})
-    table = pd.DataFrame({"figure": list(figures), prefix: list(figures.values())})
+    """Log the headline on dev as metrics, which MLflow charts one by one, and all figures as `figures.json`."""
+    run.log_metrics({f"{prefix}{name}": figures[name] for name in headline if name in figures})
+    table = pd.DataFrame({"figure": list(figures), "dev": list(figures.values())})
     run.log_table(table, "figures.json")
 
 
@@ -86,7 +87,7 @@ def promote_champion(context: Context, kind: str, prefix: str) -> None:
     task = context.task()
     promote(
         f"{context.experiment}_{kind}",
-        f"{prefix}/{task.primary_metric}",
+        f"{prefix}{task.primary_metric}",
         higher_is_better=task.higher_is_better,
         among=judged_by(context),
     )

@@ -21,8 +21,8 @@ from datasetdm.utils.progress import say
 NOTE = "mlflow.note.content"  # the tag that MLflow shows above an experiment
 ABOUT = """The runs of the benchmark `{benchmark}`, one per training, and one per stage of the chain.
 
-To compare the arms, tick the trainings below a `comparison` and press **Compare**. `Test/...` are figures on the test
-images, `dev/...` those that choices are made with. `figures.json` of a run has all others.
+To compare the arms, tick the trainings below a `comparison` and press **Compare**. `test/...` are figures on the test
+images, `train/dev_...` those that choices are made with. `figures.json` of a run has all others.
 """
 
 
