@@ -33,23 +33,22 @@ setup:
 	@$(if $(PYTHON),$(PYTHON) scripts/install.py,python3 scripts/preflight.py || { \
 		echo "setup: Python 3.11, 3.12 or 3.13 is needed."; exit 1; })
 
-MATERIALIZE := OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore dagster asset materialize \
-	-m orchestration.definitions --config orchestration/demo.yaml
+RUN_JOB := OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore python -m orchestration.launch --config orchestration/demo.yaml
 
 demo: setup
 	@echo
 	@echo "Labelled images in, a training set and a better model out: the whole chain on the embedded world."
 	@echo "This takes 15 to 20 minutes on two cores. If it is interrupted, make demo picks up where it stopped."
 	@echo
-	@$(MATERIALIZE) --select '*comparison_$(BENCHMARK)'
+	@$(RUN_JOB) $(BENCHMARK)
 	@python -m datasetdm show $(BENCHMARK)
 	@echo
 	@echo "The report, with pictures:    data/reports/$(BENCHMARK)/index.html"
 	@echo "The synthetic training set:   data/synthetic/$(BENCHMARK)/ (previews/ shows some of it)"
-	@echo "Asset graph, runs and models: make ui, then http://127.0.0.1:$(DAGSTER_PORT)/asset-groups"
+	@echo "Asset graph, runs and models: make ui, then http://127.0.0.1:$(DAGSTER_PORT)/asset-groups (docs/dagster.md)"
 
 demo-all: setup
-	@$(MATERIALIZE) --select '*leaderboard'
+	@$(RUN_JOB) every_benchmark
 	@python -m datasetdm leaderboard
 	@echo
 	@echo "leaderboard    data/reports/leaderboard.html"

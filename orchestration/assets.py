@@ -33,7 +33,7 @@ from dagster import (
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
-from datasetdm.pipeline.engine.run import finish_stage, run_unit
+from datasetdm.pipeline.engine.run import announcement, finish_stage, run_unit
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.utils.progress import say, working_on
 from orchestration import dvc
@@ -122,7 +122,7 @@ def _plan_op(stage: Stage[Context], benchmark: str, upstream: list[str], plans: 
             whole = plans.begin(context.run_id)
             keys = whole.missing()
         with working_on(asset_name(stage, benchmark)):
-            say(f"{len(keys)} of {len(whole)} parts to make" if keys else "nothing to make")
+            say(announcement(stage, open_run(benchmark, context.run_id), whole, keys))
         for key in keys:
             yield DynamicOutput(None, mapping_key=_mapping_key(key))
 

@@ -1,8 +1,8 @@
 """Runs whose process was killed are marked as failed in Dagster's history, where they would stay "Started" for ever.
 
 Dagster's own run monitoring needs its daemon and a launcher that can check on a run; `dagster asset materialize` has
-neither. So every run looks for dead ones before it, and so does `make ui` when it starts (`python -m
-orchestration.history`).
+neither. So every run looks for dead ones before it, and the sensor `killed_runs` does every minute while `make ui`
+runs.
 """
 
 import platform
@@ -60,8 +60,3 @@ def _processes(instance: DagsterInstance, run_id: str) -> Iterator[tuple[int, fl
             pid = event.engine_event_data.metadata.get("pid")
             if pid is not None:
                 yield int(str(pid.value)), entry.timestamp
-
-
-if __name__ == "__main__":
-    with DagsterInstance.get() as opened:
-        close_dead_runs(opened)

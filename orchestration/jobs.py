@@ -1,6 +1,6 @@
-"""One job per benchmark, and where their steps run."""
+"""One job per benchmark and one for all, and where their steps run."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from dagster import (
     AssetSelection,
@@ -10,16 +10,33 @@ from dagster import (
     define_asset_job,
     multi_or_in_process_executor,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from orchestration.alerts import tell_webhook
+
+Job: TypeAlias = UnresolvedAssetJobDefinition  # what `define_asset_job` returns
+EVERY_BENCHMARK = "every_benchmark"
 
 PRELOADED = ["orchestration.definitions", "datasetdm.downstream.detection", "datasetdm.downstream.dense"]
 
 
-def build_job(benchmark: str) -> Any:
+def build_job(benchmark: str) -> Job:
     """The whole chain of a benchmark, under the benchmark's name."""
     return define_asset_job(
         benchmark,
         selection=AssetSelection.groups(benchmark),
         description=f"The whole chain of the benchmark {benchmark}, with its checks.",
+        hooks={tell_webhook},
+    )
+
+
+def build_job_of_all() -> Job:
+    """The chains of all benchmarks, and the leaderboard over them."""
+    return define_asset_job(
+        EVERY_BENCHMARK,
+        selection=AssetSelection.all(),
+        description="The chains of all benchmarks, and the leaderboard.",
+        hooks={tell_webhook},
     )
 
 

@@ -36,6 +36,7 @@ DAGSTER_HOME_LINE = re.compile(r"^DAGSTER_HOME=.*$", re.MULTILINE)
 
 def main() -> None:
     os.chdir(ROOT)
+    refuse_linked_environment()
     cuda = wanted_cuda()
     fingerprint = environment_fingerprint(cuda)
     stale = read_stamp().get("fingerprint") != fingerprint
@@ -128,6 +129,15 @@ def check_machine(cuda: bool) -> None:
 
 
 # --- the environment ---
+
+
+def refuse_linked_environment() -> None:
+    """An environment belongs to one checkout: it holds the path of the project, and commands run what lies there."""
+    if VENV.is_symlink():
+        fail(
+            f"{VENV} is a link to {VENV.resolve()}, the environment of another checkout, which set-up would change to "
+            f"run this one. Remove the link (rm {VENV}) and run make setup again."
+        )
 
 
 def create_environment() -> None:

@@ -1,44 +1,86 @@
 """Start Dagster and MLflow on the loopback address and stop both on Ctrl-C; `make ui` calls this.
 
 Usage: python scripts/ui.py DAGSTER_PORT MLFLOW_PORT
+
+What the servers print goes into a file; its end is shown if one of them fails.
 """
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 from dotenv import load_dotenv
 
 ROOT = Path(__file__).resolve().parents[1]
-MLFLOW_STORE = "--backend-store-uri sqlite:///mlflow/mlflow.db --artifacts-destination mlflow/artifacts"
+LOG = ROOT / ".dagster_home" / "ui.log"
 PATIENCE = 20  # seconds; time for a server to stop
+LAST_LINES = 20
+MLFLOW_STORE = ("--backend-store-uri", "sqlite:///mlflow/mlflow.db", "--artifacts-destination", "mlflow/artifacts")
 
 
 def main() -> None:
     dagster_port, mlflow_port = sys.argv[1:3]
     os.chdir(ROOT)
     load_dotenv(ROOT / ".env")
-    subprocess.run([sys.executable, "-m", "orchestration.history"], check=False)  # closes runs that were killed
-    dagster = f"dagster dev -m orchestration.definitions -h 127.0.0.1 -p {dagster_port}"
-    mlflow = f"mlflow server --host 127.0.0.1 --port {mlflow_port} --workers 1 {MLFLOW_STORE}"
-    print(f"Dagster http://127.0.0.1:{dagster_port}, MLflow http://127.0.0.1:{mlflow_port}; Ctrl-C stops both.")
+    os.environ |= {"PYTHONWARNINGS": "ignore", "MLFLOW_PORT": mlflow_port}  # Dagster's pages link to MLflow
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"Starting Dagster and MLflow, which takes about half a minute. They write to {LOG.relative_to(ROOT)}.")
     sys.stdout.flush()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Each server gets its own session, so Ctrl-C reaches only this process, which then stops each with its children.
-    servers = [subprocess.Popen(shlex.split(line), start_new_session=True) for line in (dagster, mlflow)]
+    LOG.parent.mkdir(exist_ok=True)
+    servers: list[subprocess.Popen[bytes]] = []
     try:
-        while all(server.poll() is None for server in servers):
+        with LOG.open("wb") as log:
+            servers += [start(command, log.fileno()) for command in commands(dagster_port, mlflow_port)]
+        wait_for(servers, f"http://127.0.0.1:{dagster_port}/server_info", f"http://127.0.0.1:{mlflow_port}/health")
+        print(f"Dagster  http://127.0.0.1:{dagster_port}")
+        print(f"MLflow   http://127.0.0.1:{mlflow_port}/#/experiments?workflowType=machine_learning")
+        print("Ctrl-C stops both.", flush=True)
+        while True:
+            check(servers)
             time.sleep(0.5)
-        print("One of the servers has ended, see above; stopping the other.", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
-        print("\nStopping ...")
+        print("\nStopping ...", flush=True)
     finally:
         stop(servers)
+
+
+def commands(dagster_port: str, mlflow_port: str) -> list[list[str]]:
+    """The command lines of both servers, Dagster's first."""
+    dagster = ["dagster", "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", dagster_port]
+    mlflow = ["mlflow", "server", "--host", "127.0.0.1", "--port", mlflow_port, "--workers", "1", *MLFLOW_STORE]
+    return [dagster, [*mlflow, "--uvicorn-opts", "--no-access-log"]]
+
+
+def start(command: list[str], log: int) -> subprocess.Popen[bytes]:
+    """A server in a session of its own: Ctrl-C reaches only this process, which stops each server with its children."""
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def wait_for(servers: list[subprocess.Popen[bytes]], *addresses: str) -> None:
+    """Return when all addresses answer."""
+    for address in addresses:
+        while not answers(address):
+            check(servers)
+            time.sleep(0.5)
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:  # nobody listens yet, or not for HTTP
+        return False
+
+
+def check(servers: list[subprocess.Popen[bytes]]) -> None:
+    """Exit, with the last lines of the log, if a server has ended."""
+    if any(server.poll() is not None for server in servers):
+        lines = LOG.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        sys.exit("\n".join([*lines, f"One of the servers has ended; {LOG} has all that they said."]))
 
 
 def stop(servers: list[subprocess.Popen[bytes]]) -> None:

@@ -6,25 +6,32 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+import shtab
 from dotenv import load_dotenv
 
 from datasetdm.cli import data, looking, predict, prompts, results, stages, validation
+from datasetdm.cli.options import HOME, go_to_project
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 an unexpected error, with a traceback; 2 bad input, explained in a paragraph; 130 stopped."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 2 bad input, explained in one paragraph, 130 stopped)."""
-    load_dotenv(".env")
-    print_progress()
+    """Run one command; returns the exit code, see `EXIT_CODES`."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
         return 0
+    print_progress(to_stderr=getattr(options, "json", False))
     # A polite end lets temporary files be removed on the way out, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        go_to_project(options.project)
+        load_dotenv(".env")
         options.command(options)
     except DatasetDMError as error:
         return _fail(str(error))
@@ -55,8 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="datasetdm",
         description="A few dozen labelled images in, a training set of any size out.",
-        epilog="Run it in the project's root folder, where params.yaml is. `datasetdm <command> --help` says more.",
+        epilog=f"Run it in the project's root folder, where params.yaml is, or name that folder with --project or in "
+        f"the environment variable {HOME}. `datasetdm <command> --help` says more. {EXIT_CODES}",
     )
+    parser.add_argument("--project", metavar="FOLDER", help=f"the project's root folder (default: ${HOME}, else here)")
+    shtab.add_argument_to(parser, "--print-completion", help="print a script that completes commands in your shell")
     parser.add_argument("--version", action="version", version=f"datasetdm {_version()}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="command", title="commands")

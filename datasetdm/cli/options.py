@@ -1,17 +1,25 @@
 """What several commands share: their options, and a look at the folder before the slow imports."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from datasetdm.config import load_params
+from datasetdm.errors import DatasetDMError
+
+HOME = "DATASETDM_HOME"
 
 
-def add_command(commands: Any, name: str, run: Any, *, help: str, **defaults: Any) -> argparse.ArgumentParser:
-    """A command on one benchmark; `run` gets the parsed options."""
+def add_command(
+    commands: Any, name: str, run: Any, *, help: str, as_json: bool = True, **defaults: Any
+) -> argparse.ArgumentParser:
+    """A command on one benchmark; `run` gets the parsed options. `as_json`: it can print its result as JSON."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
     parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
     add_study(parser)
+    if as_json:
+        add_json(parser)
     parser.set_defaults(command=run, **defaults)
     return parser
 
@@ -26,6 +34,28 @@ def positive(text: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
     return int(text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option `--json`."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to standard error")
+
+
+def go_to_project(folder: str | None) -> None:
+    """Make the project's folder the current one, so that a command can be called from anywhere.
+
+    Args:
+        folder: given on the command line; None: `DATASETDM_HOME`, else the current folder stays.
+
+    Raises:
+        DatasetDMError: it is no project.
+    """
+    chosen, name = (folder, "--project") if folder else (os.environ.get(HOME), HOME)
+    if not chosen:
+        return
+    if not (Path(chosen) / "params.yaml").is_file():
+        raise DatasetDMError(f"{name} is {chosen}, which is not a project's root folder: it has no params.yaml.")
+    os.chdir(chosen)
 
 
 def require_project() -> None:

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from datasetdm.cli.options import add_command, positive, require_project
+from datasetdm.cli.tables import print_text
 
 
 def add_commands(commands: Any) -> None:
@@ -12,7 +13,11 @@ def add_commands(commands: Any) -> None:
     prompts.set_defaults(command=lambda options: prompts.print_help())
     actions = prompts.add_subparsers(metavar="action", title="actions")
     preview = add_command(
-        actions, "preview", _preview, help="show some prompts, what was rejected and why, coverage, and expected cost"
+        actions,
+        "preview",
+        _preview,
+        help="show some prompts, what was rejected and why, coverage, and expected cost",
+        as_json=False,
     )
     preview.add_argument("--n", type=positive, default=20, help="prompts to show (default: 20)")
 
@@ -22,4 +27,4 @@ def _preview(options: argparse.Namespace) -> None:
     from datasetdm.pipeline.context import open_context
     from datasetdm.pipeline.prompt_preview import preview
 
-    print(preview(open_context(options.benchmark, study=options.study), options.n), end="")
+    print_text(preview(open_context(options.benchmark, study=options.study), options.n))

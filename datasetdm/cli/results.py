@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from datasetdm.cli.options import add_command, add_study, require_project
+from datasetdm.cli.options import add_command, add_json, add_study, require_project
+from datasetdm.cli.tables import print_text
 from datasetdm.config import load_params
 
 
@@ -18,6 +19,7 @@ def add_commands(commands: Any) -> None:
     )
     board = commands.add_parser("leaderboard", help="print all benchmarks that were compared in one table")
     add_study(board)
+    add_json(board)
     board.set_defaults(command=_leaderboard)
 
 
@@ -26,10 +28,10 @@ def _show(options: argparse.Namespace) -> None:
     from datasetdm.pipeline.context import missing, open_context
 
     context = open_context(options.benchmark, study=options.study)
-    table = context.paths.reports / "table.md"
-    if not table.exists():
-        raise missing(context, table, "compare")
-    print(table.read_text(), end="")
+    file = context.paths.reports / ("metrics.json" if options.json else "table.md")
+    if not file.exists():
+        raise missing(context, file, "compare")
+    _print(file.read_text(), options)
 
 
 def _diagnose(options: argparse.Namespace) -> None:
@@ -37,12 +39,24 @@ def _diagnose(options: argparse.Namespace) -> None:
     from datasetdm.pipeline.context import open_context
     from datasetdm.pipeline.diagnose import diagnose
 
-    print(diagnose(open_context(options.benchmark, study=options.study), minutes_per_label=options.minutes_per_label))
+    context = open_context(options.benchmark, study=options.study)
+    text = diagnose(context, minutes_per_label=options.minutes_per_label)
+    _print(context.paths.diagnosis.with_suffix(".json").read_text() if options.json else f"{text}\n", options)
 
 
 def _leaderboard(options: argparse.Namespace) -> None:
     params = load_params(study=options.study)
     from datasetdm.pipeline.leaderboard import make_leaderboard
+    from datasetdm.pipeline.paths import reports_folder
 
-    for table in make_leaderboard(params, study=options.study).tables.values():
-        print(table, end="")
+    result = make_leaderboard(params, study=options.study)
+    file = reports_folder(study=options.study) / "leaderboard.json"
+    _print(file.read_text() if options.json else "".join(result.tables.values()), options)
+
+
+def _print(text: str, options: argparse.Namespace) -> None:
+    """Print JSON as it is, and Markdown as a person or a file wants it."""
+    if options.json:
+        print(text, end="")
+    else:
+        print_text(text)

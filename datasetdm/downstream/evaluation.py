@@ -8,6 +8,7 @@ from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Sample
 from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.tasks.base import Task
+from datasetdm.utils.progress import Progress
 
 EVALUATION_BATCH = 16  # images in memory at once
 
@@ -24,7 +25,9 @@ def evaluate(model: Predictor, task: Task, samples: Sequence[Sample]) -> dict[st
 
 def predictions(model: Predictor, task: Task, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any]]:
     """Annotated images, each with what a model finds in it."""
+    progress = Progress(len(samples), "images judged")
     for start in range(0, len(samples), EVALUATION_BATCH):
         batch = [samples[index] for index in range(start, min(start + EVALUATION_BATCH, len(samples)))]
         prompt_boxes = [task.prompt_boxes(sample.target) for sample in batch]
         yield from zip(batch, model.predict([sample.image for sample in batch], prompt_boxes), strict=True)
+        progress.update(start + len(batch))

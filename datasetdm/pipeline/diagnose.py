@@ -18,6 +18,7 @@ from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.engine.pace import pace
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.stages import annotate, synthesize, train_decoder, train_downstream
 from datasetdm.pipeline.training import train
@@ -25,7 +26,9 @@ from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.reports.diagnosis import Effort, conclude, diagnosis_text
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json, write_text
-from datasetdm.utils.progress import say
+from datasetdm.utils.progress import duration, say
+
+NUM_TRAININGS = 7  # `real`, `both`, and one on each set of `_sets`
 
 
 def diagnose(context: Context, *, minutes_per_label: float) -> str:
@@ -42,6 +45,12 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
             "params.yaml to about the number of synthetic images, and run `ingest` again. (That draws other labelled "
             "images, so that the decoder has to be trained again, too.)"
         )
+    seconds = pace(train_downstream.STAGE, context)
+    last = f". The last training took {duration(seconds)}." if seconds else "."
+    say(
+        f"diagnose {context.benchmark}: trains {NUM_TRAININGS} models on different data and judges them on dev; what "
+        f"is finished is kept{last}"
+    )
     sets = _sets(context)
     metric = context.task().primary_metric
     trained = {arm: train_downstream.dev_figures(context, Training(arm, context.seeds[0])) for arm in ("real", "both")}

@@ -1,17 +1,26 @@
-"""What a finished stage logs to MLflow: settings, figures, curves, pictures, inputs, models."""
+"""What a finished stage logs to MLflow: settings, figures, curves, pictures, inputs."""
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from datasetdm.datasets.standard.annotated_set import annotated_set
 from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Stage
-from datasetdm.tracking import TrackedRun, dvc_md5, promote, track_run
+from datasetdm.tracking import TrackedRun, artifact_file, dvc_md5, promote, track_run
 from datasetdm.utils.digests import digest
+
+PICTURES = "pictures"  # folder of a run
+# What the names of figures on dev begin with. `test/...` sorts before them, and MLflow's plots begin with the first.
+DEV = "train/dev_"
+DECODER_DEV = "decoder/dev_"  # not an arm's, so it must not share a chart with those
 
 
 @contextmanager
@@ -21,7 +30,9 @@ def logged_run(
     *,
     inputs: Mapping[str, Path],
     output: Path,
-    seconds: float | None = None,
+    times: tuple[float, float] | None = None,
+    name: str | None = None,
+    facts: Mapping[str, object] | None = None,
     **tags: object,
 ) -> Iterator[TrackedRun]:
     """An MLflow run of a stage (or of one seed or arm of it).
@@ -31,29 +42,52 @@ def logged_run(
         stage: the stage that ran.
         inputs: the data sets that it read, by name; logged with DVC's md5 as their version.
         output: what it made; its DVC md5 becomes a tag.
-        seconds: how long the work took.
-        tags: further tags, such as arm and seed.
+        times: when the work began and ended (Unix time); None: begin and end of the block.
+        name: what to call it, such as `both/0`; None: as the stage.
+        facts: what tells it from other runs of the stage, such as arm and seed; logged as parameters and as tags.
+        tags: further tags.
     """
-    params = stage.settings(context)
+    facts = facts or {}
     with track_run(
         benchmark=context.experiment,
         stage=stage.name,
-        params=params,
-        tags={"dvc_md5": dvc_md5(output), "world": context.world, **tags},
+        params={**facts, **stage.settings(context)},
+        tags={"dvc_md5": dvc_md5(output), "world": context.world, **facts, **tags},
+        name=name,
+        times=times,
     ) as run:
-        for name, path in inputs.items():
-            run.log_dataset(name, path, dvc_md5(path))
-        if seconds is not None:
-            run.log_metrics({"seconds": seconds})
+        for input_name, path in inputs.items():
+            run.log_dataset(input_name, path, dvc_md5(path))
         yield run
 
 
-def promote_champion(context: Context, kind: str) -> None:
+def log_result(run: TrackedRun, result: StageResult) -> StageResult:
+    """Log the figures and pictures of a stage; returns its report with the addresses of both."""
+    run.log_metrics(result.metrics)
+    return with_run(run, result)
+
+
+def with_run(run: TrackedRun, result: StageResult) -> StageResult:
+    """Log the pictures of a stage; returns its report with the addresses of the run and of the first picture."""
+    for picture in result.pictures:
+        run.log_artifact(picture, PICTURES)
+    shown_at = artifact_file(run.run_id, f"{PICTURES}/{Path(result.pictures[0]).name}") if result.pictures else ""
+    return replace(result, links={**result.links, "MLflow run": run.page}, shown_at=shown_at)
+
+
+def log_figures(run: TrackedRun, prefix: str, figures: Mapping[str, float], headline: Sequence[str]) -> None:
+    """Log the headline on dev as metrics, which MLflow charts one by one, and all figures as `figures.json`."""
+    run.log_metrics({f"{prefix}{name}": figures[name] for name in headline if name in figures})
+    table = pd.DataFrame({"figure": list(figures), "dev": list(figures.values())})
+    run.log_table(table, "figures.json")
+
+
+def promote_champion(context: Context, kind: str, prefix: str) -> None:
     """Give the alias `champion` to the model of this kind (`decoder`, `downstream`) that is best on this dev set."""
     task = context.task()
     promote(
         f"{context.experiment}_{kind}",
-        f"dev/{task.primary_metric}",
+        f"{prefix}{task.primary_metric}",
         higher_is_better=task.higher_is_better,
         among=judged_by(context),
     )

@@ -22,6 +22,7 @@ from datasetdm.filters.base import NOTHING_ASKED, Acceptance
 from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import full_batches
+from datasetdm.utils.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +106,12 @@ def draw(
     backbone: Backbone, requests: Sequence[GenerationRequest], sampler: config.Sampler, batch_size: int
 ) -> torch.Tensor:
     """Latents of the requested images, float, N x C x h x w; they depend on prompts and seeds, and on no decoder."""
-    drawn = [(_draw(backbone, batch, sampler).latents, count) for batch, count in full_batches(requests, batch_size)]
-    return torch.cat([latents[:count] for latents, count in drawn])
+    latents, done, progress = [], 0, Progress(len(requests), "images drawn")
+    for batch, count in full_batches(requests, batch_size):
+        latents.append(_draw(backbone, batch, sampler).latents[:count])
+        done += count
+        progress.update(done)
+    return torch.cat(latents)
 
 
 def synthesize(
@@ -128,6 +133,7 @@ def synthesize(
         latents: of the images, as `draw` made them. None: they are drawn now. `extraction: last_step` needs that: it
             reads features that exist only while an image is drawn.
     """
+    progress = Progress(len(requests), "images annotated")
     for batch, count in full_batches(range(len(requests)), settings.batch_size):
         part = [requests[index] for index in batch]
         if latents is None:
@@ -136,6 +142,7 @@ def synthesize(
         else:
             drawn = Generated(latents=latents[batch].to(backbone.device))
         yield from islice(_annotate(backbone, task, annotators, part, drawn, settings), count)
+        progress.update(batch[-1] + 1)
 
 
 def _draw(

@@ -19,6 +19,7 @@ from datasetdm.filters.base import NOTHING_ASKED, Acceptance
 from datasetdm.prompts.mentions import asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
+from datasetdm.utils.progress import Progress
 
 CHUNK = 64  # images held in memory at a time
 
@@ -42,12 +43,15 @@ def read_labels(
         settings: the filter of the synthetic set.
     """
     label_filter = build_filter(*task.kind)
+    done, progress = 0, Progress(len(images), "images annotated")
     for part in batches(images, CHUNK):
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]
         found = predict_images(backbone, decoder, task, pixels, prompts, reading)
         for image, picture, prediction in zip(part, pixels, found, strict=True):
             asked = asked_counts(image.caption, task.words) if settings.require_prompted else NOTHING_ASKED
             yield from _accepted(image, picture, label_filter.accept(prediction, settings, asked))
+        done += len(part)
+        progress.update(done)
 
 
 def teach_labels(

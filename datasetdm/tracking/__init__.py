@@ -1,17 +1,12 @@
-"""The only package that imports MLflow: runs of stages (`runs`), the model registry (`registry`), the `store`.
+"""The only package that imports MLflow: runs of stages, the model registry, the store.
 
 There is one experiment per benchmark. `MLFLOW_TRACKING_URI` chooses the store. The default is `mlflow/mlflow.db` with
 artifacts in `mlflow/artifacts`, in the project's root folder (the current folder).
 """
 
-from datasetdm.tracking.registry import (
-    CHALLENGER,
-    CHAMPION,
-    REQUIREMENTS,
-    load_model,
-    promote,
-    serve,
-)
+from datasetdm.tracking.links import artifact_file
+from datasetdm.tracking.promotion import CHALLENGER, promote
+from datasetdm.tracking.registry import CHAMPION, REQUIREMENTS, load_model, serve
 from datasetdm.tracking.runs import TrackedRun, dvc_md5, experiment_identity, params_digest, track_run
 from datasetdm.tracking.store import check_server
 
@@ -22,6 +17,7 @@ __all__ = [
     "CHAMPION",
     "REQUIREMENTS",
     "TrackedRun",
+    "artifact_file",
     "check_server",
     "dvc_md5",
     "experiment_identity",

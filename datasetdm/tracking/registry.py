@@ -1,4 +1,4 @@
-"""The model registry.
+"""The model registry: what goes in, and how it comes out.
 
 A registered model is a folder of safetensors and JSON, and the name of the function that loads it, which MLflow finds
 through `datasetdm.tracking` (its `loader_module`). It contains no pickle. MLflow's scoring server sends the model image
@@ -27,7 +27,6 @@ from datasetdm.tracking import serving
 from datasetdm.tracking.store import open_store
 
 CHAMPION = "champion"
-CHALLENGER = "challenger"
 
 # Formats that contain numbers and text, never code.
 MODEL_FILES = frozenset({".safetensors", ".json", ".yaml", ".txt", ".csv", ".md"})
@@ -55,6 +54,8 @@ def register(
     *,
     options: Mapping[str, Any] | None = None,
     takes_boxes: bool = False,
+    description: str = "",
+    labels: Mapping[str, object],
 ) -> str:
     """See `TrackedRun.register_model`."""
     find_loader(loader)
@@ -75,44 +76,22 @@ def register(
             signature=ModelSignature(inputs=Schema([IMAGE, BOXES] if takes_boxes else [IMAGE])),
             pip_requirements=str(REQUIREMENTS),
         )
-    return str(logged.registered_model_version)
+    version = str(logged.registered_model_version)
+    mlflow.MlflowClient().update_model_version(name, version, description)
+    _label(name, version, labels)
+    return version
 
 
-def promote(
-    name: str, metric: str, *, higher_is_better: bool = True, among: Mapping[str, str] | None = None
-) -> str | None:
-    """Move the alias `champion` to the version whose run has the best `metric`, the newest among equals.
+def label_versions(run_id: str, figures: Mapping[str, float]) -> None:
+    """Note figures on the versions that a run has registered, for people: no choice looks at them."""
+    for entry in mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'"):
+        _label(entry.name, entry.version, {name: f"{value:.4g}" for name, value in figures.items()})
 
-    `challenger` moves to the newest other version, or is removed if there is none.
 
-    Args:
-        name: name in the registry.
-        metric: a metric of the runs that made the versions, measured on dev, e.g. `dev/mask_ap`.
-        higher_is_better: False for errors.
-        among: only versions whose run has these tags count, such as the dev set that judged it: scores on different
-            sets cannot be ranked.
-
-    Returns:
-        The champion's version; None if no version has the metric (dev may contain nothing to measure).
-    """
-    with open_store():
-        client = mlflow.MlflowClient()
-        entries = client.search_model_versions(f"name='{name}'")
-        runs = {int(entry.version): client.get_run(entry.run_id).data for entry in entries}
-        runs = {version: run for version, run in runs.items() if (among or {}).items() <= run.tags.items()}
-        scores = {version: run.metrics.get(metric) for version, run in runs.items()}
-        sign = 1 if higher_is_better else -1
-        ranked = sorted((sign * score, version) for version, score in scores.items() if score is not None)
-        if not ranked:
-            return None
-        champion = ranked[-1][1]
-        client.set_registered_model_alias(name, CHAMPION, str(champion))
-        challengers = [version for version in runs if version != champion]
-        if challengers:
-            client.set_registered_model_alias(name, CHALLENGER, str(max(challengers)))
-        elif CHALLENGER in client.get_registered_model(name).aliases:  # of other runs, or now the champion
-            client.delete_registered_model_alias(name, CHALLENGER)
-        return str(champion)
+def _label(name: str, version: str, labels: Mapping[str, object]) -> None:
+    client = mlflow.MlflowClient()
+    for key, value in labels.items():
+        client.set_model_version_tag(name, version, key, str(value))
 
 
 def load_model(name: str, alias: str = CHAMPION, *, device: str = "auto") -> Predictor:

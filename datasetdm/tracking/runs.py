@@ -9,17 +9,21 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.tracking.registry import register
+from datasetdm.tracking import links
+from datasetdm.tracking.registry import label_versions, register
 from datasetdm.tracking.store import close_dead_runs, experiment_id, open_store
 from datasetdm.utils.processes import this_process
 
@@ -33,11 +37,22 @@ class TrackedRun:
 
     Attributes:
         run_id: MLflow's.
+        experiment: the id of its experiment.
         logged: whether it was finished earlier with the same output; then nothing is logged again.
     """
 
     run_id: str
+    experiment: str
     logged: bool = False
+
+    @property
+    def page(self) -> str:
+        """The address of its page."""
+        return links.run_page(self.experiment, self.run_id)
+
+    def page_of(self, artifact: str) -> str:
+        """The address of the page that shows one of its files, named as in `log_artifact`: `pictures/dev.png`."""
+        return links.run_page(self.experiment, self.run_id, artifact)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers by name, e.g. `dev/mask_ap`; with `step`, a point of a curve.
@@ -52,6 +67,40 @@ class TrackedRun:
         """Log a file (a picture, a table) below `folder`."""
         if not self.logged:
             mlflow.log_artifact(str(path), folder)
+
+    def log_table(self, table: pd.DataFrame, file: str) -> None:
+        """Log a table as the file `<name>.json`, which MLflow shows as a table."""
+        if self.logged:
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "For backward compatibility, 'str' dtypes")  # MLflow's use of pandas
+            mlflow.MlflowClient().log_table(self.run_id, table, file)
+
+    def comparison_of(self, run_ids: Sequence[str]) -> str:
+        """The address of the page that compares other runs of the experiment."""
+        return links.comparison_page(self.experiment, run_ids)
+
+    def adopt(self, output_md5: str, stage: str, metrics: Mapping[str, float]) -> str | None:
+        """Make the run of a stage that made an output (its `dvc_md5`) a child of this one, and log metrics to it.
+
+        A run that several comparisons are about belongs to the latest one. Also done if this run is `logged`: a process
+        may have been killed halfway.
+
+        Returns:
+            Its id; None if there is no such run.
+        """
+        client = mlflow.MlflowClient()
+        wanted = f"attributes.status = 'FINISHED' and tags.dvc_md5 = '{output_md5}' and tags.stage = '{stage}'"
+        found = client.search_runs([self.experiment], wanted, max_results=1)  # the newest
+        if not found:
+            return None
+        run, run_id = found[0].data, str(found[0].info.run_id)
+        client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, self.run_id)
+        for name, value in metrics.items():
+            if run.metrics.get(_metric_name(name)) != value:
+                client.log_metric(run_id, _metric_name(name), value)
+        label_versions(run_id, metrics)
+        return run_id
 
     def log_dataset(self, name: str, path: Path, digest: str, context: str = "training") -> None:
         """Log a version of a data set as an input of the run.
@@ -82,6 +131,8 @@ class TrackedRun:
         *,
         options: Mapping[str, Any] | None = None,
         takes_boxes: bool = False,
+        description: str = "",
+        labels: Mapping[str, object] | None = None,
     ) -> str:
         """Log `folder` as a model of this run and register it as the next version of `name`.
 
@@ -95,6 +146,8 @@ class TrackedRun:
             options: further arguments of the loader, plain values by name. Users of MLflow can override them with
                 `model_config` or MLFLOW_PYFUNC_INFERENCE_CONFIG.
             takes_boxes: whether the model needs the persons' boxes.
+            description: what the version is, as Markdown.
+            labels: tags of the version, such as its arm.
 
         Returns:
             The version, old or new.
@@ -102,7 +155,16 @@ class TrackedRun:
         Raises:
             DatasetDMError: a file could contain a pickle, or the loader is not part of this project.
         """
-        return register(self.run_id, name, folder, loader, options=options, takes_boxes=takes_boxes)
+        return register(
+            self.run_id,
+            name,
+            folder,
+            loader,
+            options=options,
+            takes_boxes=takes_boxes,
+            description=description,
+            labels=labels or {},
+        )
 
 
 @contextmanager
@@ -112,7 +174,8 @@ def track_run(
     stage: str,
     params: Mapping[str, Any],
     tags: Mapping[str, object] | None = None,
-    started: float | None = None,
+    name: str | None = None,
+    times: tuple[float, float] | None = None,
 ) -> Iterator[TrackedRun]:
     """An MLflow run in the benchmark's experiment; it fails if the block raises.
 
@@ -125,7 +188,8 @@ def track_run(
         params: the settings that the run depends on; nested ones are logged flat (`decoder.hidden_dim`).
         tags: further tags, such as arm, seed, dvc_md5, dagster_run_id; None values are left out. The run also gets tags
             for the benchmark, stage, git commit, digest of the settings, process and, if set, `DAGSTER_RUN_ID`.
-        started: start of the work, Unix time in seconds; None: now.
+        name: what MLflow's tables and plots call it; None: the stage.
+        times: start and end of the work, Unix time in seconds; None: those of the block.
 
     Raises:
         DatasetDMError: the store cannot be reached or is of another MLflow version.
@@ -137,19 +201,21 @@ def track_run(
         close_dead_runs(client, experiment)
         known = _logged_run(client, experiment, all_tags)
         if known is not None:
-            yield TrackedRun(known, logged=True)
+            yield TrackedRun(known, experiment, logged=True)
             return
         run = client.create_run(
             experiment,
-            start_time=None if started is None else int(started * 1000),
+            start_time=int(times[0] * 1000) if times else None,
             tags=all_tags,
-            run_name="-".join([stage, *(all_tags[key] for key in ("arm", "seed") if key in all_tags)]),
+            run_name=name or stage,
         )
         with mlflow.start_run(run_id=run.info.run_id):
             flat = [Param(name, value) for name, value in _flat(params).items()]
             for start in range(0, len(flat), 100):  # the store accepts at most 100 at once
                 client.log_batch(run.info.run_id, params=flat[start : start + 100])
-            yield TrackedRun(run.info.run_id)
+            yield TrackedRun(run.info.run_id, experiment)
+        if times:
+            client.set_terminated(run.info.run_id, end_time=int(times[1] * 1000))
 
 
 def experiment_identity(benchmark: str) -> str | None:

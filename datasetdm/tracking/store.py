@@ -6,6 +6,7 @@ SQLite allows one writer, so a file lock protects a local store. Open the store 
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 
 import mlflow
@@ -13,7 +14,16 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.tracking.relocation import ARTIFACTS, follow_move
 from datasetdm.utils.processes import is_dead
+from datasetdm.utils.progress import say
+
+NOTE = "mlflow.note.content"  # the tag that MLflow shows above an experiment
+ABOUT = """The runs of the benchmark `{benchmark}`, one per training, and one per stage of the chain.
+
+To compare the arms, tick the trainings below a `comparison` and press **Compare**. `test/...` are figures on the test
+images, `train/dev_...` those that choices are made with. `figures.json` of a run has all others.
+"""
 
 
 def check_server() -> None:
@@ -57,12 +67,21 @@ def open_store() -> Iterator[None]:
         lock = FileLock(folder / ".lock", is_singleton=True)
     try:
         with lock:
+            if not chosen:
+                _follow_move(folder)
             yield
     except MlflowException as error:
         raise DatasetDMError(
             f"MLflow at {uri} answered: {' '.join(str(error).split())} "
             "(MLFLOW_TRACKING_URI chooses the store; `make setup` updates the local one.)"
         ) from error
+
+
+@lru_cache(maxsize=16)
+def _follow_move(folder: Path) -> None:
+    """Once per process and store: its artifacts are where the project is now (see `relocation`)."""
+    for old in follow_move(folder / "mlflow.db", folder.parent):
+        say(f"MLflow's store came from {old}; its artifacts are now in {folder.parent / ARTIFACTS}")
 
 
 def _sqlite_uri(file: Path) -> str:
@@ -74,10 +93,18 @@ def experiment_id(benchmark: str) -> str:
     """Id of the benchmark's experiment, which is created if it is missing."""
     found = mlflow.get_experiment_by_name(benchmark)
     if found is not None:
+        if NOTE not in found.tags:
+            _describe(found.experiment_id, benchmark)
         return str(found.experiment_id)
     local = not os.environ.get("MLFLOW_TRACKING_URI")
-    location = (Path("mlflow") / "artifacts" / benchmark).resolve().as_uri() if local else None
-    return str(mlflow.create_experiment(benchmark, artifact_location=location))
+    location = (ARTIFACTS / benchmark).resolve().as_uri() if local else None
+    created = str(mlflow.create_experiment(benchmark, artifact_location=location))
+    _describe(created, benchmark)
+    return created
+
+
+def _describe(experiment: str, benchmark: str) -> None:
+    mlflow.MlflowClient().set_experiment_tag(experiment, NOTE, ABOUT.format(benchmark=benchmark))
 
 
 def close_dead_runs(client: mlflow.MlflowClient, experiment: str) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -95,7 +95,7 @@ class Progress:
             total=self.total,
             initial=self._first,
             unit=f" {self.steps}",
-            file=sys.stdout,
+            file=_Printed.stream(),
             leave=False,
             dynamic_ncols=True,
         )
@@ -112,20 +112,28 @@ def duration(seconds: float) -> str:
 class _Printed(logging.Handler):
     """Prints records as plain lines, above a bar where there is one."""
 
+    to_stderr = False  # so that standard output has nothing but a result
+
+    @classmethod
+    def stream(cls) -> TextIO:
+        """Where to print now."""
+        return sys.stderr if cls.to_stderr else sys.stdout
+
     @classmethod
     def to_terminal(cls) -> bool:
         """Whether this program prints its own log, and a person watches."""
-        return sys.stdout.isatty() and any(isinstance(handler, cls) for handler in _LOGGER.handlers)
+        return cls.stream().isatty() and any(isinstance(handler, cls) for handler in _LOGGER.handlers)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print to the current standard output."""
+        """Print to the current stream."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(f"{level}{record.getMessage()}", file=sys.stdout)
-        sys.stdout.flush()
+        tqdm.write(f"{level}{record.getMessage()}", file=self.stream())
+        self.stream().flush()
 
 
-def print_progress() -> None:
+def print_progress(*, to_stderr: bool = False) -> None:
     """Print what `datasetdm` logs; for programs that set up no logging themselves."""
+    _Printed.to_stderr = to_stderr
     if not any(isinstance(handler, _Printed) for handler in _LOGGER.handlers):
         _LOGGER.addHandler(_Printed())
     _LOGGER.setLevel(logging.INFO)

@@ -1,6 +1,8 @@
 """What the command line answers where something outside of it fails."""
 
+import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -44,6 +46,70 @@ def test_a_bare_call_says_what_each_command_does(capsys) -> None:
     said = capsys.readouterr().out
     for name, what in stages.STAGES.items():
         assert name in said and what.split()[0] in said
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_a_project_can_be_named_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, capsys
+) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project, elsewhere):
+        folder.mkdir()
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", project)
+    monkeypatch.chdir(elsewhere)
+    if how == "environment":
+        monkeypatch.setenv("DATASETDM_HOME", str(project))
+    named = ["--project", str(project)] if how == "option" else []
+    assert main([*named, "show", "coco"]) == 2
+    assert "data/reports/coco/table.md is missing" in capsys.readouterr().err
+    assert main(["--project", str(elsewhere), "show", "coco"]) == 2
+    assert f"--project is {elsewhere}, which is not a project's root folder" in capsys.readouterr().err
+    assert not list(elsewhere.iterdir())
+
+
+def test_results_are_tables_for_people_and_json_for_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    report = tmp_path / "data/reports/coco"
+    report.mkdir(parents=True)
+    markdown = "| arm | AP |\n|---|---:|\n| real_augmented | 9.5 |\n| both | 17.9 ± 1.6 |\n\n- both - real: +3.2\n"
+    (report / "table.md").write_text(markdown)
+    (report / "metrics.json").write_text('{"arms": {}}')
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "coco"]) == 0
+    assert capsys.readouterr().out == markdown
+    assert main(["show", "coco", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"arms": {}}
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["show", "coco"]) == 0
+    heading, rule, first, second, *rest = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert heading.split() == ["arm", "AP"] and set(rule) <= {"─", " "}
+    assert len(heading) == len(first) == len(second)  # figures end in the same column
+    assert first.split() == ["real_augmented", "9.5"] and second.split() == ["both", "17.9", "±", "1.6"]
+    assert rest == ["", "- both - real: +3.2"]
+
+
+def test_a_dry_run_says_what_is_missing_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "coco", "--dry-run", "--until", "synthesize", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert list(said) == ["ingest", "train_decoder", "write_prompts", "synthesize"]
+    assert said["ingest"] == "runs, which takes seconds"
+    assert "python -m datasetdm ingest coco" in said["train_decoder"]
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_shell_completes_commands(shell: str, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-completion", shell])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "train_downstream" in said and "--dry-run" in said
 
 
 def test_the_version_is_told(capsys) -> None:

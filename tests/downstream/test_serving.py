@@ -3,8 +3,13 @@
 import base64
 import io
 import json
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -271,3 +276,32 @@ def test_the_command_annotates_a_folder(registry: Path, tmp_path: Path, capsys: 
     assert np.array(Image.open(tmp_path / "found" / "masks" / "a.jpg.png")).shape == PICTURE.shape[:2]
     assert main(["predict", *places]) == 2
     assert "--benchmark coco" in capsys.readouterr().err
+@pytest.mark.extended
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_mlflow_models_serve_answers_curl(registry: Path, tmp_path: Path) -> None:
+    """The commands of docs/serving.md, in a folder that is not the project."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    scripts = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow' / 'mlflow.db'}",
+    }
+    command = ["mlflow", "models", "serve", "-m", "models:/semantic@champion", "--env-manager", "local"]
+    address = ["--host", "127.0.0.1", "--port", port]
+    server = subprocess.Popen([*command, *address], cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        curl = ["curl", "--silent", "--fail", "--retry", "120", "--retry-connrefused", "--retry-delay", "1"]
+        subprocess.run([*curl, f"http://127.0.0.1:{port}/ping"], check=True)
+        (tmp_path / "request.json").write_text(json.dumps({"dataframe_records": [{"image": encoded(PICTURE)}]}))
+        content = ["-H", "Content-Type: application/json", "-d", "@request.json"]
+        invocations = f"http://127.0.0.1:{port}/invocations"
+        answer = subprocess.run([*curl, *content, invocations], cwd=tmp_path, check=True, capture_output=True)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+    (found,) = json.loads(answer.stdout)["predictions"]
+    assert decoded(found["semantic_map"]).shape == PICTURE.shape[:2]

@@ -55,7 +55,7 @@ def test_the_chain_runs_once_and_dvc_and_dagster_agree_on_it(toy):
 def test_metadata_has_numbers_tables_and_small_pictures(toy):
     toy.run("counts_coco")
     metadata = materialization(toy, "counts_coco").metadata
-    assert metadata["units"].value == 3.0
+    assert metadata["units"].value == 3
     assert metadata["missing"].value == "nan"
     assert metadata["Units"].value.startswith("| a |")
     assert metadata["picture"].value.startswith("![picture](data:image/png;base64,")

@@ -10,7 +10,8 @@ from dagster import AssetSelection, DagsterInvalidConfigError, Definitions, vali
 
 from datasetdm.config import load_params
 from datasetdm.pipeline.stages import STAGES
-from orchestration.jobs import executor
+from orchestration.alerts import tell_webhook
+from orchestration.jobs import EVERY_BENCHMARK, executor
 
 PROJECT = Path(__file__).parents[2]
 
@@ -29,6 +30,17 @@ def test_there_is_a_job_with_all_assets_of_each_benchmark(definitions):
         job = definitions.resolve_job_def(benchmark)
         made = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
         assert made == {f"{stage.asset}_{benchmark}" for stage in STAGES.values()}
+
+
+def test_one_job_runs_everything_and_every_job_tells_the_webhook(definitions):
+    everything = definitions.resolve_job_def(EVERY_BENCHMARK)
+    made = {key.to_user_string() for key in everything.asset_layer.executable_asset_keys}
+    params = load_params(PROJECT / "params.yaml")
+    assert made == {f"{stage.asset}_{name}" for stage in STAGES.values() for name in params.benchmarks} | {
+        "leaderboard"
+    }
+    for name in (EVERY_BENCHMARK, *params.benchmarks):
+        assert definitions.resolve_job_def(name).hook_defs == {tell_webhook}
 
 
 def test_a_star_selects_all_that_an_asset_needs(definitions):

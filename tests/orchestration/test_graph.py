@@ -138,6 +138,14 @@ def test_dvc_and_the_stage_have_the_same_code_version(project, name):
     assert read["CODE_VERSION"] == sys.modules[f"datasetdm.pipeline.stages.{name}"].CODE_VERSION
 
 
+def test_dvcs_metric_is_the_headline_and_its_plots_are_pictures(project):
+    """`dvc metrics show` prints a few figures, and `dvc plots show` needs no script from the internet."""
+    (compare,) = (stage for name, stage in dvc_stages().items() if name == "compare@coco")
+    assert [Path(out.def_path).name for out in compare.outs if out.metric] == ["headline.json"]
+    assert [Path(out.def_path).name for out in compare.outs if out.plot] == ["arms.png", "curves.png"]
+    assert "plots" not in yaml.safe_load((project / "dvc.yaml").read_text())
+
+
 def test_settings_that_dvc_reads_are_in_params_yaml(project):
     content = yaml.safe_load((project / "params.yaml").read_text())
     for stage in dvc_stages().values():

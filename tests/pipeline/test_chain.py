@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +40,31 @@ def check_outputs(folder: Path) -> None:
     for arm in (*metrics["arms"].values(), *metrics["iid"]["arms"].values()):
         assert set(arm["mask_ap"]) == {"mean", "std", "seeds"} and arm["mask_ap"]["std"] is None
         assert 0.0 <= arm["mask_ap"]["mean"] <= 1.0
+    headline = json.loads((folder / "data/reports/coco/headline.json").read_text())
+    assert headline == {arm: {"mask_ap": figures["mask_ap"]["mean"]} for arm, figures in metrics["arms"].items()}
+
+
+def check_runs(folder: Path) -> None:
+    """The trainings are children of the comparison, and can be plotted: arm, seed and size over one figure."""
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow/mlflow.db'}")
+    experiment = client.get_experiment_by_name("coco")
+    runs = client.search_runs([experiment.experiment_id])
+    (comparison,) = (run for run in runs if run.info.run_name == "comparison")
+    children = {
+        run.info.run_name: run for run in runs if run.data.tags.get("mlflow.parentRunId") == comparison.info.run_id
+    }
+    assert set(children) == {f"{arm}/0" for arm in ("real", "synthetic", "both", "oracle")}
+    metrics = json.loads((folder / "data/reports/coco/metrics.json").read_text())
+    for name, run in children.items():
+        arm = name.split("/")[0]
+        assert (run.data.params["arm"], run.data.params["seed"]) == (arm, "0") and int(run.data.params["images"]) > 0
+        assert run.data.metrics["test/mask_ap"] == metrics["arms"][arm]["mask_ap"]["mean"]
+        assert not [metric for metric in run.data.metrics if metric.count("/") > 1], "figures of single categories"
+        assert [file.path for file in client.list_artifacts(run.info.run_id, "pictures")] == [
+            f"pictures/dev_{arm}_0.png"
+        ]
+        durations = [1000 * unit_seconds(unit) for unit in unit_folders(folder, "train_downstream")]
+        assert min(abs(run.info.end_time - run.info.start_time - duration) for duration in durations) < 3
 
 
 def check_registry() -> None:
@@ -69,6 +95,7 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     assert main(["run", "coco"]) == 0
     check_outputs(folder)
     check_registry()
+    check_runs(folder)
     assert main(["show", "coco"]) == 0
     assert "| oracle |" in capsys.readouterr().out
 

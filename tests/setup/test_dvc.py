@@ -19,6 +19,7 @@ from datasetdm.pipeline.stages.ingest import weights_elsewhere
 ROOT = Path(__file__).parents[2]
 STAGE_FILES = Path("datasetdm/pipeline/stages")  # DVC reads the code versions there
 Repro = Callable[[], tuple[set[str], set[str]]]
+Dvc = Callable[..., str]
 
 
 def write_coco(root: Path, split: str, count: int, first_id: int) -> None:
@@ -69,16 +70,26 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def repro(project: Path) -> Repro:
-    """Runs `dvc repro`; returns the stages that ran and those that did not have to."""
+def dvc(project: Path) -> Dvc:
+    """Runs a DVC command; returns its output."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
-    def run() -> tuple[set[str], set[str]]:
-        command = [sys.executable, "-m", "dvc", "repro", "write_prompts@coco"]
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "dvc", *arguments]
         answer = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert answer.returncode == 0, answer.stdout + answer.stderr
-        lines = answer.stdout.splitlines()
+        return answer.stdout
+
+    return run
+
+
+@pytest.fixture
+def repro(dvc: Dvc) -> Repro:
+    """Runs `dvc repro`; returns the stages that ran and those that did not have to."""
+
+    def run() -> tuple[set[str], set[str]]:
+        lines = dvc("repro", "write_prompts@coco").splitlines()
         return (
             {line.split("'")[1] for line in lines if line.startswith("Running stage")},
             {line.split("'")[1] for line in lines if line.endswith("didn't change, skipping")},
@@ -87,8 +98,15 @@ def repro(project: Path) -> Repro:
     return run
 
 
+def contents(*folders: Path) -> dict[Path, bytes]:
+    """The published files."""
+    return {file: file.read_bytes() for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
 @pytest.mark.slow
-def test_an_edited_label_is_noticed_and_unchanged_ones_cost_no_more_than_a_look(repro: Repro, project: Path) -> None:
+def test_an_edited_label_is_noticed_and_unchanged_ones_cost_no_more_than_a_look(
+    repro: Repro, dvc: Dvc, project: Path
+) -> None:
     assert repro() == ({"ingest@coco", "write_prompts@coco"}, set())
     lock = Path("dvc.lock").read_bytes()
 
@@ -103,6 +121,16 @@ def test_an_edited_label_is_noticed_and_unchanged_ones_cost_no_more_than_a_look(
         annotation["segmentation"] = [[5, 5, 20, 5, 20, 30, 5, 30]]
     labels.write_text(json.dumps(content))
     assert repro() == ({"ingest@coco", "write_prompts@coco"}, set())
+
+    # What is pushed to a remote and lost comes back to the byte.
+    made = contents(Path("data/real"), Path("data/prompts"))
+    dvc("remote", "add", "--default", "storage", str(Path.home() / "storage"))
+    assert "pushed" in dvc("push", "write_prompts@coco", "--with-deps")
+    for folder in (Path("data/real/coco"), Path(".dvc/cache")):
+        shutil.rmtree(folder)
+    Path("data/prompts/coco.csv").unlink()
+    dvc("pull", "write_prompts@coco", "--with-deps")
+    assert contents(Path("data/real"), Path("data/prompts")) == made
 
     # Nothing was written outside the project, whose name means something in a URL and to a shell.
     assert {path.name for path in project.parent.iterdir()} == {"home", project.name}

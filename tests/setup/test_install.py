@@ -108,3 +108,16 @@ def test_dvc_is_told_whether_there_is_git(root, monkeypatch):
     (root / ".git").mkdir()
     install.initialise_dvc()
     assert "no_scm" not in local.read_text()
+
+
+def test_the_environment_of_another_checkout_is_left_alone(tmp_path, monkeypatch):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    monkeypatch.setattr(install, "VENV", tmp_path / ".venv")
+    install.refuse_linked_environment()  # none yet
+    install.VENV.symlink_to(theirs)
+    with pytest.raises(SystemExit, match=f"is a link to {theirs}"):
+        install.refuse_linked_environment()
+    install.VENV.unlink()
+    install.VENV.mkdir()
+    install.refuse_linked_environment()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from dvc.repo import Repo
@@ -62,30 +63,36 @@ def test_run_has_params_metrics_tags_and_dataset(tmp_path):
     data.mkdir()
     (data / "image.txt").write_text("pixels")
     params = {"decoder": {"hidden_dim": 96, "timesteps": [1, 200]}, "name": "coco"}
-    started = time.time() - 60
+    times = (time.time() - 3600, time.time() - 60)
     with tracking.track_run(
         benchmark="coco",
         stage="train_decoder",
         params=params,
         tags={"arm": "real", "seed": 3, "dvc_md5": None},
-        started=started,
+        name="real/3",
+        times=times,
     ) as run:
         run.log_metrics({"dev/mask_ap": 0.25})
         run.log_metrics({"loss": 2.0}, step=0)
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_dataset("real_coco", data, tracking.dvc_md5(data))
         run.log_artifact(data / "image.txt", "pictures")
+        run.log_table(pd.DataFrame({"figure": ["mask_ap/car"], "dev": [0.5]}), "figures.json")
         run.set_tags({"num_images": 40})
 
     logged = mlflow.get_run(run.run_id)
     assert logged.info.status == "FINISHED"
-    assert logged.info.run_name == "train_decoder-real-3"
-    assert logged.info.start_time == int(started * 1000)
-    assert mlflow.get_experiment(logged.info.experiment_id).name == "coco"
+    assert logged.info.run_name == "real/3"
+    assert (logged.info.start_time, logged.info.end_time) == tuple(int(time * 1000) for time in times)
+    experiment = mlflow.get_experiment(logged.info.experiment_id)
+    assert experiment.name == "coco" and "press **Compare**" in experiment.tags["mlflow.note.content"]
+    assert run.page.endswith(f"/#/experiments/{run.experiment}/runs/{run.run_id}?workflowType=machine_learning")
     assert logged.data.params == {"decoder.hidden_dim": "96", "decoder.timesteps": "[1, 200]", "name": "coco"}
     assert logged.data.metrics["dev/mask_ap"] == 0.25
     losses = mlflow.MlflowClient().get_metric_history(run.run_id, "loss")
     assert [(point.step, point.value) for point in losses] == [(0, 2.0), (1, 1.0)]
+    table = mlflow.MlflowClient().load_table(run.experiment, "figures.json", [run.run_id])
+    assert table.to_dict("records") == [{"figure": "mask_ap/car", "dev": 0.5}]
     tags = {name: value for name, value in logged.data.tags.items() if not name.startswith("mlflow.")}
     assert tags.pop("process") == this_process()
     assert tags == {
@@ -261,7 +268,33 @@ def test_dvc_md5_of_nothing(tmp_path):
         tracking.dvc_md5(tmp_path / "nowhere")
 
 
-def test_champion_has_the_best_metric_and_challenger_is_the_newest_other(tmp_path):
+def test_a_comparison_adopts_the_trainings_and_gives_them_its_figures(tmp_path):
+    def train(md5):
+        with tracking.track_run(benchmark="adopt", stage="train", params={}, tags={"dvc_md5": md5}) as run:
+            run.register_model("adopted", brightness(1.0).save(tmp_path / md5), LOADER, labels={"arm": "both"})
+        return run.run_id
+
+    def compare(metrics):
+        with tracking.track_run(benchmark="adopt", stage="compare", params={}) as run:
+            assert run.adopt("abc", "train", metrics) == child
+            assert f"runs=%5B%22{child}%22%5D&experiments=" in run.comparison_of([child])
+            assert not run.adopt("abc", "another stage", metrics)
+            assert not run.adopt("nothing", "train", metrics)
+        return run.run_id
+
+    child, other = train("abc"), train("def")
+    first, second = compare({"Test/mask_ap": 0.25}), compare({"Test/mask_ap": 0.25})
+    logged = mlflow.get_run(child)
+    assert logged.data.metrics == {"Test/mask_ap": 0.25}
+    assert logged.data.tags["mlflow.parentRunId"] == second != first
+    assert len(mlflow.MlflowClient().get_metric_history(child, "Test/mask_ap")) == 1
+    assert "mlflow.parentRunId" not in mlflow.get_run(other).data.tags
+    entries = mlflow.MlflowClient().search_model_versions("name='adopted'")
+    tags = {str(entry.version): entry.tags for entry in entries}
+    assert tags == {"1": {"arm": "both", "Test/mask_ap": "0.25"}, "2": {"arm": "both"}}
+
+
+def test_champion_has_the_best_metric_and_challenger_the_second_best(tmp_path):
     def refuse(*_args, **_options):
         raise AssertionError("a model was unpickled")
 
@@ -272,7 +305,16 @@ def test_champion_has_the_best_metric_and_challenger_is_the_newest_other(tmp_pat
     register("model", tmp_path / "4", 4.0, {})
     assert tracking.promote("model", "dev/mask_ap") == "2"
     assert version_of("model", "champion") == "2"
-    assert version_of("model", "challenger") == "4"
+    assert version_of("model", "challenger") == "3"
+    entries = mlflow.MlflowClient().search_model_versions("name='model'")
+    ranks = {str(entry.version): entry.tags.get("rank") for entry in entries}
+    assert ranks == {
+        "1": "3 of 3: dev/mask_ap 0.1",
+        "2": "1 of 3: dev/mask_ap 0.3",
+        "3": "2 of 3: dev/mask_ap 0.2",
+        "4": None,
+    }
+    assert "second" in mlflow.MlflowClient().get_registered_model("model").description
 
     logged = list(Path("mlflow/artifacts/registry").rglob("*"))
     assert any(path.name == "model.safetensors" for path in logged)
@@ -282,7 +324,7 @@ def test_champion_has_the_best_metric_and_challenger_is_the_newest_other(tmp_pat
         for name in ("load", "loads", "Unpickler"):
             patch.setattr(pickle, name, refuse)
         assert tracking.load_model("model").predict(images) == [20.0, 20.0]
-        assert tracking.load_model("model", "challenger").predict(images) == [40.0, 40.0]
+        assert tracking.load_model("model", "challenger").predict(images) == [30.0, 30.0]
 
 
 def test_figures_of_another_dev_set_do_not_count(tmp_path):

@@ -1,10 +1,12 @@
 """The one way to run a stage: plan, make what is missing, publish."""
 
 import time
+from collections.abc import Sequence
 
 from filelock import FileLock, Timeout
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.engine.pace import note_pace, pace
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import digest_of_sources, known_result, remember
 from datasetdm.pipeline.engine.result import StageResult
@@ -24,6 +26,8 @@ def run_stage(stage: Stage[P], project: P) -> StageResult:
         start = time.perf_counter()
         plan = begin_stage(stage, project)
         keys, busy = plan.missing(), []
+        if stage.has_units:
+            say(announcement(stage, project, plan, keys))
         for number, key in enumerate(keys, 1):
             with working_on(f"{name} {key} ({number} of {len(keys)})"):
                 try:
@@ -40,6 +44,15 @@ def run_stage(stage: Stage[P], project: P) -> StageResult:
     return result
 
 
+def announcement(stage: Stage[P], project: P, plan: Plan, missing: Sequence[str]) -> str:
+    """What the stage is about to do, and how long one part took the last time."""
+    if not missing:
+        return "every part is made" if len(plan) else "nothing to make"
+    seconds = pace(stage, project)
+    last = f"; the last one took {duration(seconds)}" if seconds else ""
+    return f"{len(missing)} of {len(plan)} parts to make{last}"
+
+
 def begin_stage(stage: Stage[P], project: P) -> Plan:
     """The plan of a stage that is about to run, after a look at what could spoil hours of work.
 
@@ -51,11 +64,28 @@ def begin_stage(stage: Stage[P], project: P) -> Plan:
     return stage.plan(project)
 
 
+def preview_stage(stage: Stage[P], project: P) -> str:
+    """What `run_stage` would do now, in a few words; makes nothing."""
+    try:
+        plan = stage.plan(project)
+    except DatasetDMError as error:
+        return f"cannot be planned yet: {error}"
+    if missing := plan.missing():
+        return announcement(stage, project, plan, missing)
+    if not stage.has_units:
+        return "runs, which takes seconds"
+    known = all(step.output(project).exists() for step in stage.upstream)
+    up_to_date = known and known_result(stage, project, digest_of_sources(stage, project, plan)) is not None
+    return "up to date" if up_to_date else "every part is made; puts them together"
+
+
 def run_unit(stage: Stage[P], project: P, unit: Unit) -> None:
     """Make one unit, and say how long it took."""
     start = time.perf_counter()
     stage.make(project, unit)
-    say(f"done in {duration(time.perf_counter() - start)}")
+    seconds = time.perf_counter() - start
+    note_pace(stage, project, seconds)
+    say(f"done in {duration(seconds)}")
 
 
 def finish_stage(stage: Stage[P], project: P, plan: Plan) -> StageResult:

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -144,3 +144,16 @@ def unit_seconds(folder: Path) -> float:
     except (OSError, ValueError):
         return 0.0
     return seconds if math.isfinite(seconds) else 0.0
+
+
+def unit_times(folders: Iterable[Path]) -> tuple[float, float] | None:
+    """When the work on units began and ended (Unix time); None where that is not known.
+
+    It ended with the last unit. It began as long before that as all units took together, whenever and wherever each was
+    made.
+    """
+    known = [folder for folder in folders if _seconds(folder).exists()]
+    if not known:
+        return None
+    end = max(_seconds(folder).stat().st_mtime for folder in known)
+    return end - sum(map(unit_seconds, known)), end

@@ -19,8 +19,8 @@ from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.engine.units import make_unit, publish_unit, unit_seconds
-from datasetdm.pipeline.experiment_log import logged_run
+from datasetdm.pipeline.engine.units import make_unit, publish_unit, unit_times
+from datasetdm.pipeline.experiment_log import log_result, logged_run
 from datasetdm.pipeline.stages import ingest, train_decoder
 from datasetdm.pipeline.unlabelled_images import labelling, save_labelled, unlabelled_images
 from datasetdm.synthesis.pseudo_labels import read_labels
@@ -70,14 +70,14 @@ def finish(context: Context, plan: Plan) -> StageResult:
         for unit in plan:
             publish_unit(unit.folder, folder)
     if not len(plan):
-        return StageResult()
-    metrics = _metrics(context, plan)
+        arms = ", ".join(context.settings.experiment.arms)
+        return StageResult(empty=f"None of the arms in `experiment.arms` ({arms}) is trained on images labelled here.")
+    result = StageResult(metrics=_metrics(context, plan))
     name, paths = context.benchmark, context.paths
     inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders}
-    seconds = sum(map(unit_seconds, plan.folders))
-    with logged_run(context, STAGE, inputs=inputs, output=paths.pseudo, seconds=seconds) as run:
-        run.log_metrics(metrics)
-    return StageResult(metrics=metrics)
+    times = unit_times(plan.folders)
+    with logged_run(context, STAGE, inputs=inputs, output=paths.pseudo, times=times) as run:
+        return log_result(run, result)
 
 
 def _metrics(context: Context, plan: Plan) -> dict[str, float]:

@@ -20,13 +20,13 @@ from datasetdm.downstream import DOWNSTREAM, evaluate
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.baselines import Guess, fit_baseline
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
+from datasetdm.pipeline.comparison_log import log_comparison
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.engine.units import make_unit
-from datasetdm.pipeline.experiment_log import logged_run
+from datasetdm.pipeline.engine.units import make_unit, unit_times
 from datasetdm.pipeline.leaderboard import make_leaderboard
 from datasetdm.pipeline.prompt_coverage import known_variety
 from datasetdm.pipeline.report_facts import explained_arms, report_facts
@@ -35,6 +35,7 @@ from datasetdm.pipeline.rounds.choice import read_rounds
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.reports.comparison import plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
+from datasetdm.reports.curves import plot_losses
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.page import IID_TITLE, render_page, viewer_of
 from datasetdm.reports.pictures import contact_sheet
@@ -92,9 +93,11 @@ def finish(context: Context, plan: Plan) -> StageResult:
     metrics = _metrics(context, plan)
     with publish_checked(STAGE, context) as folder:
         write_json(folder / "metrics.json", metrics)
+        write_json(folder / "headline.json", _headline(metrics))
         write_text(folder / "table.md", _text(metrics))
         _write_csv(metrics, folder / "arms.csv")
         plot(metrics, context.task().primary_metric, folder / "arms.png")
+        plot_losses(_curves(context, plan), folder / "curves.png")
         _draw_gallery(context, folder / GALLERY)
         manifest = synthesize.read_manifest(context, context.paths.synthetic)
         sets = write_all_figures(context, manifest, folder / FIGURES)
@@ -107,15 +110,9 @@ def finish(context: Context, plan: Plan) -> StageResult:
             rounds=read_rounds(context.paths.synthetic),
         )
         write_text(folder / "index.html", page)
-    result = _result(context, metrics)
-    inputs = {
-        f"real_{context.benchmark}": context.paths.real,
-        f"synthetic_{context.benchmark}": context.paths.synthetic,
-    }
-    with logged_run(context, STAGE, inputs=inputs, output=context.paths.reports) as run:
-        run.log_metrics(result.metrics)
-        for picture in [*result.pictures, str(context.paths.reports / "index.html")]:
-            run.log_artifact(picture)
+    models = {unit.payload: _model_folder(context, unit.payload) for unit in plan}
+    times = unit_times(plan.folders)
+    result = log_comparison(context, STAGE, metrics, _result(context, metrics), models=models, times=times)
     make_leaderboard(context.params, study=context.study)  # the page links to it
     return result
 
@@ -239,6 +236,23 @@ def _num_labelled(context: Context) -> dict[str, int]:
             files = [paths.downstream / str(Training(name, seed)) / "labels.json" for seed in context.seeds]
             found["num_taught"] = [read_json(file, remedy=AGAIN)["images"] for file in files]
     return {name: round(sum(counts) / len(counts)) for name, counts in sorted(found.items())}
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The few figures that DVC compares between revisions: arm -> headline metric -> mean on test."""
+    return {
+        arm: {name: figures[name]["mean"] for name in metrics["headline"] if name in figures}
+        for arm, figures in metrics["arms"].items()
+    }
+
+
+def _curves(context: Context, plan: Plan) -> dict[str, list[Path]]:
+    """The losses of the P-Decoders and of the models of each arm, a table per seed."""
+    found = {P_DECODER: [context.paths.decoders / str(seed) / "curves.csv" for seed in context.seeds]}
+    for unit in plan:
+        if unit.payload.arm != P_DECODER:
+            found.setdefault(unit.payload.arm, []).append(_model_folder(context, unit.payload) / "curves.csv")
+    return found
 
 
 def _write_csv(metrics: dict[str, Any], file: Path) -> None:

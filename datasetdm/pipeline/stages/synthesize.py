@@ -21,8 +21,8 @@ from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.engine.units import unit_seconds
-from datasetdm.pipeline.experiment_log import logged_run
+from datasetdm.pipeline.engine.units import unit_seconds, unit_times
+from datasetdm.pipeline.experiment_log import log_result, logged_run
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
 from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
@@ -77,10 +77,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         manifest.to_parquet(folder / "manifest.parquet", index=False)
         for unit in _choices(plan):
             link(unit.folder / ROUND, folder / "rounds" / f"{unit.payload.round}.json")
-    seconds = sum(_seconds(context, plan))
-    result = _result(context, manifest, seconds)
-    _log(context, result, seconds)
-    return result
+    return _log(context, _result(context, manifest, sum(_seconds(context, plan))), plan)
 
 
 def folders(manifest: pd.DataFrame) -> "pd.Series[str]":
@@ -97,8 +94,13 @@ def seconds_spent(context: Context) -> float:
 
 def _seconds(context: Context, plan: Plan) -> tuple[float, float]:
     """How long it took to draw the images of all shards, and to annotate and judge them with all seeds."""
+    return sum(map(unit_seconds, _drawings(context, plan))), sum(map(unit_seconds, plan.folders))
+
+
+def _drawings(context: Context, plan: Plan) -> list[Path]:
+    """The units of the images, where these are drawn before they are annotated."""
     drawings = [unit.payload.drawing(context) for unit in _shards(plan)]
-    return sum(unit_seconds(folder) for folder in drawings if folder), sum(map(unit_seconds, plan.folders))
+    return [folder for folder in drawings if folder]
 
 
 def _shards(plan: Plan) -> list[Unit]:
@@ -122,13 +124,12 @@ def _manifest(context: Context, plan: Plan) -> pd.DataFrame:
     return manifest
 
 
-def _log(context: Context, result: StageResult, seconds: float) -> None:
+def _log(context: Context, result: StageResult, plan: Plan) -> StageResult:
     paths, name = context.paths, context.benchmark
     inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders, f"prompts_{name}": paths.prompts}
-    with logged_run(context, STAGE, inputs=inputs, output=paths.synthetic, seconds=seconds) as run:
-        run.log_metrics(result.metrics)
-        for picture in result.pictures:
-            run.log_artifact(picture)
+    times = unit_times([*_drawings(context, plan), *plan.folders])
+    with logged_run(context, STAGE, inputs=inputs, output=paths.synthetic, times=times) as run:
+        return log_result(run, result)
 
 
 def _draw_previews(task: Task, accepted: Iterable[Sample], folder: Path, subset: str) -> None:

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from datasetdm.arms import P_DECODER
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.decoder.checkpoint import load_decoder
+from datasetdm.decoder.inference import DecoderModel
 from datasetdm.decoder.trainer import train_decoder
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.backbone_match import check_match
@@ -16,8 +18,18 @@ from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.engine.units import make_unit, resume_folder, unit_seconds
-from datasetdm.pipeline.experiment_log import finite, judged_by, log_curves, logged_run, promote_champion
+from datasetdm.pipeline.engine.units import make_unit, resume_folder, unit_seconds, unit_times
+from datasetdm.pipeline.experiment_log import (
+    DECODER_DEV,
+    PICTURES,
+    finite,
+    judged_by,
+    log_curves,
+    log_figures,
+    logged_run,
+    promote_champion,
+)
+from datasetdm.pipeline.model_log import dev_picture, register_model
 from datasetdm.pipeline.registered_decoder import backbone_options
 from datasetdm.pipeline.stages import ingest
 
@@ -72,10 +84,13 @@ def finish(context: Context, plan: Plan) -> StageResult:
         for unit in plan:
             shutil.copytree(unit.folder, folder / unit.key)
     metrics: dict[str, float] = {}
+    pictures = []
     for unit in plan:
-        metrics |= {f"seed_{unit.key}/{name}": value for name, value in _log(context, unit).items()}
-    promote_champion(context, "decoder")
-    return StageResult(metrics=metrics)
+        figures, picture = _log(context, unit)
+        metrics |= {f"seed_{unit.key}/{name}": value for name, value in figures.items()}
+        pictures.append(str(picture))
+    promote_champion(context, "decoder", DECODER_DEV)
+    return StageResult(metrics=metrics, pictures=pictures)
 
 
 def seconds_spent(context: Context, seed: int) -> float:
@@ -83,23 +98,30 @@ def seconds_spent(context: Context, seed: int) -> float:
     return unit_seconds(_unit(context, seed, AnnotatedSets()).folder)
 
 
-def _log(context: Context, unit: Unit) -> dict[str, float]:
-    """Log one decoder to MLflow and register it; returns its dev figures."""
-    folder = context.paths.decoders / unit.key
+def _log(context: Context, unit: Unit) -> tuple[dict[str, float], Path]:
+    """Log one decoder to MLflow and register it; returns its dev figures and picture."""
+    seed, folder, real = unit.payload, context.paths.decoders / unit.key, context.paths.real
     figures = finite(json.loads((folder / "metrics.json").read_text()))
-    inputs = {f"real_{context.benchmark}": context.paths.real}
-    tags = {"seed": unit.payload, **judged_by(context)}
-    seconds = unit_seconds(unit.folder)
-    with logged_run(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
-        run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
+    inputs, name = {f"real_{context.benchmark}": real}, f"{P_DECODER}/{seed}"
+    facts = {"arm": P_DECODER, "seed": seed, "images": AnnotatedSets().count(real, _subset(context, seed))}
+    times, tags = unit_times([unit.folder]), judged_by(context)
+    picture = dev_picture(context, name, DecoderModel.load(folder, context.backbone()))
+    with logged_run(context, STAGE, inputs=inputs, output=folder, times=times, name=name, facts=facts, **tags) as run:
+        log_figures(run, DECODER_DEV, figures, context.task().headline)
         log_curves(run, folder / "curves.csv")
-        run.register_model(
-            f"{context.experiment}_decoder",
+        run.log_artifact(picture, PICTURES)
+        register_model(
+            context,
+            run,
+            "decoder",
             folder,
-            loader="datasetdm.pipeline.registered_decoder:load_decoder_model",
+            "datasetdm.pipeline.registered_decoder:load_decoder_model",
+            facts=facts,
+            figures=figures,
+            inputs=inputs,
             options=backbone_options(context.params.backbone),
         )
-    return figures
+    return figures, picture
 
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:

@@ -20,8 +20,18 @@ from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.engine.units import make_unit, resume_folder, unit_seconds
-from datasetdm.pipeline.experiment_log import finite, judged_by, log_curves, logged_run, promote_champion
+from datasetdm.pipeline.engine.units import make_unit, resume_folder, unit_times
+from datasetdm.pipeline.experiment_log import (
+    DEV,
+    PICTURES,
+    finite,
+    judged_by,
+    log_curves,
+    log_figures,
+    logged_run,
+    promote_champion,
+)
+from datasetdm.pipeline.model_log import dev_picture, register_model
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
 from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
 from datasetdm.pipeline.training import Groups, dependencies, mixture, train
@@ -138,34 +148,73 @@ def finish(context: Context, plan: Plan) -> StageResult:
         for unit in plan:
             shutil.copytree(unit.folder, folder / unit.key)
     metrics: dict[str, float] = {}
+    pictures, sets = [], AnnotatedSets()
     for unit in plan:
-        metrics |= {f"{unit.key}/{name}": value for name, value in _log(context, unit).items()}
+        figures, picture = _log(context, unit, sets)
+        metrics |= {f"{unit.key}/{name}": value for name, value in figures.items()}
+        pictures.append(str(picture))
     if not all(ARMS[arm].control for arm in context.settings.experiment.arms):
-        promote_champion(context, "downstream")
-    return StageResult(metrics=metrics)
+        promote_champion(context, "downstream", DEV)
+    return StageResult(metrics=metrics, pictures=pictures)
 
 
-def _log(context: Context, unit: Unit) -> dict[str, float]:
-    """Log one training to MLflow, and register its model unless it is a control; returns its dev figures."""
-    training, paths = unit.payload.training, context.paths
-    folder = paths.downstream / unit.key
+def _log(context: Context, unit: Unit, sets: AnnotatedSets) -> tuple[dict[str, float], Path]:
+    """Log one training, and register its model unless it is a control; returns its dev figures and picture."""
+    training, folder = unit.payload.training, context.paths.downstream / unit.key
+    family = DOWNSTREAM[context.settings.task.name]
     figures = finite(json.loads((folder / "metrics.json").read_text()))
-    known = {paths.real: "real", paths.synthetic: "synthetic", paths.pseudo: "pseudo", paths.augmented: "augmented"}
-    used = {source for _, sources in unit.payload.groups for source, _, _ in sources}
-    inputs = {f"{name}_{context.benchmark}": path for path, name in known.items() if path in used}
-    seconds = unit_seconds(unit.folder)
-    tags = {"arm": training.arm, "seed": training.seed, **judged_by(context)}
-    with logged_run(context, STAGE, inputs=inputs, output=folder, seconds=seconds, **tags) as run:
-        run.log_metrics({f"dev/{name}": value for name, value in figures.items()})
+    facts = {"arm": training.arm, "seed": training.seed, **_sizes(context, unit.payload, sets)}
+    inputs, times, family = (
+        _inputs(context, unit.payload),
+        unit_times([unit.folder]),
+        DOWNSTREAM[context.settings.task.name],
+    )
+    picture = dev_picture(context, unit.key, family.load(folder, device=context.params.device))
+    with logged_run(
+        context, STAGE, inputs=inputs, output=folder, times=times, name=unit.key, facts=facts, **judged_by(context)
+    ) as run:
+        log_figures(run, DEV, figures, context.task().headline)
         log_curves(run, folder / "curves.csv")
+        run.log_artifact(picture, PICTURES)
         if not ARMS[training.arm].control:
-            run.register_model(
-                f"{context.experiment}_downstream",
+            register_model(
+                context,
+                run,
+                "downstream",
                 folder,
-                loader=DOWNSTREAM[context.settings.task.name].loader,
+                family.loader,
+                facts=facts,
+                figures=figures,
+                inputs=inputs,
                 takes_boxes=context.task().uses_prompt_boxes,
             )
-    return figures
+    return figures, picture
+
+
+def _sources(context: Context, job: Job) -> dict[str, list[tuple[Path, str]]]:
+    """Where the images of a training come from: the kind of set -> folders and subsets."""
+    paths = context.paths
+    known = {paths.real: "real", paths.synthetic: "synthetic", paths.pseudo: "pseudo", paths.augmented: "augmented"}
+    found: dict[str, list[tuple[Path, str]]] = {}
+    for _, sources in job.groups:
+        for folder, subset, _ in sources:
+            found.setdefault(known.get(folder, "labelled_by_teacher"), []).append((folder, subset))
+    return found
+
+
+def _sizes(context: Context, job: Job, sets: AnnotatedSets) -> dict[str, int]:
+    """The number of images that a training saw, in all and of each kind."""
+    counts = {
+        kind: sum(sets.count(folder, subset) for folder, subset in parts)
+        for kind, parts in _sources(context, job).items()
+    }
+    return {"images": sum(counts.values()), **{f"images.{kind}": count for kind, count in counts.items()}}
+
+
+def _inputs(context: Context, job: Job) -> dict[str, Path]:
+    """The published sets that a training read, by name."""
+    published = {kind: parts[0][0] for kind, parts in _sources(context, job).items() if kind != "labelled_by_teacher"}
+    return {f"{kind}_{context.benchmark}": folder for kind, folder in published.items()}
 
 
 def _groups(context: Context, training: Training, labels: Path | None = None) -> Groups:

@@ -1,5 +1,6 @@
 """Stage `write_prompts`: what the diffusion model is asked to draw, a table that a person may edit."""
 
+import time
 from pathlib import Path
 
 from datasetdm.pipeline.backbone_match import check_match
@@ -7,7 +8,7 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
-from datasetdm.pipeline.experiment_log import logged_run
+from datasetdm.pipeline.experiment_log import log_result, logged_run
 from datasetdm.pipeline.prompt_coverage import measure_variety, select_prompts
 from datasetdm.pipeline.prompt_sources import candidates
 from datasetdm.pipeline.prompt_subjects import not_shown_to, shortened, without_example
@@ -24,6 +25,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
 
     Categories without a labelled example are left out, and listed.
     """
+    began = time.time()
     check_match(context)
     table = context.paths.prompts
     latest = context.paths.work("write_prompts") / table.name  # as the stage wrote it the last time
@@ -45,9 +47,9 @@ def finish(context: Context, plan: Plan) -> StageResult:
         metrics={**measure_variety(context, frame), "categories_left_out": float(len(without_example(context)))},
         tables={"First prompts": frame.head(10).to_markdown(index=False), **tables},
     )
-    with logged_run(context, STAGE, inputs={f"real_{context.benchmark}": context.paths.real}, output=table) as run:
-        run.log_metrics(result.metrics)
-    return result
+    inputs = {f"real_{context.benchmark}": context.paths.real}
+    with logged_run(context, STAGE, inputs=inputs, output=table, times=(began, time.time())) as run:
+        return log_result(run, result)
 
 
 def _left_out(context: Context) -> dict[str, list[str]]:

@@ -8,9 +8,10 @@ import pytest
 from filelock import FileLock
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.engine.pace import note_pace, pace
 from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.run import run_stage
+from datasetdm.pipeline.engine.run import preview_stage, run_stage
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.pipeline.engine.units import make_unit
 
@@ -52,6 +53,32 @@ def test_a_run_plans_once_and_makes_what_is_missing(stage: Stage[Any], toy: Any,
     make_unit(tmp_path / "1", write)
     assert run_stage(counting, toy).metrics == {"units": 3.0}
     assert made == ["0", "2"] and planned == [1]
+
+
+def test_a_run_announces_its_parts_and_how_long_the_last_one_took(
+    stage: Stage[Any], toy: Any, tmp_path: Path, caplog
+) -> None:
+    caplog.set_level("INFO", "datasetdm")
+    (tmp_path / "out").mkdir()
+    stage = replace(stage, output=lambda project: tmp_path / "out")
+    assert preview_stage(stage, toy) == "3 of 3 parts to make"
+    assert not list(tmp_path.glob("[012]"))
+    make_unit(tmp_path / "1", write)
+    note_pace(stage, toy, 240.0)
+    assert preview_stage(stage, toy) == "2 of 3 parts to make; the last one took 4 min"
+    run_stage(stage, toy)
+    assert "work toy: 2 of 3 parts to make; the last one took 4 min" in caplog.messages
+    assert 0 <= pace(stage, toy) < 60  # as measured now
+    assert preview_stage(stage, toy) == "up to date"
+
+
+def test_a_preview_says_why_a_stage_cannot_be_planned(stage: Stage[Any], toy: Any) -> None:
+    def units(project: Any) -> Any:
+        raise DatasetDMError("data/real is missing. Make it with `ingest`.")
+
+    assert preview_stage(replace(stage, units=units), toy) == (
+        "cannot be planned yet: data/real is missing. Make it with `ingest`."
+    )
 
 
 def test_busy_units_are_left_to_the_end(stage: Stage[Any], toy: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from datasetdm.pipeline.engine.units import (
     resume_folder,
     sweep,
     unit_seconds,
+    unit_times,
 )
 from datasetdm.utils.files import link
 
@@ -64,6 +65,17 @@ def test_what_another_process_is_making_is_passed_over(tmp_path: Path) -> None:
         make_unit(tmp_path / "unit", write)
     make_unit(tmp_path / "unit", write)
     assert (tmp_path / "unit" / "a.txt").exists()
+
+
+def test_the_work_on_units_ended_with_the_last_and_took_as_long_as_all(tmp_path: Path) -> None:
+    assert unit_times([tmp_path / "none"]) is None
+    for name, seconds, end in (("a", "100", 1000), ("b", "50", 5000)):
+        make_unit(tmp_path / name, write)
+        note = tmp_path / f"{name}.seconds"
+        note.write_text(seconds)
+        os.utime(note, (end, end))
+    assert unit_times([tmp_path / "a"]) == (900, 1000)
+    assert unit_times([tmp_path / "b", tmp_path / "a", tmp_path / "none"]) == (4850, 5000)
 
 
 @pytest.mark.parametrize("content", ["", "12.", "nan", "many"])
