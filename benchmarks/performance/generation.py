@@ -12,14 +12,14 @@ from benchmarks.performance.project import small_benchmark
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.diffusion import load_backbone
-from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone
+from datasetdm.diffusion.unet import UNetBackbone
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.run import run_stage
 from datasetdm.pipeline.rounds.shard import annotator_of
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.synthesis.generate import GenerationRequest, make_requests, synthesize
-from datasetdm.synthesis.manifest import accepted_sample
+from datasetdm.synthesis.manifest import sample_of
 from datasetdm.utils.files import write_image
 
 
@@ -42,7 +42,7 @@ def measure(
     settings = context.settings.synthesis
     backbone = context.backbone()
     reference = load_backbone(context.params.backbone.model_copy(update={"dtype": "float32"}), context.params.device)
-    assert isinstance(reference, StableDiffusionBackbone)
+    assert isinstance(reference, UNetBackbone)
     requests = make_requests(_prompts(context), images, settings.seed)
     prompts = [request.prompt for request in requests[:reference_images]]
     annotator = annotator_of(context, 0)
@@ -82,12 +82,10 @@ def measure(
 def _synthesize(context: Context, requests: Sequence[GenerationRequest], folder: Path) -> None:
     """What a shard does."""
     task, accepted = context.task(), list[Sample]()
-    for found in synthesize(
-        context.backbone(), task, [annotator_of(context, 0)], requests, context.settings.synthesis
-    ):
+    for found in synthesize(context.backbone(), task, [annotator_of(context, 0)], requests, context.settings.synthesis):
         write_image(folder / "images" / found.request.name, found.image)
-        if (sample := accepted_sample(found, "seed_0")) is not None:
-            accepted.append(sample)
+        if found.acceptances["seed_0"].rejected is None:
+            accepted.append(sample_of(found, "seed_0"))
     standard_format(*task.kind).save(folder, "seed_0", accepted)
 
 

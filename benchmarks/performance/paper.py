@@ -15,7 +15,8 @@ from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.inference import read
 from datasetdm.diffusion.capture import capture
-from datasetdm.diffusion.stable_diffusion import StableDiffusionBackbone, make_scheduler
+from datasetdm.diffusion.samplers import make_scheduler
+from datasetdm.diffusion.unet import UNetBackbone
 from datasetdm.diffusion.words import word_token_weights
 from datasetdm.synthesis.generate import Annotator
 from datasetdm.tasks.base import Task
@@ -53,7 +54,7 @@ class KeepingProcessor:
 
 @torch.no_grad()
 def synthesize_like_the_paper(
-    backbone: StableDiffusionBackbone,
+    backbone: UNetBackbone,
     task: Task,
     annotator: Annotator,
     prompts: Sequence[str],
@@ -78,10 +79,10 @@ def synthesize_like_the_paper(
             uncond, cond = unet(torch.cat([scaled] * 2), timestep, torch.cat([empty, embeds])).sample.chunk(2)
             if step + 1 == steps:
                 unet.set_attn_processor(plain)
-                weights = word_token_weights(backbone.tokenizer, [prompt], task.words)
-                with capture(unet, backbone.layers, weights) as captured:
+                weights = word_token_weights(backbone.prompt_tokens(), [prompt], task.words)
+                with capture(unet, backbone.reading, backbone.image_size, weights) as captured:
                     unet(scaled, timestep, embeds)
-                features = captured.features(backbone.image_size)
+                features = captured.features()
             latents = sampler.step(uncond + guidance_scale * (cond - uncond), timestep, latents).prev_sample
         keeping.kept.clear()
         image = backbone.decode(latents)[0].numpy()

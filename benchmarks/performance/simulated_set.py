@@ -13,7 +13,7 @@ from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.run import run_stage
 from datasetdm.pipeline.engine.units import make_unit
-from datasetdm.pipeline.rounds.shard import Shard
+from datasetdm.pipeline.rounds.shard import REJECTED, Shard
 from datasetdm.pipeline.stages import STAGES, synthesize
 from datasetdm.utils.files import write_image
 
@@ -39,7 +39,8 @@ def simulate_shards(data: Path, images: int) -> Context:
 
 
 def _fill(context: Context, shard: Shard, pixels: np.ndarray, folder: Path) -> None:
-    samples, rows = [], []
+    samples: dict[bool, list[Sample]] = {True: [], False: []}
+    rows = []
     for request in shard.requests(context):
         rng = np.random.default_rng(request.seed)
         accepted = bool(rng.random() < ACCEPTED)
@@ -56,14 +57,13 @@ def _fill(context: Context, shard: Shard, pixels: np.ndarray, folder: Path) -> N
                 "seed": request.seed,
             }
         )
-        if accepted:
-            target = _objects(rng, image.shape[:2], len(context.task().categories))
-            samples.append(
-                Sample(
-                    name=request.name, image=image, caption=request.prompt, target=target, image_id=request.index + 1
-                )
-            )
-    standard_format(*context.task().kind).save(folder, "seed_0", samples)
+        target = _objects(rng, image.shape[:2], len(context.task().categories))
+        samples[accepted].append(
+            Sample(name=request.name, image=image, caption=request.prompt, target=target, image_id=request.index + 1)
+        )
+    files = standard_format(*context.task().kind)
+    files.save(folder, "seed_0", samples[True])
+    files.save(folder / REJECTED, "seed_0", samples[False])
     pd.DataFrame(rows).to_parquet(folder / "manifest.parquet", index=False)
 
 

@@ -32,7 +32,7 @@ def dev_picture(context: Context, name: str, model: Predictor) -> Path:
         for target in (task.shown(sample.target), found):
             pictures.append(overlay(target, sample.image, task.categories))
     file = context.paths.work("pictures") / context.benchmark / f"dev_{name.replace('/', '_')}.png"
-    write_image(file, contact_sheet(pictures, columns=4, cell=256))
+    write_image(file, contact_sheet(pictures))
     return file
 
 

@@ -276,6 +276,8 @@ def test_the_command_annotates_a_folder(registry: Path, tmp_path: Path, capsys: 
     assert np.array(Image.open(tmp_path / "found" / "masks" / "a.jpg.png")).shape == PICTURE.shape[:2]
     assert main(["predict", *places]) == 2
     assert "--benchmark coco" in capsys.readouterr().err
+
+
 @pytest.mark.extended
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_mlflow_models_serve_answers_curl(registry: Path, tmp_path: Path) -> None:
