@@ -1,6 +1,8 @@
 """`predict`: what is written for each kind of annotation, and what happens to odd files and interrupted runs."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,3 +181,8 @@ def test_mistakes(photos: Path, tmp_path: Path) -> None:
         predict(photos, Model(objects), photos)
     with pytest.raises(DatasetDMError, match="holds other files"):
         predict(photos, Model(objects), photos / "sub é")
+
+
+def test_the_package_is_light_until_it_is_used() -> None:
+    lines = "import datasetdm, sys; assert not {'torch', 'mlflow', 'numpy'} & set(sys.modules); datasetdm.read_image"
+    subprocess.run([sys.executable, "-c", lines], check=True, cwd=Path(__file__).parents[2])
