@@ -4,7 +4,7 @@ The requests, the decoders and the filter are those of `synthesize`, so these ar
 nothing is written into its units or its set.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from datasetdm.annotations.sample import Sample
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.prompt_coverage import select_prompts
 from datasetdm.pipeline.prompt_sources import candidates
@@ -22,7 +23,7 @@ from datasetdm.reports.figures import write_figures
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.page import render_preview, viewer_of
 from datasetdm.reports.pictures import contact_sheet
-from datasetdm.synthesis.generate import AnnotatedImage, make_requests, synthesize
+from datasetdm.synthesis.generate import AnnotatedImage, Annotator, make_requests, synthesize
 from datasetdm.synthesis.manifest import manifest_rows, sample_of
 from datasetdm.task_parts import TASKS
 from datasetdm.utils.files import remove_leftovers, replacing, write_image, write_text
@@ -56,37 +57,45 @@ def make_preview(context: Context, number: int) -> Preview:
     Raises:
         DatasetDMError: no decoder is trained yet; see `candidates` on prompts.
     """
-    task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
+    context.task()  # if the real images are missing, that is the first thing to say
     annotator = annotator_of(context, context.seeds[0])
-    requests = make_requests(_prompts(context), number, settings.seed)
-    rows: list[dict[str, Any]] = []
-
-    def drawn() -> Iterator[AnnotatedImage]:
-        progress = Progress(number, "images")
-        for done, image in enumerate(synthesize(backbone, task, [annotator], requests, settings), 1):
-            rows.extend(manifest_rows(image, [annotator], backbone, settings))
-            yield image
-            progress.update(done)
-
-    images = list(drawn())
-    samples = [sample_of(image, annotator.name) for image in images]
+    drawn = _draw(context, annotator, number)
+    backbone, settings = context.backbone(), context.settings.synthesis
+    rows = [row for image in drawn for row in manifest_rows(image, [annotator], backbone, settings)]
     manifest = pd.DataFrame(rows)
-    summary = _summary(manifest)
     remove_leftovers(context.paths.preview)
     with replacing(context.paths.preview) as folder:
-        for sample in samples:
-            write_image(folder / "images" / sample.name, sample.image)
-        pictures = [overlay(sample.target, sample.image, task.categories) for sample in samples]
-        write_image(folder / SHEET, contact_sheet(pictures, [_caption(row, task.name) for row in rows]))
-        figures = (
-            drawn_figure(sample, row, task, f"images/{sample.name}") for sample, row in zip(samples, rows, strict=True)
-        )
-        found = write_figures(folder / "figures", "preview", figures, title="First images", root="")
-        viewer = viewer_of(task.name, task.categories, [found], "figures")
-        write_text(folder / PAGE, render_preview(context.benchmark, summary, viewer))
+        _write(context, folder, [sample_of(image, annotator.name) for image in drawn], rows, _summary(manifest))
         manifest.to_parquet(folder / "manifest.parquet", index=False)
-    text = "\n".join([summary, *_reasons(manifest), "", *_score_table(manifest, task.name)])
-    return Preview(folder=context.paths.preview, text=text + "\n")
+    text = [_summary(manifest), *_reasons(manifest), "", *_score_table(manifest, context.settings.task.name), ""]
+    return Preview(folder=context.paths.preview, text="\n".join(text))
+
+
+def _draw(context: Context, annotator: Annotator, number: int) -> list[AnnotatedImage]:
+    settings = context.settings.synthesis
+    requests = make_requests(_prompts(context), number, settings.seed)
+    progress, drawn = Progress(number, "images"), []
+    for image in synthesize(context.backbone(), context.task(), [annotator], requests, settings):
+        drawn.append(image)
+        progress.update(len(drawn))
+    return drawn
+
+
+def _write(
+    context: Context, folder: Path, samples: Sequence[Sample], rows: Sequence[dict[str, Any]], summary: str
+) -> None:
+    """The images, the contact sheet and the page."""
+    task = context.task()
+    for sample in samples:
+        write_image(folder / "images" / sample.name, sample.image)
+    pictures = [overlay(sample.target, sample.image, task.categories) for sample in samples]
+    write_image(folder / SHEET, contact_sheet(pictures, [_caption(row, task.name) for row in rows]))
+    figures = (
+        drawn_figure(sample, row, task, f"images/{sample.name}") for sample, row in zip(samples, rows, strict=True)
+    )
+    found = write_figures(folder / "figures", "preview", figures, title="First images", root="")
+    viewer = viewer_of(task.name, task.categories, [found], "figures")
+    write_text(folder / PAGE, render_preview(context.benchmark, summary, viewer))
 
 
 def _prompts(context: Context) -> pd.DataFrame:
@@ -119,7 +128,8 @@ def _score_table(manifest: pd.DataFrame, task: str) -> Sequence[str]:
 
 
 def _caption(row: dict[str, Any], task: str) -> str:
-    """The line below a picture: the first score of the task, and the answer of the filter."""
+    """The line below a picture: the first score of the task or, if it is rejected, the reason alone, which is long."""
+    if not row["accepted"]:
+        return f"rejected: {row['rejected']}"
     scores = [name for name in TASKS[task].scores if name in row and np.isfinite(row[name])]
-    first = f"{TASKS[task].scores[scores[0]].title} {row[scores[0]]:.2f}, " if scores else ""
-    return first + ("accepted" if row["accepted"] else f"rejected: {row['rejected']}")
+    return f"{TASKS[task].scores[scores[0]].title} {row[scores[0]]:.2f}, accepted" if scores else "accepted"

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from datasetdm.annotations.sample import Sample
 from datasetdm.arms import ARMS, LABELLED
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
+from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.rounds.shard import REJECTED, subsets
 from datasetdm.reports.figures import Figure, FigureSet, write_figures
@@ -41,25 +43,37 @@ def write_all_figures(context: Context, manifest: pd.DataFrame, folder: Path) ->
         manifest: of its synthetic set.
         folder: see `write_figures`.
     """
-    paths, task, first = context.paths, context.task(), subsets(context)[0]
     found = []
     for subset in subsets(context):
         rows = manifest[manifest["decoder"] == subset]
         title = SYNTHETIC_TITLE.format(subset.replace("_", " "))
         figures = _synthetic(context, subset, rows)
-        found.append(_write(context, folder, f"synthetic_{subset}", figures, title, paths.synthetic, len(rows)))
-    others: list[tuple[str, str, Path, str, dict[str, dict[str, str]]]] = [
-        ("real", "Real labelled images", paths.real, LABELLED.subset(context.seeds[0]), {})
-    ]
-    spliced = _spliced_from(paths.augmented)
-    others.append(("spliced", "Images spliced out of the synthetic ones", paths.augmented, first, spliced))
-    if any(ARMS[arm].uses("pseudo") for arm in context.settings.experiment.arms):
-        others.append(("pseudo", "Real images that the P-Decoder labelled", paths.pseudo, first, {}))
-    for name, title, root, subset, origins in others:
-        samples = standard_format(*task.kind).load(root, subset)
-        figures = (_annotated(sample, task, origins.get(sample.name, {})) for sample in samples)
-        found.append(_write(context, folder, name, figures, title, root, len(samples)))
+        root = context.paths.synthetic
+        found.append(_write(context, folder, f"synthetic_{subset}", figures, title, root, len(rows)))
+    for other in _other_sets(context):
+        samples = standard_format(*context.task().kind).load(other.root, other.subset)
+        figures = (_annotated(sample, context.task(), other.origins.get(sample.name, {})) for sample in samples)
+        found.append(_write(context, folder, other.name, figures, other.title, other.root, len(samples)))
     return found
+
+
+class _Set(NamedTuple):
+    """Annotated images that no manifest of synthetic images lists."""
+
+    name: str
+    title: str
+    root: Path
+    subset: str
+    origins: Mapping[str, Mapping[str, str]] = MappingProxyType({})  # image -> title -> text
+
+
+def _other_sets(context: Context) -> Iterator[_Set]:
+    paths, first = context.paths, subsets(context)[0]
+    yield _Set("real", "Real labelled images", paths.real, LABELLED.subset(context.seeds[0]))
+    title = "Images spliced out of the synthetic ones"
+    yield _Set("spliced", title, paths.augmented, first, _spliced_from(paths.augmented))
+    if any(ARMS[arm].uses("pseudo") for arm in context.settings.experiment.arms):
+        yield _Set("pseudo", "Real images that the P-Decoder labelled", paths.pseudo, first)
 
 
 def drawn_figure(sample: Sample, row: Mapping[Any, Any], task: Task, file: str) -> Figure:
@@ -95,8 +109,14 @@ def _synthetic(context: Context, subset: str, rows: pd.DataFrame) -> Iterator[Fi
     }
     for row in rows.to_dict("records"):
         sample = next(samples[row["accepted"]], None)
-        if sample is not None:  # sets of an older version have no annotations of rejected images
-            yield drawn_figure(sample, row, task, f"{row['folder']}/{row['image']}")
+        if sample is None:  # sets of an older version have no annotations of rejected images
+            continue
+        if sample.name != row["image"]:
+            raise DatasetDMError(
+                f"The manifest of {root} lists {row['image']} where its annotations have {sample.name}: run `python -m "
+                f"datasetdm synthesize {context.benchmark}` again."
+            )
+        yield drawn_figure(sample, row, task, f"{row['folder']}/{row['image']}")
 
 
 def _annotated(sample: Sample, task: Task, origin: Mapping[str, str]) -> Figure:
