@@ -296,7 +296,7 @@ def test_mlflow_models_serve_answers_curl(registry: Path, tmp_path: Path) -> Non
     address = ["--host", "127.0.0.1", "--port", port]
     server = subprocess.Popen([*command, *address], cwd=tmp_path, env=environment, start_new_session=True)
     try:
-        curl = ["curl", "--silent", "--fail", "--retry", "120", "--retry-connrefused", "--retry-delay", "1"]
+        curl = ["curl", "--silent", "--fail", "--retry", "600", "--retry-connrefused", "--retry-delay", "1"]
         subprocess.run([*curl, f"http://127.0.0.1:{port}/ping"], check=True)
         (tmp_path / "request.json").write_text(json.dumps({"dataframe_records": [{"image": encoded(PICTURE)}]}))
         content = ["-H", "Content-Type: application/json", "-d", "@request.json"]
