@@ -35,7 +35,7 @@ def draw_images(
     """
     shards = []
     for requests in batches(_requests(prompts, seed), SHARD_SIZE):
-        folder = cache / "drawn" / _shard_name(backbone, requests, sampler)
+        folder = cache / "drawn" / _shard_name(backbone, requests, sampler, batch_size)
         make_unit(folder, partial(_draw_shard, backbone, requests, sampler, batch_size))
         shards.append(np.load(folder / "images.npy"))
         say(f"{requests[-1].index + 1} of {len(prompts)} images drawn in {sampler.num_inference_steps} steps")
@@ -49,8 +49,10 @@ def _requests(prompts: Sequence[str], seed: int) -> list[GenerationRequest]:
     ]
 
 
-def _shard_name(backbone: Backbone, requests: Sequence[GenerationRequest], sampler: config.Sampler) -> str:
-    return digest(backbone.fingerprint, sampler, [(request.prompt, request.seed) for request in requests])
+def _shard_name(
+    backbone: Backbone, requests: Sequence[GenerationRequest], sampler: config.Sampler, batch_size: int
+) -> str:
+    return digest(backbone.fingerprint, sampler, batch_size, [(request.prompt, request.seed) for request in requests])
 
 
 def _draw_shard(

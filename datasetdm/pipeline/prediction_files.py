@@ -21,7 +21,8 @@ from datasetdm.annotations.persons import KEYPOINT_SCORE, KEYPOINTS, SKELETON, P
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import SemanticMap
 from datasetdm.errors import DatasetDMError
-from datasetdm.reports.overlays import overlay
+from datasetdm.reports.overlays import SIDE, overlay
+from datasetdm.reports.pictures import WIDEST
 from datasetdm.tracking.serving import DEPTH_UNITS, as_json
 from datasetdm.utils.files import write_bytes, write_image, write_json, write_text
 
@@ -69,7 +70,8 @@ class PredictionFiles:
         height, width = image.shape[:2]
         record = {"file_name": name, "height": height, "width": width, "sha256": digest, **self._store(found, name)}
         if self.overlays:
-            write_image(self.folder / "overlays" / f"{name}.png", overlay(found, image, self.categories))
+            side = int(np.clip(max(image.shape[:2]), SIDE, WIDEST))
+            write_image(self.folder / "overlays" / f"{name}.png", overlay(found, image, self.categories, side=side))
         with (self.folder / PARTIAL).open("a", encoding="ascii") as stream:
             stream.write(json.dumps(record) + "\n")
         self._records[name] = record

@@ -34,7 +34,7 @@ def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str] = ()) 
         for column, number in enumerate(row):
             left, picture = GAP + column * (width + GAP), pictures[number]
             sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-            if captions:
+            if captions and captions[number]:
                 strip = sheet[top + picture.shape[0] : top + picture.shape[0] + line, left : left + width]
                 write(strip, _shortened(captions[number], width), (0, line))
         top += height + GAP
