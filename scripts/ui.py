@@ -27,7 +27,9 @@ def main() -> None:
     os.chdir(ROOT)
     load_dotenv(ROOT / ".env")
     os.environ |= {"PYTHONWARNINGS": "ignore", "MLFLOW_PORT": mlflow_port}  # Dagster's pages link to MLflow
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also in a shell's background job, which starts with SIGINT ignored, and hands that on to the servers.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     print(f"Starting Dagster and MLflow, which takes about half a minute. They write to {LOG.relative_to(ROOT)}.")
     sys.stdout.flush()
     LOG.parent.mkdir(exist_ok=True)
