@@ -23,7 +23,7 @@ help:
 	@echo "make test     set everything up, run linters and tests"
 	@echo "make ui       Dagster (port $(DAGSTER_PORT)) and MLflow (port $(MLFLOW_PORT)) on 127.0.0.1; DAGSTER_PORT=, MLFLOW_PORT="
 	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK)"
-	@echo "make bench    speed next to stated references, on an idle machine; about half an hour"
+	@echo "make bench    speed next to stated references; for an idle machine"
 	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index"
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make lock     resolve requirements-dev.in into requirements.lock"

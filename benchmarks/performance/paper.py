@@ -78,7 +78,7 @@ def synthesize_like_the_paper(
             scaled = sampler.scale_model_input(latents, timestep)
             uncond, cond = unet(torch.cat([scaled] * 2), timestep, torch.cat([empty, embeds])).sample.chunk(2)
             if step + 1 == steps:
-                unet.set_attn_processor(plain)
+                unet.set_attn_processor(dict(plain))  # which takes the processors out of what it is given
                 weights = word_token_weights(backbone.prompt_tokens(), [prompt], task.words)
                 with capture(unet, backbone.reading, backbone.image_size, weights) as captured:
                     unet(scaled, timestep, embeds)

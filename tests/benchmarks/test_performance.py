@@ -56,7 +56,14 @@ def test_the_reference_draws_and_annotates(tmp_path: Path) -> None:
     torch.manual_seed(0)
     for folder in ("one", "two"):
         synthesize_like_the_paper(
-            backbone, task, annotator, ["two dogs"], tmp_path / folder, guidance_scale=4.0, scheduler="ddim", steps=3
+            backbone,
+            task,
+            annotator,
+            ["two dogs", "a car"],
+            tmp_path / folder,
+            guidance_scale=4.0,
+            scheduler="ddim",
+            steps=3,
         )
     first, second = (read_image(tmp_path / folder / "images/000000.png") for folder in ("one", "two"))
     np.testing.assert_array_equal(first, second)
