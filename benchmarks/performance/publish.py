@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from benchmarks.performance.measurement import Measurement, alone
+from benchmarks.performance.measurement import Measurement, alone, seconds_of
 from benchmarks.performance.simulated_set import simulate_shards
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.run import finish_stage
@@ -41,11 +41,10 @@ def measure(data: Path, *, images: int = 20_000) -> Measurement:
     )
 
 
-def _publish(folder: Path, images: int) -> None:
+def _publish(folder: Path, images: int) -> float:
     context = simulate_shards(folder, images)  # they are there by now
-    plan = synthesize.STAGE.plan(context)
     _forget(context)
-    finish_stage(synthesize.STAGE, context, plan)
+    return seconds_of(lambda: finish_stage(synthesize.STAGE, context, synthesize.STAGE.plan(context)))
 
 
 def _forget(context: Context) -> None:

@@ -7,7 +7,7 @@ import torch
 from pycocotools.coco import COCO
 
 from benchmarks.performance.ingest import CHOSEN, _choose_at_random, _ingest
-from benchmarks.performance.measurement import Measurement, in_turn
+from benchmarks.performance.measurement import Measurement, _measured, in_turn
 from benchmarks.performance.paper import synthesize_like_the_paper
 from benchmarks.performance.simulated_coco import simulate_coco
 from datasetdm import config
@@ -73,3 +73,13 @@ def test_the_reference_draws_and_annotates(tmp_path: Path) -> None:
         type(one) is type(other)
         for one, other in zip(backbone.unet.attn_processors.values(), before.values(), strict=True)
     )
+
+
+def _half() -> float:
+    return 0.5
+
+
+def test_a_function_may_time_itself() -> None:
+    seconds, peak = _measured(_half)
+    assert seconds == 0.5 and peak > 0
+    assert _measured(lambda: None)[0] < 0.5
