@@ -17,7 +17,7 @@ CHOSEN = 400
 
 
 def measure(data: Path, *, images: int = IMAGES, objects: int = OBJECTS) -> Measurement:
-    """Seconds and peak memory, each way in a process of its own.
+    """Seconds and peak memory, each way in a separate process.
 
     Ours also checks every record, balances the categories, keeps dev and test apart and encodes masks; the reference
     parses the file, takes images at random and writes their records.

@@ -21,7 +21,7 @@ SAMPLE = 1000  # images that the reference reads; it takes as long for each
 
 
 def measure(data: Path, *, images: int = 20_000) -> Measurement:
-    """Seconds per 1 000 images, and our peak memory, each way in a process of its own.
+    """Seconds per 1 000 images, and our peak memory, each way in a separate process.
 
     Args:
         data: where the simulated shards lie, or are made.

@@ -16,7 +16,7 @@ Report = Callable[[torch.Tensor, torch.Tensor | None], None]
 
 
 class CrossAttention:
-    """A U-Net's cross-attention with explicit probabilities (T is 32 or 77, so they are small), in place of its own."""
+    """Replaces a U-Net's cross-attention with one that forms its probabilities (small, as T is 32 or 77)."""
 
     def __init__(self, _own: Any, report: Report) -> None:
         self.report = report

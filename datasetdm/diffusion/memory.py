@@ -17,7 +17,7 @@ from datasetdm.utils.memory import memory_of
 GIB = 2**30
 
 
-#: The weight files that are loaded; others beside them, such as `model.fp16.safetensors`, are variants.
+#: The weight files that are loaded; other files in the same folder, such as `model.fp16.safetensors`, are variants.
 WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""What a comparison logs to MLflow: a run of its own, whose children are the trainings that it compares."""
+"""What a comparison logs to MLflow: a parent run, whose children are the trainings that it compares."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """Bring the export of a labelling tool into a layout that the project reads.
 
-An export passes four steps, each in files of its own:
+An export passes four steps, each in separate files:
 
 1. `exports` finds out which layout a folder has; one reader per layout (`coco_json`, `labelme`, `yolo`, `voc`,
    `index_masks`, `depth_folder`) turns it into `Contents`, the common description.

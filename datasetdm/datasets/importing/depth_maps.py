@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from datasetdm.annotations.sample import Category
-from datasetdm.datasets.importing.contents import Contents, Picture
-from datasetdm.datasets.importing.files import subset_of
+from datasetdm.datasets.importing.contents import Contents
 from datasetdm.datasets.importing.findings import Findings
-from datasetdm.datasets.importing.pairs import MapNames, find_pairs
+from datasetdm.datasets.importing.pairs import MapNames, find_pairs, pictures_of
 from datasetdm.datasets.standard.depth_png import KITTI_UNITS, LARGEST, MILLIMETRES
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_map
@@ -45,15 +44,7 @@ def read_depth_folder(
         findings: takes what is odd.
     """
     pairs = find_pairs(root, images, DEPTHS, findings)
-    pictures = tuple(
-        Picture(
-            file=pair.image,
-            name=pair.name,
-            annotation=pair.map,
-            subset=subset_of(pair.image, root) or subset_of(pair.map, root),
-        )
-        for pair in pairs
-    )
+    pictures = pictures_of(pairs, root)
     unit = find_unit([pair.map for pair in pairs], scale)
     return Contents(
         task="depth",

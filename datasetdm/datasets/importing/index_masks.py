@@ -7,10 +7,9 @@ from typing import Self
 
 import numpy as np
 
-from datasetdm.datasets.importing.contents import Contents, Picture
-from datasetdm.datasets.importing.files import subset_of
+from datasetdm.datasets.importing.contents import Contents
 from datasetdm.datasets.importing.findings import Findings
-from datasetdm.datasets.importing.pairs import MapNames, find_pairs
+from datasetdm.datasets.importing.pairs import MapNames, find_pairs, pictures_of
 from datasetdm.datasets.native.index_png import UNKNOWN, UnknownValues, values_in
 from datasetdm.datasets.native.voc import read_mask
 from datasetdm.datasets.native.voc_names import BORDER, Legend, read_legend
@@ -41,15 +40,7 @@ def read_index_masks(root: Path, images: Sequence[Path], classes: Path | None, f
     """
     legend = find_legend(root, classes, findings)
     pairs = find_pairs(root, images, MASKS, findings)
-    pictures = tuple(
-        Picture(
-            file=pair.image,
-            name=pair.name,
-            annotation=pair.map,
-            subset=subset_of(pair.image, root) or subset_of(pair.map, root),
-        )
-        for pair in pairs
-    )
+    pictures = pictures_of(pairs, root)
     categories = () if legend is None else legend.categories
     return Contents(task="semantic", categories=categories, pictures=pictures, root=root, details={"legend": legend})
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasetdm.datasets.importing.files import is_image, normal, walk
+from datasetdm.datasets.importing.contents import Picture
+from datasetdm.datasets.importing.files import is_image, normal, subset_of, walk
 from datasetdm.datasets.importing.findings import Findings
 
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "rgb", "jpegimages", "photos", "color", "colour", "input")
@@ -80,6 +81,19 @@ def find_pairs(root: Path, images: Sequence[Path], names: MapNames, findings: Fi
     for key in maps.keys() - used:
         findings.odd("maps have no image: left out", str(maps[key].relative_to(root)))
     return pairs
+
+
+def pictures_of(pairs: Iterable[Pair], root: Path) -> tuple[Picture, ...]:
+    """The pairs as pictures with their maps; `root` is the folder that was imported."""
+    return tuple(
+        Picture(
+            file=pair.image,
+            name=pair.name,
+            annotation=pair.map,
+            subset=subset_of(pair.image, root) or subset_of(pair.map, root),
+        )
+        for pair in pairs
+    )
 
 
 def _keys(file: Path, root: Path, names: MapNames) -> Iterable[tuple[str, ...]]:

@@ -100,7 +100,7 @@ def _writing(
 ) -> Iterator[Add]:
     """Gives a function that takes an image's record and its annotations, which get their ids; the file appears whole.
 
-    Annotations go to a temporary file of their own, so that memory holds the records of images alone.
+    Annotations go to a separate temporary file, so that memory holds the records of images alone.
     """
     images: list[dict[str, Any]] = []
     used: set[object] = set()
