@@ -5,7 +5,6 @@ file nor the folder of images has changed since it was written; otherwise the an
 seconds for a large set.
 """
 
-import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.publish import RECORD
-from datasetdm.utils.digests import digest, file_digest
+from datasetdm.utils.digests import digest, digest_of_images, file_digest
 from datasetdm.utils.files import read_json
 
 
@@ -62,7 +61,7 @@ def describe_sets(folder: Path) -> dict[str, Any]:
     """
     subsets = sorted(file.stem for file in (folder / "annotations").glob("*.json"))
     return {
-        "image_files": _digest_of_images(folder),
+        "image_files": digest_of_images(folder / "images"),
         "sets": {
             subset: {
                 "images": count_images(folder, subset),
@@ -81,15 +80,7 @@ def _current_record(root: Path) -> dict[str, Any]:
         sets, image_files = dict(record["sets"]), record["image_files"]
     except (DatasetDMError, KeyError, TypeError, ValueError):  # a unit has none
         return {}
-    return sets if image_files == _digest_of_images(root) else {}
-
-
-def _digest_of_images(root: Path) -> str:
-    images, found = str(root / "images"), []
-    for folder, _, names in os.walk(images):
-        paths = [os.path.join(folder, name) for name in names]
-        found += [(os.path.relpath(path, images), os.stat(path).st_size) for path in paths]
-    return digest(sorted(found))
+    return sets if image_files == digest_of_images(root / "images") else {}
 
 
 def check_accepted(context: Context, folder: Path, subsets: Iterable[str], kind: str) -> dict[str, int]:

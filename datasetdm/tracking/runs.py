@@ -241,14 +241,16 @@ def params_digest(params: Mapping[str, Any]) -> str:
 
 def dvc_md5(path: Path) -> str:
     """The md5 that DVC would record for a file or folder in `dvc.lock`, whether DVC tracks it or not."""
+    from dvc.ignore import DvcIgnoreFilter
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.db import HashFileDB
     from dvc_objects.fs import localfs
 
     if not path.exists():
         raise DatasetDMError(f"{path} is missing, so its version is unknown.")
+    ignored = DvcIgnoreFilter(localfs, os.getcwd())  # by the project's .dvcignore
     scratch = HashFileDB(localfs, os.devnull, tmp_dir=os.devnull)  # a dry run stores nothing
-    _, _, built = build(scratch, str(path.resolve()), localfs, "md5", dry_run=True)
+    _, _, built = build(scratch, str(path.resolve()), localfs, "md5", dry_run=True, ignore=ignored)
     return str(built.hash_info.value)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -13,19 +14,30 @@ _SETTLED = 2_000_000_000  # nanoseconds; coarsest time stamp of a disk, so a lat
 
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_COUNTED_BY_SIZE = IMAGE_SUFFIXES | {".tar"}  # images and archives of them
 
 
 def digest(*parts: Any) -> str:
     """A short sha256 over settings, numbers, texts, files and lists of these.
 
-    A `Path` to a file counts by content. A folder counts by the content of all its files, except images, which count
-    by name and size: stages read the annotations, and hashing 80 000 images each time would take too long.
+    A `Path` to a file counts by content. A folder counts by the content of all its files, except images and
+    archives of images, which count by name and size: stages read the annotations, and hashing 80 000 images each time
+    would take too long.
     """
     state = hashlib.sha256()
     for part in parts:
         state.update(_bytes_of(part))
         state.update(b"\0")
     return state.hexdigest()[:16]
+
+
+def digest_of_images(folder: Path) -> str:
+    """A digest of the names and sizes of all files in a folder; takes a third of a second for 80 000 of them."""
+    root, found = str(folder), []
+    for parent, _, names in os.walk(root):
+        paths = [os.path.join(parent, name) for name in names]
+        found += [(os.path.relpath(path, root), os.stat(path).st_size) for path in paths]
+    return digest(sorted(found))
 
 
 def _bytes_of(part: Any) -> bytes:
@@ -60,7 +72,7 @@ def _folder_digest(folder: Path) -> bytes:
     state = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         state.update(file.relative_to(folder).as_posix().encode())
-        if file.suffix.lower() in IMAGE_SUFFIXES:
+        if file.suffix.lower() in _COUNTED_BY_SIZE:
             state.update(str(file.stat().st_size).encode())
         else:
             state.update(file_digest(file))

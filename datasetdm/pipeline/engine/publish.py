@@ -18,6 +18,8 @@ from datasetdm.pipeline.engine.stage import P, Stage
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import remove_leftovers, replacing, write_json, write_text
 
+_VERSION = 2  # of what is published of the same units: a change publishes all outputs again, and makes no unit again
+
 RECORD = "record.json"  # in every published folder
 
 
@@ -57,7 +59,7 @@ def digest_of_sources(stage: Stage[P], project: P, plan: Plan) -> str:
     """A digest of what the output is made of."""
     units = [(folder.name, folder.stat().st_mtime_ns if folder.exists() else None) for folder in plan.folders]
     inputs = [step.output(project) for step in stage.upstream]
-    return digest(stage.code_version, stage.settings(project), units, inputs)
+    return digest(_VERSION, stage.code_version, stage.settings(project), units, inputs)
 
 
 def known_result(stage: Stage[P], project: P, sources: str) -> StageResult | None:

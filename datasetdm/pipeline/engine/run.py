@@ -1,7 +1,8 @@
 """The one way to run a stage: plan, make what is missing, publish."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
@@ -61,7 +62,16 @@ def begin_stage(stage: Stage[P], project: P) -> Plan:
     """
     sweep_work(project)
     project.check_log()
+    for step in (*stage.upstream, stage):
+        restore_output(step, project)
     return stage.plan(project)
+
+
+def restore_output(stage: Stage[P], project: P) -> None:
+    """Make the published output of a stage whole, if there is one (see `Stage.restore`)."""
+    if stage.output(project).exists():
+        with _publishing(stage, project):
+            stage.restore(stage.output(project))
 
 
 def preview_stage(stage: Stage[P], project: P) -> str:
@@ -94,8 +104,7 @@ def finish_stage(stage: Stage[P], project: P, plan: Plan) -> StageResult:
     Raises:
         DatasetDMError: a unit is missing or damaged.
     """
-    project.work.mkdir(parents=True, exist_ok=True)
-    with FileLock(project.work / f"{stage.name}_{project.name}.lock"):
+    with _publishing(stage, project):
         if not stage.has_units:  # it takes seconds, and reads what is not ours: raw data, edited tables
             return stage.finish(project, plan)
         _refuse_unfinished(stage, project, plan)
@@ -105,6 +114,14 @@ def finish_stage(stage: Stage[P], project: P, plan: Plan) -> StageResult:
             result = stage.finish(project, plan)
             remember(stage, project, sources, result)
         return result
+
+
+@contextmanager
+def _publishing(stage: Stage[P], project: P) -> Iterator[None]:
+    """One caller at a time changes the published output of a stage."""
+    project.work.mkdir(parents=True, exist_ok=True)
+    with FileLock(project.work / f"{stage.name}_{project.name}.lock"):
+        yield
 
 
 def sweep_work(project: Project) -> None:

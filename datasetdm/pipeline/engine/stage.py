@@ -46,6 +46,10 @@ def _make_no_unit(project: Any, unit: Unit) -> None:
     """Never called: the plan of a stage without units is empty."""
 
 
+def _restore_nothing(output: Path) -> None:
+    """An output that version control brings back whole."""
+
+
 def _describe_nothing(project: Any, output: Path) -> dict[str, Any]:
     return {}
 
@@ -85,6 +89,7 @@ class Stage(Generic[P]):
         output: the published path.
         checks: what must hold of the output before it is published.
         describe: what the record of a published folder says of its contents.
+        restore: makes the published path whole again after version control has brought back the files that it tracks.
     """
 
     name: str
@@ -100,6 +105,7 @@ class Stage(Generic[P]):
     make: Callable[[P, Unit], None] = _make_no_unit
     checks: Sequence[Check[P]] = ()
     describe: Callable[[P, Path], dict[str, Any]] = _describe_nothing
+    restore: Callable[[Path], None] = _restore_nothing
     unused: Callable[[P], Sequence[str]] = _all_used
 
     def __post_init__(self) -> None:

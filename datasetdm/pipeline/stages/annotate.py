@@ -21,6 +21,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit, publish_unit, unit_times
 from datasetdm.pipeline.experiment_log import log_result, logged_run
+from datasetdm.pipeline.image_archives import pack_images, restore_images
 from datasetdm.pipeline.stages import ingest, train_decoder
 from datasetdm.pipeline.unlabelled_images import labelling, save_labelled, unlabelled_images
 from datasetdm.synthesis.pseudo_labels import read_labels
@@ -69,6 +70,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     with publish_checked(STAGE, context) as folder:
         for unit in plan:
             publish_unit(unit.folder, folder)
+        pack_images(folder)
     if not len(plan):
         arms = ", ".join(context.settings.experiment.arms)
         return StageResult(empty=f"None of the arms in `experiment.arms` ({arms}) is trained on images labelled here.")
@@ -105,6 +107,7 @@ STAGE: Stage[Context] = Stage(
     units=units,
     make=make,
     finish=finish,
+    restore=restore_images,
     output=lambda context: context.paths.pseudo,
     describe=lambda context, folder: describe_sets(folder),
     checks=(

@@ -23,6 +23,7 @@ from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit
+from datasetdm.pipeline.image_archives import pack_images, restore_images
 from datasetdm.pipeline.stages import annotate, ingest, synthesize
 from datasetdm.transforms.splice import augment_with_rows
 from datasetdm.utils.files import link
@@ -124,6 +125,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
             files.join(folder, subset, parts)
         manifest = pd.concat([pd.read_parquet(part / MANIFEST) for part in plan.folders], ignore_index=True)
         manifest.to_parquet(folder / MANIFEST, index=False)
+        pack_images(folder)
     sets = AnnotatedSets()
     return StageResult(
         metrics={f"{subset}/images": float(sets.count(context.paths.augmented, subset)) for subset in shards}
@@ -145,6 +147,7 @@ STAGE: Stage[Context] = Stage(
     units=units,
     make=make,
     finish=finish,
+    restore=restore_images,
     output=lambda context: context.paths.augmented,
     describe=lambda context, folder: describe_sets(folder),
     checks=(

@@ -23,6 +23,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import unit_seconds, unit_times
 from datasetdm.pipeline.experiment_log import log_result, logged_run
+from datasetdm.pipeline.image_archives import pack_images, restore_images
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
 from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
@@ -77,6 +78,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         manifest.to_parquet(folder / "manifest.parquet", index=False)
         for unit in _choices(plan):
             link(unit.folder / ROUND, folder / "rounds" / f"{unit.payload.round}.json")
+        pack_images(folder)
     return _log(context, _result(context, manifest, sum(_seconds(context, plan))), plan)
 
 
@@ -217,6 +219,7 @@ STAGE: Stage[Context] = Stage(
     units=units,
     make=make_unit_of_round,
     finish=finish,
+    restore=restore_images,
     output=lambda context: context.paths.synthetic,
     describe=lambda context, folder: describe_sets(folder),
     checks=(

@@ -72,6 +72,31 @@ def test_a_run_announces_its_parts_and_how_long_the_last_one_took(
     assert preview_stage(stage, toy) == "up to date"
 
 
+def test_what_version_control_brought_back_is_made_whole_before_the_stage_is_planned(
+    stage: Stage[Any], toy: Any, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    outputs = {name: tmp_path / name for name in ("first", "own", "never made")}
+    for name in ("first", "own"):
+        outputs[name].mkdir()
+
+    def step(name: str, **changes: Any) -> Stage[Any]:
+        return replace(
+            stage,
+            name=name.replace(" ", "_"),
+            output=lambda project: outputs[name],
+            restore=lambda output: done.append(output.name),
+            **changes,
+        )
+
+    def units(project: Any) -> Any:
+        done.append("planned")
+        return stage.units(project)
+
+    run_stage(step("own", upstream=(step("first"), step("never made")), units=units), toy)
+    assert done == ["first", "own", "planned"]
+
+
 def test_a_preview_says_why_a_stage_cannot_be_planned(stage: Stage[Any], toy: Any) -> None:
     def units(project: Any) -> Any:
         raise DatasetDMError("data/real is missing. Make it with `ingest`.")

@@ -1,0 +1,30 @@
+"""The command for sets that DVC has brought from elsewhere."""
+
+import argparse
+from typing import Any
+
+from datasetdm.cli.options import add_study, require_project
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "unpack",
+        help="unpack the images of a benchmark's sets after `dvc pull`; the stages do it by themselves",
+        description="DVC tracks the generated, pseudo-labelled and spliced images as archives. After `dvc pull` or "
+        "`dvc checkout` this unpacks them into images/, where they are missing or of another version.",
+    )
+    parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
+    add_study(parser)
+    parser.set_defaults(command=_unpack)
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    require_project()
+    from datasetdm.pipeline.context import open_context
+    from datasetdm.pipeline.engine.run import restore_output
+    from datasetdm.pipeline.stages import STAGES
+
+    context = open_context(options.benchmark, study=options.study)
+    for stage in STAGES.values():
+        restore_output(stage, context)

@@ -1,0 +1,98 @@
+"""Images of published sets as archives, for DVC.
+
+DVC hashes, stores and transfers every file by itself, so 80 000 images cost minutes at each look. A published set
+therefore holds its images twice: as ordinary files, which people open and `.dvcignore` names, and in `archives/`, which
+DVC tracks. After `dvc pull` or `dvc checkout` the files are missing or of another version until `restore_images` has
+unpacked the archives.
+"""
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datasetdm.errors import DatasetDMError
+from datasetdm.utils.batches import batches
+from datasetdm.utils.digests import digest_of_images
+from datasetdm.utils.files import read_json, replacing, write_json
+from datasetdm.utils.paths import safe_join
+
+ARCHIVES = "archives"
+CONTENTS = "contents.json"
+IMAGE_FOLDERS = ("images", "rejected/images")  # of a published set, where it has them
+SIZE = 1000  # images in an archive
+
+
+def pack_images(folder: Path) -> None:
+    """Write the images of a set into `archives/`, and a list of what is in them. Equal images give equal bytes."""
+    contents = {
+        name: {
+            "digest": digest_of_images(folder / name),
+            "archives": [archive.name for archive in _pack(folder, name)],
+        }
+        for name in IMAGE_FOLDERS
+        if (folder / name).is_dir()
+    }
+    write_json(folder / ARCHIVES / CONTENTS, contents)
+
+
+def restore_images(folder: Path) -> None:
+    """Unpack the archives of a set, unless its images are those of the archives already.
+
+    A set without archives, which an older version of the project made, stays as it is.
+
+    Raises:
+        DatasetDMError: an archive is missing or damaged.
+    """
+    file = folder / ARCHIVES / CONTENTS
+    if not file.exists():
+        return
+    remedy = f"Bring it back with `dvc checkout`, or remove {folder} and make the set again."
+    for name, content in read_json(file, remedy=remedy).items():
+        images = folder / name
+        if images.is_dir() and digest_of_images(images) == content["digest"]:
+            continue
+        with replacing(images) as temporary:
+            temporary.mkdir()
+            for archive in content["archives"]:
+                _unpack(safe_join(folder / ARCHIVES, archive), temporary, remedy)
+            if digest_of_images(temporary) != content["digest"]:
+                raise DatasetDMError(
+                    f"The archives in {file.parent} do not hold the images that {file} lists. {remedy}"
+                )
+
+
+def _pack(folder: Path, name: str) -> Iterator[Path]:
+    images = sorted(path for path in (folder / name).rglob("*") if path.is_file())
+    for number, part in enumerate(batches(images, SIZE)):
+        archive = folder / ARCHIVES / f"{name.replace('/', '-')}-{number:04d}.tar"
+        archive.parent.mkdir(exist_ok=True)
+        with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+            for image in part:
+                # A new header: no owner and no time, so that the same images have the same bytes.
+                member = tarfile.TarInfo(image.relative_to(folder / name).as_posix())
+                member.size = image.stat().st_size
+                with image.open("rb") as stream:
+                    tar.addfile(member, stream)
+        yield archive
+
+
+def _unpack(archive: Path, folder: Path, remedy: str) -> None:
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                _write_member(tar, member, folder)
+    except (OSError, tarfile.TarError) as error:
+        raise DatasetDMError(f"{archive} is missing or damaged ({error}). {remedy}") from None
+
+
+def _write_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write an image; links and devices, which no archive of ours holds, are left out."""
+    source: Any = tar.extractfile(member) if member.isreg() else None
+    if source is None:
+        return
+    path = safe_join(folder, member.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
