@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.cli.options import add_study, require_project
-
-# Kept here so that help does not wait for the slow imports; a test compares them with the registries.
-FORMATS = ("coco", "coco_polygons", "yolo", "yolo_boxes", "voc", "cvat", "imagefolder", "parquet", "webdataset")
-SETS = ("synthetic", "real", "augmented", "dev", "test", "both")
+from datasetdm.datasets.exporting.formats import FORMATS
+from datasetdm.pipeline.export_sets import SETS, TOGETHER
 
 
 def add_commands(commands: Any) -> None:
@@ -22,12 +20,12 @@ def add_commands(commands: Any) -> None:
         "one. See docs/exports.md.",
     )
     parser.add_argument("benchmarks", nargs="+", metavar="benchmark", help="a key of `benchmarks` in params.yaml")
-    parser.add_argument("--format", required=True, choices=FORMATS, help="see docs/exports.md")
+    parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="see docs/exports.md")
     parser.add_argument("--out", type=Path, required=True, help="folder for the export")
     parser.add_argument(
         "--set",
         nargs="+",
-        choices=SETS,
+        choices=(*SETS, *TOGETHER),
         default=["synthetic"],
         dest="sets",
         help="synthetic (default), real (the few labelled images), both (these two), augmented (splices) become the "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm import config
-from datasetdm.arms import DRAWN, DRAWN_SPLICED, LABELLED, Source
+from datasetdm.arms import DRAWN, Source
 from datasetdm.datasets.exporting.contents import SPLITS, Contents, SourceSet, Split
 from datasetdm.datasets.exporting.exporting import check_target, export
 from datasetdm.datasets.exporting.formats import choose_format
@@ -18,19 +18,9 @@ from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.export_sets import SETS, TOGETHER
 from datasetdm.pipeline.stages.synthesize import read_manifest
 from datasetdm.task_parts import TASKS
-
-#: What can be exported: where it lies, and the split that it becomes.
-SETS: dict[str, tuple[Source, Split]] = {
-    "synthetic": (DRAWN, "train"),
-    "real": (LABELLED, "train"),
-    "augmented": (DRAWN_SPLICED, "train"),
-    "dev": (Source(output="real", name="dev"), "val"),
-    "test": (Source(output="real", name="test"), "test"),
-}
-#: Short for several.
-TOGETHER = {"both": ("real", "synthetic")}
 
 
 @dataclass(frozen=True, kw_only=True)

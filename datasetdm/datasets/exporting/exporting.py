@@ -136,6 +136,7 @@ def export(
         DatasetDMError: `out` is there and is not an export, or an image is missing or damaged.
     """
     check_target(out)
+    out = out.resolve()  # of a link, the folder that it leads to
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(f".{out.name}.lock")):
         check_target(out)

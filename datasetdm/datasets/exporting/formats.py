@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-from datasetdm.datasets.exporting.exporting import Export
 from datasetdm.errors import DatasetDMError
+
+if TYPE_CHECKING:  # the command line reads this list, and does not wait for slow imports
+    from datasetdm.datasets.exporting.exporting import Export
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Format:
     plain_names: bool = False
 
     @property
-    def write(self) -> Callable[[Export, Path], None]:
+    def write(self) -> "Callable[[Export, Path], None]":
         """The writer."""
         found: Callable[[Export, Path], None] = resolve_name(self.writer)
         return found

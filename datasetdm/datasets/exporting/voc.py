@@ -76,7 +76,7 @@ def _write_objects(export: Export, item: Item, folder: Path, table: np.ndarray) 
     counted = [number for number, record in enumerate(records[:_MOST], 1) if not record["iscrowd"]]
     export.lose(
         "objects lose pixels to smaller ones in front of them",
-        sum(shown[number] < records[number - 1]["area"] for number in counted),
+        sum(int(shown[number]) < records[number - 1]["area"] for number in counted),
     )
     _write_mask(folder / "SegmentationClass" / f"{item.stem}.png", classes)
     _write_mask(folder / "SegmentationObject" / f"{item.stem}.png", objects)
