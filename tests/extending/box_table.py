@@ -1,4 +1,4 @@
-"""docs/extending.md, "An export format": a table of boxes in CSV, as TensorFlow's object detection tutorials have it."""
+"""docs/extending.md, "An export format": a table of boxes in CSV, as object detection tutorials have it."""
 
 import csv
 from pathlib import Path

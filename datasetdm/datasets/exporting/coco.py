@@ -51,7 +51,7 @@ def _write_captions(
     export: Export, split: Split, captioned: Iterable[tuple[Record, str]], file: Path, origins: AttributionWriter
 ) -> None:
     """The same images with captions as their annotations, in COCO's captions format."""
-    with writing_coco(file, _info(export, split), origins, []) as add:
+    with writing_coco(file, _info(export, split), origins, None) as add:
         for image, caption in captioned:
             add(image, [{"image_id": image["id"], "caption": caption}])
 

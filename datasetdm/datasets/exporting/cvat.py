@@ -1,4 +1,4 @@
-"""CVAT for images 1.1: `annotations.xml` and `images/`; `labels.json` for the label constructor of a new task.
+"""CVAT for images 1.1: `<split>/annotations.xml` and `<split>/images/`; `labels.json` for CVAT's label constructor.
 
 Objects and categories are masks, which CVAT's brush can correct. Poses are skeletons. The XML is written image by
 image, so that memory holds one.
@@ -24,24 +24,23 @@ Element = ElementTree.Element
 
 
 def write_cvat(export: Export, folder: Path) -> None:
-    """The images of all splits; `subset` says which an image belongs to."""
+    """A folder for each split, which becomes a task."""
     shapes, label = _TASKS[export.contents.task]
     names = [category.name for category in export.categories if category.name != BACKGROUND]
     labels = [label(name, colour) for name, colour in zip(names, _colours(len(names)), strict=True)]
-    with (folder / "annotations.xml").open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
-        _write(stream, _text("version", "1.1"))
-        _write(stream, _meta(export, labels))
-        for split in export.splits:
-            for item in export.items(split):
-                export.place(item, folder / "images")
-                height, width = item.size
-                image = Element(
-                    "image", id=str(item.id - 1), name=item.name, width=str(width), height=str(height), subset=split
-                )
+    for split in export.splits:
+        (folder / split).mkdir()
+        with (folder / split / "annotations.xml").open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
+            _write(stream, _text("version", "1.1"))
+            _write(stream, _meta(f"{export.contents.description}, {split}", export.contents.count(split), labels))
+            for number, item in enumerate(export.items(split)):
+                export.place(item, folder / split / "images")
+                height, width = map(str, item.size)
+                image = Element("image", id=str(number), name=item.name, width=width, height=height)
                 image.extend(shapes(export, item))
                 _write(stream, image)
-        stream.write("</annotations>\n")
+            stream.write("</annotations>\n")
     write_json(folder / "labels.json", labels)
 
 
@@ -110,11 +109,11 @@ def _skeletons(export: Export, item: Item) -> Iterator[Element]:
         yield skeleton
 
 
-def _meta(export: Export, labels: Iterable[dict[str, object]]) -> Element:
+def _meta(name: str, size: int, labels: Iterable[dict[str, object]]) -> Element:
     meta = Element("meta")
     task = ElementTree.SubElement(meta, "task")
-    task.append(_text("name", export.contents.description))
-    task.append(_text("size", str(export.contents.count())))
+    task.append(_text("name", name))
+    task.append(_text("size", str(size)))
     task.append(_text("mode", "annotation"))
     listed = ElementTree.SubElement(task, "labels")
     for label in labels:

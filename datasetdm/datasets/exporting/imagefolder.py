@@ -11,7 +11,7 @@ from pathlib import Path
 from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.datasets.exporting.contents import Item
 from datasetdm.datasets.exporting.exporting import Export
-from datasetdm.datasets.exporting.rows import MAPS, Row, row_of
+from datasetdm.datasets.exporting.rows import MAPS, Row, facts_of, row_of
 from datasetdm.utils.files import write_image, write_text
 
 _FOLDERS = {"mask": "masks", "depth": "depth"}
@@ -26,7 +26,7 @@ def write_imagefolder(export: Export, folder: Path) -> None:
         with (place / "metadata.jsonl").open("w", encoding="utf-8", newline="\n") as stream:
             for item in export.items(split):
                 export.place(item, place / "images")
-                row = {"file_name": f"images/{item.name}"} | row_of(export, item)
+                row = {"file_name": f"images/{item.name}"} | row_of(export, item) | facts_of(item)
                 if kind is not None:
                     row |= _write_map(export, item, place, kind)
                 stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")

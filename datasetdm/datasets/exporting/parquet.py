@@ -52,7 +52,8 @@ def _rows(export: Export, split: Split) -> Iterator[Row]:
         row = {"image": {"bytes": export.image_bytes(item), "path": item.name}}
         if kind is not None:
             row[kind] = {"bytes": png_bytes(export.map_of(item)), "path": f"{item.stem}.png"}
-        yield row | row_of(export, item)
+        facts = {name: item.columns.get(name) for name in export.contents.columns}
+        yield row | row_of(export, item) | facts
 
 
 def schema_of(export: Export) -> pa.Schema:

@@ -1,5 +1,6 @@
 """The annotation of an image as a row of plain values, for the formats that Hugging Face's `datasets` reads."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,10 +19,10 @@ def row_of(export: Export, item: Item) -> Row:
     """What is known of an image.
 
     Returns:
-        `image_id`, `width`, `height`, `caption`, `benchmark`, `set`, `license`, further facts (None where an image has
-        none), and `objects`: lists of equal length under COCO's keys, with `category` (the label, from 0),
-        `category_id`, `bbox`, `area`, `iscrowd`, `score` and `segmentation` (compressed RLE), for poses `keypoints`
-        (K x 3) and `num_keypoints`.
+        `image_id`, `width`, `height`, `caption`, `benchmark`, `set`, `license`, and `objects`: lists of equal length
+        under COCO's keys, with `category` (the label, from 0), `category_id`, `bbox`, `area`, `iscrowd`, `score` and
+        `segmentation` (compressed RLE), for poses `keypoints` (K x 3) and `num_keypoints`. A value is of the same type
+        in every row, as readers infer types from some rows.
     """
     height, width = item.size
     row: Row = {
@@ -32,10 +33,14 @@ def row_of(export: Export, item: Item) -> Row:
         "benchmark": item.benchmark,
         "set": item.set,
         "license": "; ".join(dict.fromkeys(filter(None, map(_terms, item.attribution)))),
-        **{name: item.columns.get(name) for name in export.contents.columns},
     }
     describe = _OBJECTS.get(export.contents.task)
     return row | ({"objects": describe(export, item)} if describe else {})
+
+
+def facts_of(item: Item) -> Row:
+    """The further facts, which some images have, as a text in JSON: one type, whatever an image has."""
+    return {"facts": json.dumps(dict(item.columns), ensure_ascii=False, allow_nan=False)}
 
 
 def _terms(attribution: Attribution) -> str:
@@ -48,7 +53,9 @@ def _objects(export: Export, item: Item) -> Row:
     label_of = labels_by_id(export.categories)
     return {
         "category": [label_of[record["category_id"]] for record in records],
-        **{key: [record[key] for record in records] for key in ("category_id", "bbox", "area", "iscrowd")},
+        **{key: [record[key] for record in records] for key in ("category_id", "iscrowd")},
+        "bbox": [[float(side) for side in record["bbox"]] for record in records],
+        "area": [float(record["area"]) for record in records],
         "score": [float(record.get("score", 1)) for record in records],
         "segmentation": [record["segmentation"] for record in records],
     }
@@ -63,7 +70,7 @@ def _poses(export: Export, item: Item) -> Row:
 
 
 def _triples(record: Record) -> Sequence[Sequence[float]]:
-    values = record["keypoints"]
+    values = [float(value) for value in record["keypoints"]]
     return [values[start : start + 3] for start in range(0, len(values), 3)]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datasetdm.datasets.exporting.contents import Item, Split
 from datasetdm.datasets.exporting.exporting import Export, png_bytes
-from datasetdm.datasets.exporting.rows import MAPS, row_of
+from datasetdm.datasets.exporting.rows import MAPS, facts_of, row_of
 
 LARGEST = 1 << 28  # bytes of a shard, about
 MOST = 10_000  # images of a shard
@@ -48,7 +48,7 @@ def _files(export: Export, item: Item) -> Iterator[tuple[str, bytes]]:
     """The files of a sample by what follows its number."""
     suffix = Path(item.name).suffix.lower()
     yield _SUFFIXES.get(suffix, suffix), export.image_bytes(item)
-    row = {"file_name": item.name} | row_of(export, item)
+    row = {"file_name": item.name} | row_of(export, item) | facts_of(item)
     yield ".json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
     yield ".txt", item.caption.encode()
     if kind := MAPS.get(export.contents.task):

@@ -1,8 +1,9 @@
 """PASCAL VOC: `JPEGImages/`, index masks in `SegmentationClass/`, lists in `ImageSets/`; for objects also
 `SegmentationObject/`, and `Annotations/*.xml` with boxes.
 
-The pixel values are the background (0), the categories in label order from 1, and 255 where nothing is known;
-`labelmap.txt` and `classes.txt` name them. Boxes count pixels from 1 and name the last pixel, as VOC's devkit does.
+The pixel values are the background (0), the categories in label order from 1, and 255 where nothing is known.
+`labelmap.txt` names them, or `classes.txt` where a name holds a colon. Boxes count pixels from 1 and name the last
+pixel, as VOC's devkit does.
 """
 
 from collections.abc import Sequence
@@ -121,7 +122,9 @@ def _write_lists(folder: Path, name: str, lines: Sequence[str]) -> None:
 def _write_names(categories: Sequence[Category], table: np.ndarray, folder: Path) -> None:
     named = sorted((int(table[label]), category.name) for label, category in enumerate(categories))
     names = [BACKGROUND, *(name for value, name in named if value)]
-    colours = voc_colours()
-    lines = [f"{name}:{','.join(map(str, colours[value]))}::\n" for value, name in enumerate(names)]
+    if any(":" in name for name in names):
+        write_text(folder / "classes.txt", "".join(f"{name}\n" for name in names))
+        return
+    colours = [*zip(names, voc_colours(), strict=False), ("ignored", voc_colours()[IGNORE])]
+    lines = [f"{name}:{','.join(map(str, colour))}::\n" for name, colour in colours]
     write_text(folder / "labelmap.txt", "# label:color_rgb:parts:actions\n" + "".join(lines))
-    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in names))

@@ -1,12 +1,11 @@
 """YOLO as ultralytics reads it: `images/<split>/`, `labels/<split>/*.txt` with a line per object, `data.yaml`."""
 
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
+import yaml
 
 from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS
 from datasetdm.datasets.exporting.exporting import Export
@@ -44,7 +43,9 @@ def _write(export: Export, folder: Path, line: Line, description: dict[str, Any]
     # ultralytics asks for both; without a validation set it then measures on the images that it has learnt.
     splits: dict[str, str] = {"train": first, "val": first, **{split: f"images/{split}" for split in export.splits}}
     names = {label: category.name for label, category in enumerate(export.categories)}
-    write_text(folder / "data.yaml", _yaml({**splits, **description, "nc": len(names), "names": names}))
+    content = {**splits, **description, "nc": len(names), "names": names}
+    # PyYAML, as ultralytics has it, reads `yes` as true: it also puts such names into quotes.
+    write_text(folder / "data.yaml", yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
 
 
 def _outline(record: Record, size: tuple[int, int], export: Export) -> np.ndarray:
@@ -87,11 +88,3 @@ _KEYPOINTS: dict[str, Any] = {
 def _short(value: float) -> str:
     """Up to six decimals: a hundredth of a pixel in an image of 10 000."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
-
-
-def _yaml(content: dict[str, Any]) -> str:
-    yaml, stream = YAML(typ="safe", pure=True), StringIO()
-    yaml.allow_unicode = True
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.dump(content, stream)
-    return stream.getvalue()

@@ -102,7 +102,7 @@ def writing_coco(
     annotation_file: Path,
     info: Mapping[str, Any],
     origins: AttributionWriter,
-    categories: Sequence[Mapping[str, Any]],
+    categories: Sequence[Mapping[str, Any]] | None,
 ) -> Iterator[Add]:
     """Gives a function that takes an image's record and its annotations, which get their ids; the file appears whole.
 
@@ -112,7 +112,7 @@ def writing_coco(
         annotation_file: the JSON file.
         info: of the file; the data sets that `origins` knows are added.
         origins: gives the records of images their keys; its licences are complete at the end of the block.
-        categories: their records.
+        categories: their records; None for captions, which have none.
 
     Raises:
         DatasetDMError: two images of the same name or id.
@@ -142,8 +142,9 @@ def writing_coco(
             shutil.copyfileobj(annotations, stream)
             stream.write('\n],\n"images": [')
             _write_items(stream, images)
-            stream.write('\n],\n"categories": [')
-            _write_items(stream, categories)
+            if categories is not None:
+                stream.write('\n],\n"categories": [')
+                _write_items(stream, categories)
             stream.write("\n]}\n")
 
 

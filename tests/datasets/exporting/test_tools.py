@@ -83,7 +83,8 @@ def test_datumaro_reads(task: str, name: str, reader: str, make_export: MakeExpo
             kept = target if name != "yolo_boxes" else target.select(np.flatnonzero(~target.crowd))
             assert labels >= {CATEGORIES[task][label].name for label in kept.labels}
         if (task, name) == ("instance", "coco"):
-            masks = [entry.image for entry in found if entry.type.name == "mask"]
+            entries = sorted((entry for entry in found if entry.type.name == "mask"), key=lambda entry: entry.id)
+            masks = [entry.image for entry in entries]
             assert all((one == other).all() for one, other in zip(masks, target.masks, strict=True))
         if name == "cvat" and task != "pose":
             masks = [np.asarray(entry.image, dtype=bool) for entry in found if entry.type.name == "mask"]
@@ -142,7 +143,7 @@ def test_fiftyone_reads_coco_and_yolo(make_export: MakeExport) -> None:
                 "labels_path": str(folder / "annotations/instances_train.json"),
             }
         if name == "cvat":
-            options = {"data_path": str(folder / "images"), "labels_path": str(folder / "annotations.xml")}
+            options = {"dataset_dir": str(folder / "train"), "data_path": "images", "labels_path": "annotations.xml"}
         dataset = fiftyone.Dataset.from_dir(dataset_type=getattr(fiftyone.types, kind), **options)
         assert len(dataset) == len(samples)
 
