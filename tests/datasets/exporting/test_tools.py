@@ -1,5 +1,6 @@
 """Each format is opened by a tool that reads it. None of the tools comes with the project: see docs/exports.md."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,13 @@ def _compare(found: Any, target: Any, names: list[str], classes: list[str], lowe
     ("pose", "cvat", "cvat"),
     ("instance", "yolo_boxes", "yolo"),
 ])  # fmt: skip
-def test_datumaro_reads(task: str, name: str, reader: str, make_export: MakeExport) -> None:
+def test_datumaro_reads(
+    task: str, name: str, reader: str, make_export: MakeExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     datumaro = pytest.importorskip("datumaro")
+    if name == "voc":  # its list of labels cannot hold a colon
+        plain = [replace(category, name=category.name.replace(":", "")) for category in CATEGORIES[task]]
+        monkeypatch.setitem(CATEGORIES, task, tuple(plain))
     folder, samples = make_export(task, name, count=8)
     dataset = datumaro.Dataset.import_from(str(folder), reader)
     items = {_upright_bytes(item.media.data): item for item in dataset}
@@ -92,7 +98,8 @@ def test_datumaro_reads(task: str, name: str, reader: str, make_export: MakeExpo
             assert all((one == other).all() for one, other in zip(masks, [m for m in expected if m.any()], strict=True))
         if (task, name) == ("semantic", "voc"):
             for entry in found:
-                assert (entry.image == (target.labels == names.index(names[entry.label]))).all() or entry.label == 0
+                label = 255 if names[entry.label] == "ignored" else entry.label
+                assert (entry.image == (target.labels == label)).all()
 
 
 def _upright_bytes(data: Any) -> bytes:
