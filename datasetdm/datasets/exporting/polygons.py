@@ -1,5 +1,6 @@
 """Masks as polygons along the edges of their pixels, so that they come back pixel by pixel."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import cv2
@@ -18,13 +19,14 @@ def polygons_of(mask: np.ndarray) -> list[np.ndarray]:
     Returns:
         int64, P x 2 each: x, y of corners of pixels, from the image's upper left corner.
     """
-    top, left = (int(indices.min()) if indices.size else 0 for indices in np.nonzero(mask))
-    cut = mask[top : top + 1 + _last(mask, 1), left : left + 1 + _last(mask, 0)]
-    # In an enlarged mask the outermost pixels tell the edges of the original ones apart: see `_corners`.
-    large = np.repeat(np.repeat(cut.astype(np.uint8), 2, axis=0), 2, axis=1)
-    contours, hierarchy = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if not contours:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
         return []
+    top, left = rows[0], columns[0]
+    cut = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    # In an enlarged mask the outermost pixels tell the edges of the original ones apart: see `_corners`.
+    large = cv2.resize(cut.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    contours, hierarchy = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     rings = [_corners(contour[:, 0]) + np.array([left, top]) for contour in contours]
     parents = hierarchy[0, :, 3]
     return [
@@ -35,15 +37,22 @@ def polygons_of(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def joined(rings: Sequence[np.ndarray]) -> np.ndarray:
-    """Several rings (P x 2 each) as one, joined by seams where they are closest."""
-    whole, *others = rings
+    """Several rings (P x 2 each) as one: all others are joined to the first by seams, where they are closest to it."""
+    first, *others = rings
+    if not others:
+        return first
+    tree = cKDTree(first)
+    detours: defaultdict[int, list[np.ndarray]] = defaultdict(list)  # by the point of the first ring where they begin
     for ring in others:
-        distances, nearest = cKDTree(whole).query(ring)
+        distances, nearest = tree.query(ring)
         start = int(np.argmin(distances))
         at = int(nearest[start])
-        loop = np.concatenate([ring[start:], ring[: start + 1]])
-        whole = np.concatenate([whole[: at + 1], loop, whole[at:]])
-    return whole
+        detours[at] += [ring[start:], ring[: start + 1], first[at : at + 1]]
+    pieces, done = [], 0
+    for at in sorted(detours):
+        pieces += [first[done : at + 1], *detours[at]]
+        done = at + 1
+    return np.concatenate([*pieces, first[done:]])
 
 
 def _corners(contour: np.ndarray) -> np.ndarray:
@@ -57,9 +66,3 @@ def _corners(contour: np.ndarray) -> np.ndarray:
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
     back = (before * after).sum(axis=1) < 0  # a line that turns on itself
     return points[turns | back]
-
-
-def _last(mask: np.ndarray, axis: int) -> int:
-    """How far the last pixel lies from the first, along the other axis."""
-    found = np.flatnonzero(mask.any(axis=axis))
-    return int(found[-1] - found[0]) if found.size else 0

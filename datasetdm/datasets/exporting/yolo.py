@@ -1,6 +1,8 @@
 """YOLO as ultralytics reads it: `images/<split>/`, `labels/<split>/*.txt` with a line per object, `data.yaml`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from datasetdm.datasets.exporting.objects import Record, labels_by_id, mask_of, 
 from datasetdm.datasets.exporting.polygons import joined, polygons_of
 from datasetdm.utils.files import write_text
 
-Line = Callable[[Record, tuple[int, int], Export], np.ndarray]
+Line = Callable[[Record, tuple[int, int], Export], Iterable[str]]
 
 
 def write_yolo(export: Export, folder: Path) -> None:
@@ -33,7 +35,7 @@ def _write(export: Export, folder: Path, line: Line, description: dict[str, Any]
         for item in export.items(split):
             export.place(item, folder / "images" / split)
             lines = [
-                f"{label_of[record['category_id']]} {' '.join(map(_short, line(record, item.size, export)))}\n"
+                f"{label_of[record['category_id']]} {' '.join(line(record, item.size, export))}\n"
                 for record in without_crowds(export, records_of(export, item))
             ]
             target = folder / "labels" / split / f"{item.stem}.txt"
@@ -48,26 +50,39 @@ def _write(export: Export, folder: Path, line: Line, description: dict[str, Any]
     write_text(folder / "data.yaml", yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
 
 
-def _outline(record: Record, size: tuple[int, int], export: Export) -> np.ndarray:
+def _outline(record: Record, size: tuple[int, int], export: Export) -> Iterable[str]:
     """x, y, x, y, ... of one polygon: the format has no more for an object."""
     polygons = polygons_of(mask_of(record))
     if len(polygons) > 1:
         export.lose("masks in several parts: joined to one outline by seams")
-    return (joined(polygons) / size[::-1]).ravel()
+    x, y = joined(sorted(polygons, key=len, reverse=True)).T.tolist()
+    across, down = _fractions(size[1]), _fractions(size[0])
+    return chain.from_iterable((across[one], down[other]) for one, other in zip(x, y, strict=True))
 
 
-def _box(record: Record, size: tuple[int, int], export: Export) -> np.ndarray:
-    """Centre x, y, width, height; what reaches out of the image is cut off."""
+@lru_cache(maxsize=64)
+def _fractions(side: int) -> list[str]:
+    """Each whole number of pixels as a fraction of a side; outlines have thousands of them."""
+    return [_short(pixels / side) for pixels in range(side + 1)]
+
+
+def _box(record: Record, size: tuple[int, int], export: Export) -> Iterable[str]:
+    """The box as `_centred` has it."""
+    return map(_short, _centred(record, size))
+
+
+def _centred(record: Record, size: tuple[int, int]) -> np.ndarray:
+    """Centre x, y, width, height as fractions; what reaches out of the image is cut off."""
     x, y, width, height = record["bbox"]
     corners = np.array([[x, y], [x + width, y + height]]).clip(0, size[::-1]) / size[::-1]
     return np.concatenate([corners.mean(axis=0), corners[1] - corners[0]])
 
 
-def _pose(record: Record, size: tuple[int, int], export: Export) -> np.ndarray:
+def _pose(record: Record, size: tuple[int, int], export: Export) -> Iterable[str]:
     """The box, and x, y, visibility of each keypoint."""
     points = np.array(record["keypoints"], dtype=float).reshape(-1, 3)
     points[:, :2] = points[:, :2].clip(0, size[::-1]) / size[::-1]
-    return np.concatenate([_box(record, size, export), points.ravel()])
+    return map(_short, [*_centred(record, size), *points.ravel()])
 
 
 def _flip_order() -> list[int]:
