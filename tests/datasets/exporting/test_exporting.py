@@ -132,3 +132,14 @@ def test_images_pass_through_one_by_one(monkeypatch: pytest.MonkeyPatch, tmp_pat
         placed.clear()
         export(contents_of("instance", part), FORMATS[name].write, tmp_path / name)
         assert asked == list(range(6))
+
+
+def test_labels_of_a_merged_set_are_those_of_the_whole(tmp_path: Path) -> None:
+    table, samples = np.array([0, 3, 2, 1]), samples_of("semantic", 2)
+    part = source_set(tmp_path / "set", "semantic", samples, table=table)
+    export(contents_of("semantic", part), FORMATS["imagefolder"].write, tmp_path / "out")
+    for sample in samples:
+        name = Path(sample.name).with_suffix(".png").name
+        labels = image_of(tmp_path / "out" / "train" / "masks" / name)
+        known = sample.target.labels < 4
+        assert (labels[known] == table[sample.target.labels[known]]).all() and (labels[~known] == 255).all()

@@ -144,7 +144,7 @@ def test_fiftyone_reads_coco_yolo_and_cvat(make_export: MakeExport) -> None:
     import fiftyone
 
     try:
-        _ = fiftyone.Dataset
+        fiftyone.list_datasets()
     except Exception as error:  # whatever its database says
         pytest.skip(f"FiftyOne has no database here: {error}")
     for name, kind in (("coco", "COCODetectionDataset"), ("yolo_boxes", "YOLOv5Dataset"), ("cvat", "CVATImageDataset")):
