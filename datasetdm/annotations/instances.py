@@ -107,14 +107,14 @@ class Instances:
     def relabelled(self, table: np.ndarray) -> Self:
         """See `Annotation.relabelled`.
 
-        A new label was judged throughout only if all its old ones were; if only some were, the image may hold further
-        objects of it.
+        A new label was judged throughout only if it has old ones and all of them were; if only some were, the image may
+        hold further objects of it.
         """
         judged, not_exhaustive = None, {int(table[label]) for label in self.not_exhaustive}
         labels = table[self.labels]
         if self.judged is not None:
             old = [{*np.flatnonzero(table == new).tolist()} for new in range(int(table.max()) + 1)]
-            whole = {new for new, parts in enumerate(old) if parts <= {*self.judged}}
+            whole = {new for new, parts in enumerate(old) if parts and parts <= {*self.judged}}
             there = {*labels.tolist(), *not_exhaustive}
             not_exhaustive |= there - whole
             judged = tuple(sorted(whole | there))

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import shtab
 from dotenv import load_dotenv
 
-from datasetdm.cli import data, looking, predict, prompts, results, stages, unpacking, validation
+from datasetdm.cli import data, export, looking, predict, prompts, results, stages, unpacking, validation
 from datasetdm.cli.options import HOME, go_to_project
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     validation.add_commands(commands)
     stages.add_commands(commands)
     predict.add_commands(commands)
+    export.add_commands(commands)
     prompts.add_commands(commands)
     results.add_commands(commands)
     looking.add_commands(commands)

@@ -78,6 +78,12 @@ def image_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
+def is_turned(path: Path) -> bool:
+    """Whether EXIF turns or mirrors an image, which many programs ignore; errors as in `read_image`."""
+    with _told(path), _opened(path) as image:
+        return "exif" in image.info and _orientation(image) in _TO_UPRIGHT
+
+
 def read_map(path: Path, *, bits: int) -> np.ndarray:
     """A PNG whose pixels are numbers, not colours: uint8 (grey or palette indices) or uint16, H x W.
 
@@ -165,13 +171,18 @@ def _upright(image: Image.Image) -> Image.Image:
     """The decoded image, rotated by its EXIF orientation. A broken EXIF block is ignored."""
     image.info.pop("xmp", None)  # Pillow would rotate a TIFF by it; the TIFF's own tag still counts
     image.load()  # in a PNG, EXIF may come last
+    method = _TO_UPRIGHT.get(_orientation(image))
+    return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number for how to turn the image; 1, not at all, if it has none or a broken one."""
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
-        method = _TO_UPRIGHT.get(exif.get(_ORIENTATION, 1))
+        return int(exif.get(_ORIENTATION, 1))
     except _DAMAGED:
-        method = None
-    return image if method is None else image.transpose(method)
+        return 1
 
 
 def _png_header(path: Path, data: bytes) -> tuple[int, int]:

@@ -34,15 +34,16 @@ def _candidates(picture: Picture) -> Iterator[str]:
     stem = "".join(sign if sign.isprintable() and sign not in '\\:"' else "_" for sign in stem)
     if suffix.lower() not in IMAGE_SUFFIXES:
         suffix = ".png"  # any: images are recognised by what they hold
-    yield _short(stem, suffix)
-    yield _short(f"{parts[-2]}_{stem}" if len(parts) > 1 else stem, suffix)
+    yield short_name(stem, suffix)
+    yield short_name(f"{parts[-2]}_{stem}" if len(parts) > 1 else stem, suffix)
     number = 2
     while True:
-        yield _short(f"{stem}_{number}", suffix)
+        yield short_name(f"{stem}_{number}", suffix)
         number += 1
 
 
-def _short(stem: str, suffix: str) -> str:
+def short_name(stem: str, suffix: str) -> str:
+    """The name, with a digest in place of its middle if it is longer than file systems and later stages allow."""
     if len(f"{stem}{suffix}".encode()) <= _LONGEST:
         return f"{stem}{suffix}"
     digest = hashlib.sha256(stem.encode()).hexdigest()[:12]

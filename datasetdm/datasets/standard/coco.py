@@ -21,6 +21,7 @@ from datasetdm.datasets.standard.coco_records import (
     read_records,
     segmentation_of,
 )
+from datasetdm.datasets.standard.described import Described
 from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_runs
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import image_size, read_image
@@ -106,6 +107,18 @@ class CocoSplit(Sequence[Sample]):
             target=target,
             image_id=self.image_ids[index],
             attribution=self._attribution.of(self._images[index]),
+        )
+
+    def described(self, index: int) -> Described:
+        """A sample without its pixels, its masks still encoded; the image file is not opened."""
+        record, captions = self._images[index], self.captions_of(index)
+        return Described(
+            name=self.names[index],
+            path=self.path_of(index),
+            size=(record["height"], record["width"]),
+            caption=captions[0] if captions else "",
+            target=self.encoded_target(index),
+            attribution=self._attribution.of(record),
         )
 
     def labels_of(self, index: int) -> tuple[int, ...]:

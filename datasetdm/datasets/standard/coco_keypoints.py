@@ -20,6 +20,7 @@ from datasetdm.datasets.split import Rejection, Tally
 from datasetdm.datasets.standard.coco import CocoSplit
 from datasetdm.datasets.standard.coco_records import INCOMPLETE, Records, read_captions, read_records
 from datasetdm.datasets.standard.coco_writing import save_coco
+from datasetdm.datasets.standard.described import Described
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json, replacing
 
@@ -85,6 +86,11 @@ class CocoKeypointSplit(Sequence[Sample]):
         """See `Split.compact`."""
         sample = self.objects.compact(index)
         return replace(sample, target=self._persons(index, sample.target))
+
+    def described(self, index: int) -> Described:
+        """See `CocoSplit.described`."""
+        found = self.objects.described(index)
+        return replace(found, target=self._persons(index, found.target))
 
     def name_of(self, index: int) -> str:
         """A name that includes the native folder: `train2017_000000000009.jpg`."""
@@ -202,7 +208,7 @@ def save_coco_keypoints(
         for record, pose in zip(content["annotations"], written, strict=True):
             record |= pose
         for record in content["categories"]:
-            record |= {"keypoints": list(KEYPOINTS), "skeleton": [list(pair) for pair in SKELETON]}
+            record |= keypoint_names()
         temporary.write_text(_one_record_per_line(content), encoding="ascii")
 
 
@@ -213,16 +219,23 @@ def _as_objects(samples: Iterable[Sample], written: list[dict[str, Any]]) -> Ite
         persons = persons.select(np.flatnonzero([mask.any() for mask in persons.masks]))
         if not np.isin(persons.keypoints[..., 2], (0, 1, 2)).all():
             raise ValueError(f"{sample.name}: keypoints have a visibility of 0, 1 or 2; scores cannot be written")
-        for points, box in zip(persons.keypoints, persons.boxes, strict=True):
-            shown = np.where(points[:, 2:] > 0, points, 0)
-            written.append(
-                {
-                    "bbox": [_decimal(value) for value in box],
-                    "keypoints": [number for x, y, flag in shown for number in (_decimal(x), _decimal(y), int(flag))],
-                    "num_keypoints": int((points[:, 2] > 0).sum()),
-                }
-            )
+        written += map(pose_record, persons.keypoints, persons.boxes)
         yield replace(sample, target=persons.as_instances())
+
+
+def pose_record(points: np.ndarray, box: np.ndarray) -> dict[str, Any]:
+    """What the record of a person has that other objects lack; keypoints K x 3, box x, y, width, height."""
+    shown = np.where(points[:, 2:] > 0, points, 0)
+    return {
+        "bbox": [_decimal(value) for value in box],
+        "keypoints": [number for x, y, flag in shown for number in (_decimal(x), _decimal(y), int(flag))],
+        "num_keypoints": int((points[:, 2] > 0).sum()),
+    }
+
+
+def keypoint_names() -> dict[str, Any]:
+    """What the record of the category has that others lack."""
+    return {"keypoints": list(KEYPOINTS), "skeleton": [list(pair) for pair in SKELETON]}
 
 
 def check_coco_keypoints(split: CocoKeypointSplit) -> dict[str, int]:

@@ -21,6 +21,7 @@ from datasetdm.utils.files import read_json, replacing, write_image
 from datasetdm.utils.paths import safe_join
 
 OBJECTS = "Object instances written by DatasetDM"
+VERSION = "1.0"
 
 
 def save_coco(
@@ -45,13 +46,14 @@ def save_coco(
         DatasetDMError: two samples of the same name or id, or a name that leads out of the folder.
     """
     origins, highest_id = AttributionWriter(), 0
-    with _writing(annotation_file, OBJECTS, origins, list(map(_category_record, categories))) as add:
+    info = {"description": OBJECTS, "version": VERSION}
+    with writing_coco(annotation_file, info, origins, list(map(category_record, categories))) as add:
         for sample in samples:
             record = _image_record(sample, sample.image_id or highest_id + 1, categories)
             highest_id = max(highest_id, record["id"])
             add(
                 record | origins.record(sample.attribution),
-                _annotation_records(sample.target, record["id"], categories),
+                object_records(sample.target, record["id"], categories),
             )
             path = safe_join(images_dir, sample.name)
             if not path.exists():
@@ -73,7 +75,8 @@ def join_coco(annotation_file: Path, parts: Sequence[Path]) -> None:
     remedy = "Make it again with the stage that wrote it."
     first = read_json(parts[0], remedy=remedy)
     origins = AttributionWriter()
-    with _writing(annotation_file, first["info"]["description"], origins, first["categories"]) as add:
+    info = {"description": first["info"]["description"], "version": VERSION}
+    with writing_coco(annotation_file, info, origins, first["categories"]) as add:
         for part in parts:
             content = read_json(part, remedy=remedy)
             reader, annotations = AttributionReader(content), _by_image(content["annotations"])
@@ -95,12 +98,24 @@ Add = Callable[[dict[str, Any], Iterable[Mapping[str, Any]]], None]
 
 
 @contextmanager
-def _writing(
-    annotation_file: Path, description: str, origins: AttributionWriter, categories: Sequence[dict[str, Any]]
+def writing_coco(
+    annotation_file: Path,
+    info: Mapping[str, Any],
+    origins: AttributionWriter,
+    categories: Sequence[Mapping[str, Any]] | None,
 ) -> Iterator[Add]:
     """Gives a function that takes an image's record and its annotations, which get their ids; the file appears whole.
 
     Annotations go to a separate temporary file, so that memory holds the records of images alone.
+
+    Args:
+        annotation_file: the JSON file.
+        info: of the file; the data sets that `origins` knows are added.
+        origins: gives the records of images their keys; its licences are complete at the end of the block.
+        categories: their records; None for captions, which have none.
+
+    Raises:
+        DatasetDMError: two images of the same name or id.
     """
     images: list[dict[str, Any]] = []
     used: set[object] = set()
@@ -120,20 +135,21 @@ def _writing(
 
         yield add
         annotations.seek(0)
-        info = {"description": description, "version": "1.0", **origins.info}
         with temporary.open("w", encoding="ascii", newline="\n") as stream:
-            stream.write(f'{{"info": {json.dumps(info)},\n"licenses": [')
+            stream.write(f'{{"info": {json.dumps({**info, **origins.info})},\n"licenses": [')
             _write_items(stream, origins.licenses)
             stream.write('],\n"annotations": [')
             shutil.copyfileobj(annotations, stream)
             stream.write('\n],\n"images": [')
             _write_items(stream, images)
-            stream.write('\n],\n"categories": [')
-            _write_items(stream, categories)
+            if categories is not None:
+                stream.write('\n],\n"categories": [')
+                _write_items(stream, categories)
             stream.write("\n]}\n")
 
 
-def _category_record(category: Category) -> dict[str, Any]:
+def category_record(category: Category) -> dict[str, Any]:
+    """COCO's record of a category, with LVIS's keys where it has them."""
     lvis = {"frequency": category.frequency, "synonyms": list(category.synonyms)}
     record = {"id": category.id, "name": category.name, "supercategory": category.supercategory}
     return record | {key: value for key, value in lvis.items() if value}
@@ -142,11 +158,11 @@ def _category_record(category: Category) -> dict[str, Any]:
 def _image_record(sample: Sample, image_id: int, categories: Sequence[Category]) -> dict[str, Any]:
     height, width = sample.image.shape[:2]
     caption = {"caption": sample.caption} if sample.caption else {}
-    judgement = _judgement(sample.target, categories)
+    judgement = judgement_record(sample.target, categories)
     return {"id": image_id, "file_name": sample.name, "width": width, "height": height, **caption, **judgement}
 
 
-def _judgement(target: Instances, categories: Sequence[Category]) -> dict[str, list[int]]:
+def judgement_record(target: Instances, categories: Sequence[Category]) -> dict[str, list[int]]:
     """LVIS's keys of an image record: both where the annotation is federated, none where all was judged."""
     record = {}
     if target.judged is not None:
@@ -157,7 +173,8 @@ def _judgement(target: Instances, categories: Sequence[Category]) -> dict[str, l
     return record
 
 
-def _annotation_records(target: Instances, image_id: int, categories: Sequence[Category]) -> Iterable[dict[str, Any]]:
+def object_records(target: Instances, image_id: int, categories: Sequence[Category]) -> Iterator[dict[str, Any]]:
+    """COCO's annotation records of an image, without ids; masks are RLE, and objects without a pixel are left out."""
     for rle, label, score, crowd in zip(encoded(target.masks), target.labels, target.scores, target.crowd, strict=True):
         area = int(coco_mask.area(rle))
         if not area:
@@ -176,11 +193,11 @@ def _annotation_records(target: Instances, image_id: int, categories: Sequence[C
         }
 
 
-def _write_item(stream: IO[str], item: dict[str, Any], *, first: bool) -> None:
+def _write_item(stream: IO[str], item: Mapping[str, Any], *, first: bool) -> None:
     """One record per line, so that files can be compared line by line; plain ASCII, which every reader opens."""
     stream.write(("\n" if first else ",\n") + json.dumps(item, allow_nan=False))
 
 
-def _write_items(stream: IO[str], items: Sequence[dict[str, Any]]) -> None:
+def _write_items(stream: IO[str], items: Sequence[Mapping[str, Any]]) -> None:
     for position, item in enumerate(items):
         _write_item(stream, item, first=position == 0)

@@ -65,18 +65,28 @@ def is_measured(units: np.ndarray, sensor: Sensor) -> np.ndarray:
 
 
 def depth_codec(max_depth: float) -> MapCodec:
-    """The standard file for depths of up to `max_depth` metres: the finest unit that holds them without clipping.
+    """The standard file for depths of up to `max_depth` metres, in the unit of `depth_units`.
 
-    Up to 65.535 m that is the millimetre, as in NYU Depth V2, and up to 255.996 m 1/256 m, as in KITTI. A known depth
-    comes back to within half a unit (a whole one below the first); what is farther away than the file can hold lies
-    beyond `max_depth`, where nothing is learnt or evaluated, and is written as unknown.
+    A known depth comes back to within half a unit (a whole one below the first); what is farther away than the file can
+    hold lies beyond `max_depth`, where nothing is learnt or evaluated, and is written as unknown.
+
+    Raises:
+        DatasetDMError: no unit reaches that far.
+    """
+    return _codec(depth_units(max_depth))
+
+
+def depth_units(max_depth: float) -> float:
+    """Units per metre of a depth PNG: the finest unit that holds `max_depth` metres without clipping.
+
+    Up to 65.535 m that is the millimetre, as in NYU Depth V2, and up to 255.996 m 1/256 m, as in KITTI.
 
     Raises:
         DatasetDMError: no unit reaches that far.
     """
     for units_per_metre in (MILLIMETRES, KITTI_UNITS):
         if max_depth * units_per_metre <= LARGEST:
-            return _codec(units_per_metre)
+            return units_per_metre
     raise DatasetDMError(
         f"`task.max_depth` {max_depth:g} in params.yaml is more than a 16-bit depth PNG holds: set it to at most "
         f"{LARGEST / KITTI_UNITS:.1f} metres."

@@ -4,7 +4,7 @@ A set lies in `<folder>/images/` and `<folder>/annotations/<subset>.json`, which
 pictures themselves lie in `<folder>/maps/<subset>/`, and the list has a digest of each.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Protocol, TypeVar
@@ -20,6 +20,7 @@ from datasetdm.datasets.standard.coco_keypoints import (
 )
 from datasetdm.datasets.standard.coco_writing import join_coco, save_coco
 from datasetdm.datasets.standard.depth_png import check_depth_maps, depth_codec
+from datasetdm.datasets.standard.described import Described
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.datasets.standard.maps import MapCodec, MapSplit, join_maps, load_maps, save_maps
 from datasetdm.datasets.standard.semantic_png import check_semantic_maps, semantic_codec
@@ -36,6 +37,9 @@ class StandardFormat(Protocol):
         Raises:
             DatasetDMError: missing or broken files, or other categories than the benchmark's.
         """
+
+    def describe(self, folder: Path, subset: str) -> Iterator[Described]:
+        """The samples of a subset without their pixels; errors as in `load`, but no image file is opened."""
 
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """Write annotations, and the images that are not there yet; the same bytes for the same samples."""
@@ -75,6 +79,10 @@ class InstanceFormat:
         """See `StandardFormat.load`."""
         return _with_categories(load_coco(*_coco_paths(folder, subset)), self.categories)
 
+    def describe(self, folder: Path, subset: str) -> Iterator[Described]:
+        """See `StandardFormat.describe`."""
+        return _described(self.load(folder, subset))
+
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """See `StandardFormat.save`."""
         save_coco(*_coco_paths(folder, subset), samples, self.categories)
@@ -98,6 +106,10 @@ class PersonFormat:
         """See `StandardFormat.load`."""
         return _with_categories(load_coco_keypoints(*_coco_paths(folder, subset)), self.categories)
 
+    def describe(self, folder: Path, subset: str) -> Iterator[Described]:
+        """See `StandardFormat.describe`."""
+        return _described(self.load(folder, subset))
+
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """See `StandardFormat.save`."""
         save_coco_keypoints(*_coco_paths(folder, subset), samples, self.categories)
@@ -120,15 +132,19 @@ class MapFormat:
     """
 
     def __init__(self, categories: Sequence[Category], codec: MapCodec):
-        self.categories, self._codec = tuple(categories), codec
+        self.categories, self.codec = tuple(categories), codec
 
     def load(self, folder: Path, subset: str) -> MapSplit:
         """See `StandardFormat.load`."""
-        return _with_categories(load_maps(folder, subset, self._codec), self.categories)
+        return _with_categories(load_maps(folder, subset, self.codec), self.categories)
+
+    def describe(self, folder: Path, subset: str) -> Iterator[Described]:
+        """See `StandardFormat.describe`."""
+        return _described(self.load(folder, subset))
 
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """See `StandardFormat.save`."""
-        save_maps(folder, subset, samples, self.categories, self._codec)
+        save_maps(folder, subset, samples, self.categories, self.codec)
 
     def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
         """See `StandardFormat.join`."""
@@ -164,6 +180,10 @@ class DepthFormat(MapFormat):
 
 def _coco_paths(folder: Path, subset: str) -> tuple[Path, Path]:
     return annotation_file(folder, subset), folder / "images"
+
+
+def _described(split: CocoSplit | CocoKeypointSplit | MapSplit) -> Iterator[Described]:
+    return (split.described(index) for index in range(len(split)))
 
 
 Split = TypeVar("Split", CocoSplit, CocoKeypointSplit, MapSplit)

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from datasetdm.annotations.sample import Category, Sample
+from datasetdm.datasets.standard.described import Described
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import link, read_json, write_image, write_json
@@ -76,6 +77,18 @@ class MapSplit(Sequence[Sample]):
             caption=record.get("caption", ""),
             target=self._target(record, image.shape[:2]),
             image_id=record["id"],
+        )
+
+    def described(self, index: int) -> Described:
+        """A sample without its pixels; the image file is not opened. Errors as for samples."""
+        record = self._records[index]
+        size = record["height"], record["width"]
+        return Described(
+            name=record["file_name"],
+            path=self._image_path(record),
+            size=size,
+            caption=record.get("caption", ""),
+            target=self._target(record, size),
         )
 
     def targets(self) -> Iterator[tuple[str, Any]]:
