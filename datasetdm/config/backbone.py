@@ -37,7 +37,9 @@ class Backbone(Section):
     )
     revision: Text | None = Field(default=None, description="Pinned hub revision (commit); None for a local folder")
     image_size: PositiveInt = Field(description="Side of the square images that the model generates, in pixels")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="Precision of the weights; bfloat16 halves the memory"
+    )
     cpu_offload: bool = Field(
         default=False, description="Keep only the part that is at work on the GPU: slower, for models that do not fit"
     )
