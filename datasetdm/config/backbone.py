@@ -26,7 +26,10 @@ def _as_pairs(layers: Any) -> Any:
     return layers
 
 
-Layers = Annotated[tuple[tuple[str, PositiveInt | None], ...], BeforeValidator(_as_pairs)]
+Layers = Annotated[
+    tuple[tuple[str, PositiveInt | None], ...],
+    BeforeValidator(_as_pairs, json_schema_input_type=list[str] | dict[str, PositiveInt | None]),
+]
 
 
 class Backbone(Section):

@@ -81,7 +81,8 @@ class DataSource(Source):
 
     decoder: Source | None = Field(
         default=None,
-        description="The decoder's labelled images, such as Virtual KITTI's dense depth for KITTI",
+        description="The decoder's labelled images, such as Virtual KITTI's dense depth for KITTI; a block with the "
+        "settings above",
     )
 
 
