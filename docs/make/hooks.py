@@ -4,6 +4,8 @@ mkdocs calls these functions by their names. All links are written so that they 
 for the site.
 """
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,26 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The text of a page with links as the site has them."""
+def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
+    """The text of a page with links as the site has them: to its own pages, and by their titles."""
     source = Path(PAGES.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
     to_root = "../" * (len(source.parts) - 1)
     for name, elsewhere in PAGES.items():
         markdown = markdown.replace(f"]({to_root}{elsewhere}", f"]({name}")
-    return markdown.replace(f"]({to_root}docs/", "](")
+    titles = dict(_titles(config.nav))
+    markdown = markdown.replace(f"]({to_root}docs/", "](")
+    return re.sub(
+        r"\[(?:docs/|benchmarks/)?([\w-]+\.md|results)\]\(([\w-]+\.md)",
+        lambda link: f"[{titles.get(link[2], link[1])}]({link[2]}",
+        markdown,
+    )
+
+
+def _titles(nav: Any) -> Iterator[tuple[str, str]]:
+    """Page and title of every line of `nav`."""
+    for entry in nav:
+        for title, content in entry.items():
+            if isinstance(content, str):
+                yield content, title
+            else:
+                yield from _titles(content)

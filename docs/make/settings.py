@@ -36,7 +36,7 @@ def sections(path: str = "", kind: type[Section] = Params) -> Iterator[tuple[str
     yield path, kind
     if kind is Benchmark:
         yield from (("task", _task_section(name)) for name in TASKS)
-    for inner, where in _inner(path, kind):
+    for inner, where in inner_sections(path, kind):
         yield from sections(where, inner)
 
 
@@ -61,7 +61,7 @@ def _section(title: str, path: str, kind: type[Section], seen: set[type]) -> Ite
             yield f"## `task`: `{name}`"
             yield _docstring(_task_section(name))
             yield _table(_task_section(name))
-    for inner, where in _inner(path, kind):
+    for inner, where in inner_sections(path, kind):
         if inner not in seen:
             yield from _section("A benchmark" if inner is Benchmark else f"`{where}`", where, inner, seen)
 
@@ -114,7 +114,7 @@ def _task_section(name: str) -> type[Section]:
     return kind
 
 
-def _inner(path: str, kind: type[Section]) -> Iterator[tuple[type[Section], str]]:
+def inner_sections(path: str, kind: type[Section]) -> Iterator[tuple[type[Section], str]]:
     """The sections that the settings of a section hold, with their paths; those of tasks are listed apart."""
     for name, field in kind.model_fields.items():
         for inner in _kinds(field.annotation):
