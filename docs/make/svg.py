@@ -3,6 +3,7 @@
 import base64
 import io
 from html import escape
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,7 @@ STYLE = """
   .soft { fill: var(--soft); font-size: 12px } .mid { text-anchor: middle } .bold { font-weight: 600 }
   .ground { fill: var(--ground) } .box { fill: var(--box); stroke: var(--edge); stroke-width: 1.5 }
   .line { stroke: var(--line); stroke-width: 1.6; fill: none } .head { fill: var(--line) }
-  image { image-rendering: pixelated }
+  .pixels { image-rendering: pixelated }
 """
 
 
@@ -55,8 +56,19 @@ def box(x: float, y: float, width: float, height: float, title: str, *lines: str
 
 
 def picture(x: float, y: float, side: float, image: np.ndarray) -> str:
-    """An image (uint8, H x W x 3), kept in the drawing itself."""
+    """A square image (uint8, H x W x 3) with its pixels as they are, kept in the drawing itself."""
+    return _image(x, y, side, side, image, "pixels", "PNG", optimize=True)
+
+
+def photograph(x: float, y: float, width: float, height: float, image: np.ndarray) -> str:
+    """A photograph (uint8, H x W x 3), kept in the drawing itself."""
+    return _image(x, y, width, height, image, "", "JPEG", quality=85)
+
+
+def _image(
+    x: float, y: float, width: float, height: float, image: np.ndarray, kind: str, file_type: str, **options: Any
+) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<image x="{x:g}" y="{y:g}" width="{side:g}" height="{side:g}" href="data:image/png;base64,{data}"/>'
+    Image.fromarray(image).save(buffer, file_type, **options)
+    data = f"data:image/{file_type.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f'<image x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" class="{kind}" href="{data}"/>'

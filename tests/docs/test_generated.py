@@ -24,7 +24,7 @@ def test_every_setting_stands_on_the_page() -> None:
 
 
 def test_figures_are_readable_in_light_and_dark() -> None:
-    for name in ("chain", "features"):
+    for name in ("chain", "features", "labelling"):
         drawing = (DOCS / "images" / f"{name}.svg").read_text(encoding="utf-8")
         assert "prefers-color-scheme: dark" in drawing and 'role="img"' in drawing
         assert not re.search(r'(?:href|src)="(?!data:)', drawing)
