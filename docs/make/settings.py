@@ -176,7 +176,9 @@ def _words(schema: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
         case "array":
             return f"list of: {_words(schema.get('items', {}), shared)}"
         case "object":
-            inner = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
+            inner: Any = schema.get("additionalProperties") or next(
+                iter(schema.get("patternProperties", {}).values()), {}
+            )
             return f"name: {_words(inner, shared) if isinstance(inner, Mapping) else 'setting'}"
     return "noise level"
 

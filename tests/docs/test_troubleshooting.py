@@ -40,5 +40,5 @@ def test_there_are_messages() -> None:
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_a_message_is_in_the_code(message: str, known: str) -> None:
-    parts = [re.escape(part) for part in message.split(GAP)]
+    parts = [re.escape(part) for part in message.strip(GAP).split(GAP)]
     assert re.search("[^\n]*?".join(parts), known), message
