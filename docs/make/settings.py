@@ -176,10 +176,9 @@ def _words(schema: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
         case "array":
             return f"list of: {_words(schema.get('items', {}), shared)}"
         case "object":
-            inner: Any = schema.get("additionalProperties") or next(
-                iter(schema.get("patternProperties", {}).values()), {}
-            )
-            return f"name: {_words(inner, shared) if isinstance(inner, Mapping) else 'setting'}"
+            named = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+            inner = next((kind for kind in named if isinstance(kind, Mapping)), None)
+            return f"name: {'setting' if inner is None else _words(inner, shared)}"
     return "noise level"
 
 
