@@ -52,6 +52,6 @@ def test_the_start_page_is_the_readme(site: Path) -> None:
 
 def test_every_line_of_the_navigation_is_a_page() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    named = set(re.findall(r": ([\w-]+\.md)$", text, re.MULTILINE))
+    named = set(re.findall(r"^ *- .*: ([\w-]+\.md)$", text, re.MULTILINE))
     assert named - {"index.md", "results.md"} == {file.name for file in (ROOT / "docs").glob("*.md")}
     assert yaml.safe_load(text)["theme"]["font"] is False
