@@ -1,4 +1,4 @@
-# make demo | demo-all | test | ui | study | bench | setup | lint | lock | clean; `make` alone explains them.
+# make demo | demo-all | test | ui | study | bench | docs | setup | lint | lock | clean; `make` alone explains them.
 
 BENCHMARK ?= coco
 DAGSTER_PORT ?= 3000
@@ -15,7 +15,7 @@ export CUDA TORCH_INDEX_URL
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-all test lint ui study bench lock clean
+.PHONY: help setup demo demo-all test lint ui study bench docs lock clean
 
 help:
 	@echo "make demo     set everything up, run the chain on the embedded world, print the table"
@@ -24,6 +24,7 @@ help:
 	@echo "make ui       Dagster (port $(DAGSTER_PORT)) and MLflow (port $(MLFLOW_PORT)) on 127.0.0.1; DAGSTER_PORT=, MLFLOW_PORT="
 	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK)"
 	@echo "make bench    speed next to stated references; for an idle machine"
+	@echo "make docs     the documentation as a site, in build/site; opens without a server or a network"
 	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index"
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make lock     resolve requirements-dev.in into requirements.lock"
@@ -75,6 +76,11 @@ study: setup
 
 bench: setup
 	python -m benchmarks.performance
+
+docs: setup
+	python -m docs.make
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
+	@echo "the site: build/site/index.html"
 
 # torch's CUDA packages are left out of the lock: pip takes them with the CUDA build of torch.
 lock: setup

@@ -1,6 +1,7 @@
 """The program: its commands, and how it ends."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,13 +16,25 @@ from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 an unexpected error, with a traceback; 2 bad input, explained in a paragraph; 130 stopped."
+    "Exit codes: 0 done; 1 an unexpected error, with a traceback; 2 bad input, explained in a paragraph; 130 stopped; "
+    "141 what reads the output has ended."
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, see `EXIT_CODES`."""
-    parser = _parser()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # here, as an error while the interpreter ends cannot be caught
+    except BrokenPipeError:  # `datasetdm ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is written from now on
+        return 141  # as of a program that SIGPIPE ends
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = command_parser()
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -58,7 +71,8 @@ def _fail(message: str) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="datasetdm",
         description="A few dozen labelled images in, a training set of any size out.",

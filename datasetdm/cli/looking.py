@@ -10,10 +10,20 @@ from datasetdm.cli.options import add_command, positive, require_project
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
     preview = add_command(
-        commands, "preview", _preview, help="draw and label some images with the trained decoder, before the long run"
+        commands,
+        "preview",
+        _preview,
+        help="draw and label some images with the trained decoder, before the long run",
+        as_json=False,
     )
     preview.add_argument("--n", type=positive, default=16, help="images to draw (default: 16)")
-    view = add_command(commands, "view", _view, help="say where the report is, or open the synthetic set in FiftyOne")
+    view = add_command(
+        commands,
+        "view",
+        _view,
+        help="say where the report is, or open the synthetic set in FiftyOne",
+        as_json=False,
+    )
     view.add_argument("--open", action="store_true", help="open the report in the browser")
     view.add_argument("--fiftyone", action="store_true", help="open the synthetic set in FiftyOne, until Ctrl-C")
 

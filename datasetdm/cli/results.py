@@ -17,7 +17,11 @@ def add_commands(commands: Any) -> None:
     diagnosis.add_argument(
         "--minutes-per-label", type=float, default=10.0, help="a person's time for one labelled image (default: 10)"
     )
-    board = commands.add_parser("leaderboard", help="print all benchmarks that were compared in one table")
+    board = commands.add_parser(
+        "leaderboard",
+        help="print all benchmarks that were compared in one table",
+        description="Print all benchmarks that were compared in one table, and write it as a page.",
+    )
     add_study(board)
     add_json(board)
     board.set_defaults(command=_leaderboard)

@@ -26,7 +26,10 @@ def _as_pairs(layers: Any) -> Any:
     return layers
 
 
-Layers = Annotated[tuple[tuple[str, PositiveInt | None], ...], BeforeValidator(_as_pairs)]
+Layers = Annotated[
+    tuple[tuple[str, PositiveInt | None], ...],
+    BeforeValidator(_as_pairs, json_schema_input_type=list[str] | dict[str, PositiveInt | None]),
+]
 
 
 class Backbone(Section):
@@ -37,7 +40,9 @@ class Backbone(Section):
     )
     revision: Text | None = Field(default=None, description="Pinned hub revision (commit); None for a local folder")
     image_size: PositiveInt = Field(description="Side of the square images that the model generates, in pixels")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="Precision of the weights; bfloat16 halves the memory"
+    )
     cpu_offload: bool = Field(
         default=False, description="Keep only the part that is at work on the GPU: slower, for models that do not fit"
     )

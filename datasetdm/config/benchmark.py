@@ -33,14 +33,14 @@ class Benchmark(Section):
 
     task: TaskSettings = Field(description="`instance`, or a block with a `name` and the settings of that task")
     seeds: tuple[Seed, ...] = Field(min_length=1, description="Labelled subset and initialisation")
-    source: DataSource
-    ingest: Ingest
-    decoder: Decoder
-    prompts: Prompts
-    synthesis: Synthesis
-    augmentation: Augmentation
-    downstream: Downstream
-    experiment: Experiment
+    source: DataSource = Field(description="The real data")
+    ingest: Ingest = Field(description="Sizes of the image sets")
+    decoder: Decoder = Field(description="The P-Decoder and its training")
+    prompts: Prompts = Field(description="The prompts for the diffusion model")
+    synthesis: Synthesis = Field(description="The synthetic set")
+    augmentation: Augmentation = Field(description="Spliced images")
+    downstream: Downstream = Field(description="The ordinary model that each arm trains")
+    experiment: Experiment = Field(description="Which arms are compared")
 
     @field_validator("task", mode="before")
     @classmethod
@@ -158,8 +158,8 @@ class Params(Section):
     device: Text = Field(
         default="auto", description="auto, cpu, cuda, cuda:1, ...; of the diffusion model and of downstream models"
     )
-    backbone: Backbone
-    benchmarks: dict[str, Benchmark] = Field(min_length=1)
+    backbone: Backbone = Field(description="The diffusion model")
+    benchmarks: dict[str, Benchmark] = Field(min_length=1, description="A name and a block for each benchmark")
     study: dict[str, Any] = Field(
         default_factory=dict,
         description="`make study` overrides the settings of every benchmark with it; its `benchmarks`, of single ones",

@@ -15,11 +15,13 @@ Format = Annotated[str, key_of(LAYOUTS)]
 class Miniworld(Section):
     """The images of the embedded world that are used instead of a real data set."""
 
-    distribution: Distribution = "coco"
-    num_train: PositiveInt
-    num_val: PositiveInt
+    distribution: Distribution = Field(
+        default="coco", description="What the scenes show: see datasetdm/miniworld/distributions.py"
+    )
+    num_train: PositiveInt = Field(description="Training images")
+    num_val: PositiveInt = Field(description="Validation images")
     image_size: PositiveInt = Field(default=128, description="Side of the images in pixels: divides 256, or n x 128")
-    seed: Seed = 0
+    seed: Seed = Field(default=0, description="Another one renders other scenes")
 
     @field_validator("image_size")
     @classmethod
@@ -32,8 +34,8 @@ class Miniworld(Section):
 class Source(Section):
     """The folder of the real data and its layout."""
 
-    format: Format
-    root: Path
+    format: Format = Field(description="Layout of the data, a name in `LAYOUTS` of datasetdm/layouts.py")
+    root: Path = Field(description="Folder of the data set; `~` is the home folder")
     miniworld: Miniworld | None = Field(
         default=None, description="Render this into `root` first; None: `root` holds your own data"
     )
@@ -79,15 +81,16 @@ class DataSource(Source):
 
     decoder: Source | None = Field(
         default=None,
-        description="The decoder's labelled images, such as Virtual KITTI's dense depth for KITTI",
+        description="The decoder's labelled images, such as Virtual KITTI's dense depth for KITTI; a block with the "
+        "settings above",
     )
 
 
 class Ingest(Section):
     """Sizes of the image sets: few-shot, dev, oracle and iid from the training images; test is the validation set."""
 
-    num_real: PositiveInt
-    num_dev: PositiveInt
+    num_real: PositiveInt = Field(description="Labelled images to learn from")
+    num_dev: PositiveInt = Field(description="Labelled images to make choices with, such as thresholds")
     num_oracle: int = Field(
         default=0,
         ge=0,

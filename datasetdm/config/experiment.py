@@ -14,7 +14,9 @@ class Experiment(Section):
     """What is compared. The model and its training are the same for all arms (`downstream`)."""
 
     # `arms` has no default, because dvc.yaml refers to it and DVC stops if params.yaml does not have it.
-    arms: Annotated[tuple[ArmName, ...], AfterValidator(once_each)] = Field(min_length=1)
+    arms: Annotated[tuple[ArmName, ...], AfterValidator(once_each)] = Field(
+        min_length=1, description="What is compared: names in `ARMS` of datasetdm/arms.py"
+    )
     p_decoder: bool = Field(default=False, description="Also report the P-Decoder itself on the test images")
     real_weight: Fraction = Field(
         default=0.5, description="Share of real images in a batch of `both`, `real_augmented` and `self_training`"

@@ -26,7 +26,7 @@ SMALLEST_TILE = 4  # pixels; smallest side of a tile in a splice
 class Prompts(Section):
     """The prompts for the diffusion model."""
 
-    num_prompts: PositiveInt
+    num_prompts: PositiveInt = Field(description="Rows in the table of prompts")
     plain_fraction: Fraction = Field(default=0.3, description="Share of plain 'a photo of a ...' prompts (paper: 30 %)")
     max_objects: PositiveInt = Field(default=4, description="Maximum number of objects in a prompt")
     min_objects: PositiveInt = Field(default=1, description="Minimum number of objects in a prompt, plain ones aside")
@@ -41,7 +41,7 @@ class Prompts(Section):
     scenes: Annotated[tuple[Scene, ...], AfterValidator(once_each)] = Field(
         default=(), description="Keys of prompts.scenes.SCENES; empty: wherever an object may be"
     )
-    seed: Seed = 0
+    seed: Seed = Field(default=0, description="Another one writes other prompts")
     source: Literal["templates", "language_model", "files"] = Field(
         default="templates", description="Who writes the prompts (docs/prompts.md)"
     )
@@ -86,8 +86,10 @@ class Prompts(Section):
 class Sampler(Section):
     """How the diffusion model samples an image: with model, prompt and seed, all that decides how it looks."""
 
-    num_inference_steps: int = Field(default=15, ge=1, le=1000)
-    guidance_scale: float = Field(default=2.5, ge=1.0)
+    num_inference_steps: int = Field(default=15, ge=1, le=1000, description="Sampling steps of an image")
+    guidance_scale: float = Field(
+        default=2.5, ge=1.0, description="How closely an image follows its prompt; 1 is without guidance"
+    )
     guidance_rescale: Fraction = Field(default=0.0, description="Reduces the glaring colours of high guidance")
     scheduler: Literal["dpmsolver++", "ddim", "pndm", "model"] = Field(
         default="dpmsolver++", description="model: the scheduler in the model's folder"
@@ -97,7 +99,7 @@ class Sampler(Section):
 class Filter(Section):
     """Which predicted annotations become training data."""
 
-    score_threshold: Fraction = 0.4
+    score_threshold: Fraction = Field(default=0.4, description="Lowest score of an object, or of a whole semantic map")
     require_prompted: bool = Field(
         default=False,
         description="Reject images that lack a category of the prompt, or have another number of its objects",
@@ -108,7 +110,9 @@ class Filter(Section):
         "from the labels and learned as background",
     )
     min_area: Fraction = Field(default=0.001, description="Smallest mask to keep, as a share of the image")
-    max_instances: PositiveInt = 20
+    max_instances: PositiveInt = Field(
+        default=20, description="Objects kept in an image, those with the highest scores"
+    )
 
     @field_validator("doubt_threshold")
     @classmethod
@@ -140,7 +144,7 @@ class Feedback(Section):
         default=None,
         description="Steps of the optimiser in the training after each round; None: a quarter of downstream.iterations",
     )
-    weights: NeedWeights = NeedWeights()
+    weights: NeedWeights = Field(default=NeedWeights(), description="How much each sign of need counts")
     strength: float = Field(
         default=3.0, ge=0, le=20, description="How sharply needed prompts are preferred; 0 draws all of them alike"
     )
@@ -159,16 +163,22 @@ class Synthesis(Section):
     rounds: PositiveInt = Field(
         default=1, description="Draw num_images in so many rounds; after each, `feedback` chooses the next prompts"
     )
-    seed: Seed = 0
-    extraction: Literal["renoised", "last_step"] = "renoised"
+    seed: Seed = Field(default=0, description="Another one draws other images")
+    extraction: Literal["renoised", "last_step"] = Field(
+        default="renoised",
+        description="Features for the labels. renoised: noise is added to the image again, as in decoder training; "
+        "last_step: from the last sampling step, as in the paper",
+    )
     batch_size: PositiveInt = Field(
         default=8, description="Images generated at once; it decides the last bits of an image"
     )
     shard_size: PositiveInt = Field(default=50, description="Images per unit of work")
-    sampler: Sampler = Sampler()
+    sampler: Sampler = Field(default=Sampler(), description="How an image is sampled")
     # `filter` has no default, because dvc.yaml refers to it and DVC stops if params.yaml does not have it.
-    filter: Filter
-    feedback: Feedback = Feedback()
+    filter: Filter = Field(description="Which labels become training data")
+    feedback: Feedback = Field(
+        default=Feedback(), description="How results choose the next prompts, if there are several rounds"
+    )
 
     @field_validator("rounds")
     @classmethod
@@ -188,12 +198,12 @@ class Synthesis(Section):
 class Augmentation(Section):
     """Image splicing."""
 
-    num_images: int = Field(ge=0)
+    num_images: int = Field(ge=0, description="Spliced images; 0 makes none")
     proportions: dict[Annotated[str, StringConstraints(pattern=GRID)], Annotated[float, Field(gt=0)]] = Field(
         description="Grid 'rows x columns' -> weight"
     )
     max_size: PositiveInt = Field(description="Longest side of a spliced image; larger grids shrink their tiles")
-    seed: Seed = 0
+    seed: Seed = Field(default=0, description="Another one splices other images")
 
     @field_validator("proportions")
     @classmethod

@@ -19,13 +19,13 @@ class TaskSection(Section):
     """
 
     finds_categories: ClassVar[bool] = True
-    name: str
+    name: str = Field(description="Which task it is")
 
 
 class InstanceAnnotation(TaskSection):
     """A mask and a category for every object."""
 
-    name: Literal["instance"] = "instance"
+    name: Literal["instance"] = Field(default="instance", description="Which task it is")
     outlines: Literal["decoder", "grabcut"] = Field(
         default="decoder", description="grabcut: move the outlines of the P-Decoder's masks to edges in the image"
     )
@@ -34,7 +34,7 @@ class InstanceAnnotation(TaskSection):
 class SemanticAnnotation(TaskSection):
     """A category for every pixel."""
 
-    name: Literal["semantic"] = "semantic"
+    name: Literal["semantic"] = Field(default="semantic", description="Which task it is")
     unseen: Names = Field(
         default=(), description="Categories without training labels, which the decoder finds by name (open vocabulary)"
     )
@@ -53,7 +53,7 @@ class DepthAnnotation(TaskSection):
     """Metric depth for every pixel."""
 
     finds_categories: ClassVar[bool] = False
-    name: Literal["depth"] = "depth"
+    name: Literal["depth"] = Field(default="depth", description="Which task it is")
     min_depth: float = Field(default=0.001, gt=0, description="Metres; nearer pixels are not evaluated")
     max_depth: float = Field(
         default=10.0,
@@ -76,7 +76,7 @@ class DepthAnnotation(TaskSection):
 class PoseAnnotation(TaskSection):
     """COCO's 17 keypoints for every person."""
 
-    name: Literal["pose"] = "pose"
+    name: Literal["pose"] = Field(default="pose", description="Which task it is")
 
 
 def _of_its_task(value: Any) -> TaskSection:

@@ -10,10 +10,12 @@ from datasetdm.config.base import Fraction, NoiseLevel, PathOrName, Section, Tex
 class PromptNoise(Section):
     """Variation of prompts in decoder training, so that the decoder does not read labels from the text."""
 
-    empty: Fraction = 0.15
-    drop_word: Fraction = 0.15
-    wrong_word: Fraction = 0.05
-    generic: Fraction = 0.15
+    empty: Fraction = Field(default=0.15, description="Share of prompts that become empty")
+    drop_word: Fraction = Field(default=0.15, description="Share that lose some of the words for what is in the image")
+    wrong_word: Fraction = Field(
+        default=0.05, description="Share in which one such word is replaced by that of another category"
+    )
+    generic: Fraction = Field(default=0.15, description="Share that become 'a photo'")
 
     @model_validator(mode="after")
     def _shares_of_one(self) -> Self:
@@ -29,11 +31,11 @@ class PromptNoise(Section):
 class Decoder(Section):
     """The P-Decoder and its training."""
 
-    hidden_dim: PositiveInt = 128
-    num_queries: PositiveInt = 30
-    num_layers: PositiveInt = 4
-    num_heads: PositiveInt = Field(default=8, validate_default=True)
-    feedforward_dim: PositiveInt = 512
+    hidden_dim: PositiveInt = Field(default=128, description="Width of the P-Decoder; a multiple of 4 and of num_heads")
+    num_queries: PositiveInt = Field(default=30, description="Most objects that it can find in an image")
+    num_layers: PositiveInt = Field(default=4, description="Layers of its transformer")
+    num_heads: PositiveInt = Field(default=8, validate_default=True, description="Attention heads")
+    feedforward_dim: PositiveInt = Field(default=512, description="Width inside the layers of its transformer")
     views_per_image: PositiveInt | None = Field(
         default=32,
         description="Cached augmented views of each labelled image; None: new views at every step, not cached",
@@ -47,14 +49,16 @@ class Decoder(Section):
         "a timestep of 1000; 0.05 and 50 mean the same",
     )
     ensemble_size: PositiveInt = Field(default=1, description="Features are averaged over this many noise samples")
-    prompt_noise: PromptNoise = PromptNoise()
+    prompt_noise: PromptNoise = Field(default=PromptNoise(), description="How the prompts vary in training")
     category_from_prompt: bool = Field(default=False, description="Predict only categories that the prompt names")
-    iterations: PositiveInt = 1000
-    batch_size: PositiveInt = 8
-    learning_rate: float = Field(default=3e-4, gt=0)
-    weight_decay: float = Field(default=0.05, ge=0)
+    iterations: PositiveInt = Field(default=1000, description="Steps of the optimiser")
+    batch_size: PositiveInt = Field(default=8, description="Views in a step")
+    learning_rate: float = Field(default=3e-4, gt=0, description="Of AdamW")
+    weight_decay: float = Field(default=0.05, ge=0, description="Of AdamW")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of feature channels dropped in training")
-    evaluate_every: PositiveInt = 500
+    evaluate_every: PositiveInt = Field(
+        default=500, description="Steps between looks at dev and checkpoints; the best weights are kept"
+    )
 
     @field_validator("train_timesteps")
     @classmethod
@@ -84,13 +88,13 @@ class Downstream(Section):
         default=None,
         description="Folder or hub name of the backbone's weights, `name@revision` to pin it; None: random weights",
     )
-    image_size: PositiveInt
+    image_size: PositiveInt = Field(description="Side of the images that the model sees, in pixels")
     iterations: PositiveInt = Field(description="Steps of the optimiser")
     batch_size: PositiveInt = Field(default=8, description="Images in memory at once")
     accumulate: PositiveInt = Field(
         default=1, description="Batches per optimiser step, if memory cannot hold one large batch"
     )
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, description="Of AdamW, after the warm-up")
     checkpoint_every: PositiveInt = Field(
         default=1000, description="Iterations between checkpoints, from which an interrupted training resumes"
     )

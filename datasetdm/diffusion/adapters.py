@@ -8,6 +8,7 @@ from typing import Any
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.digests import file_digest
+from datasetdm.utils.hub import hub_answers
 
 
 def find_lora(lora: config.Lora) -> Path:
@@ -69,7 +70,14 @@ def _fetch(lora: config.Lora) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(lora.path, revision=lora.revision, allow_patterns=lora.file or "*.safetensors"))
+        return Path(
+            snapshot_download(
+                lora.path,
+                revision=lora.revision,
+                allow_patterns=lora.file or "*.safetensors",
+                local_files_only=not hub_answers(),
+            )
+        )
     except Exception as error:  # the hub's client raises errors of a dozen unrelated types
         raise DatasetDMError(
             f"The LoRA {lora.path} of backbone.loras is no local file or folder, and cannot be fetched from the hub "

@@ -7,6 +7,7 @@ from pathlib import Path
 from datasetdm import config
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.digests import file_digest
+from datasetdm.utils.hub import hub_answers
 
 FINGERPRINTED = (".json", ".model", ".safetensors", ".txt")
 
@@ -56,10 +57,12 @@ def fingerprint_of(folder: Path, settings: str) -> str:
 def _download(settings: config.Backbone) -> Path:
     from diffusers import DiffusionPipeline  # takes seconds; a local folder does not need it
 
+    offline = not hub_answers()
     try:
         folder = DiffusionPipeline.download(
             settings.path,
             revision=settings.revision,
+            local_files_only=offline,
             use_safetensors=True,
             safety_checker=None,
             feature_extractor=None,
@@ -76,9 +79,8 @@ def _download(settings: config.Backbone) -> Path:
                 f"The hub has no model {settings.path} that you may see: check the name in backbone.path in "
                 "params.yaml. If the model is private, log in with `hf auth login`."
             ) from error
-        raise DatasetDMError(
-            f"{settings.path} cannot be fetched ({type(error).__name__}). {how_to_get(settings.path)}"
-        ) from error
+        reason = "it is not on this machine, and the hub cannot be reached" if offline else type(error).__name__
+        raise DatasetDMError(f"{settings.path} cannot be fetched ({reason}). {how_to_get(settings.path)}") from error
     return Path(folder)
 
 

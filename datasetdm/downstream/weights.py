@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from datasetdm.errors import DatasetDMError
+from datasetdm.utils.hub import hub_answers, is_hub_name
 
 REMEDY = "or set downstream.pretrained to null in params.yaml to train from scratch."
 
@@ -25,14 +26,20 @@ def weights_file(pretrained: str) -> Path:
     from transformers.utils import cached_file  # takes a second to import
 
     name, _, revision = (pretrained, "", "") if Path(pretrained).is_dir() else pretrained.partition("@")
+    offline = is_hub_name(name) and not hub_answers()
     try:
-        return Path(cached_file(name, "model.safetensors", revision=revision or None))
+        return Path(cached_file(name, "model.safetensors", revision=revision or None, local_files_only=offline))
     except Exception as error:  # the hub's client raises errors of a dozen unrelated types
         reason = " ".join(str(error).split())
+        problem = (
+            "is not on this machine, and the hub cannot be reached. Run this again with a network. Or download it "
+            f"elsewhere (`hf download {name} model.safetensors --local-dir FOLDER`), name that folder here,"
+            if offline
+            else f"has no model.safetensors that can be read ({reason}) Name a folder with that file, or a model "
+            "of the hub that has it (transformers' `save_pretrained` makes one of older formats),"
+        )
         raise DatasetDMError(
-            f"downstream.pretrained in params.yaml is {pretrained}, which has no model.safetensors that can be read "
-            f"({reason}) Name a folder with that file, or a model of the hub that has it (transformers' "
-            f"`save_pretrained` makes one of older formats), {REMEDY}"
+            f"downstream.pretrained in params.yaml is {pretrained}, which {problem} {REMEDY}"
         ) from None
 
 

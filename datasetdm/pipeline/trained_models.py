@@ -23,7 +23,7 @@ def load_model(
     """Load a trained model; `predict(images)` of it annotates a list of images.
 
     Args:
-        model: `champion` (the downstream model with the best score on dev), `challenger` (the newest other one),
+        model: `champion` (the downstream model with the best score on dev), `challenger` (the second best),
             `decoder` (the best P-Decoder, with its diffusion model), or a folder such as `data/downstream/coco/both/0`
             or `data/decoders/coco/0`.
         benchmark: whose, for the first three; the current folder has to be the project's root.

@@ -18,6 +18,7 @@ from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.paths import DATA
 from datasetdm.tasks import build_task
 from datasetdm.utils.devices import choose_device
+from datasetdm.utils.hub import is_hub_name
 
 _BYTES_PER_PIXEL = 2  # of a generated image as PNG, with its annotation
 _BYTES_PER_VIEW = 2_000_000  # of a cached view of a labelled image
@@ -65,7 +66,7 @@ def _log(context: Context) -> Iterator[str]:
 
 def _backbone(context: Context) -> Iterator[str]:
     settings = context.params.backbone
-    if _is_hub_name(settings.path):
+    if is_hub_name(settings.path):
         yield f"diffusion model: {_hub_state(settings.path, settings.revision, 'model_index.json')}"
     else:
         yield f"diffusion model: {find_weights(settings)}"
@@ -75,7 +76,7 @@ def _pretrained(context: Context) -> Iterator[str]:
     name = context.settings.downstream.pretrained
     if name is None:
         yield "downstream model: from random weights"
-    elif _is_hub_name(name):
+    elif is_hub_name(name):
         hub, _, revision = name.partition("@")
         yield f"downstream weights: {_hub_state(hub, revision or None, 'model.safetensors')}"
     elif not (Path(name) / "model.safetensors").is_file():
@@ -157,11 +158,6 @@ def _open(source: Source, side: str) -> Split:
     opened = open_split(source.format, source.root, literal)
     opened.categories = rename(opened, source.names)
     return tell_apart(opened, merge=source.merge_same_names)
-
-
-def _is_hub_name(name: str) -> bool:
-    parts = Path(name).parts
-    return len(parts) == 2 and not Path(name).exists() and not Path(parts[0]).is_dir()
 
 
 def _hub_state(name: str, revision: str | None, file: str) -> str:

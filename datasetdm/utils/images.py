@@ -46,7 +46,7 @@ _OTHER_KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS (run `git lfs pull`)",
 }
 _BOXED_KINDS = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"avif": "AVIF"}  # after `ftyp` in byte 4
-REMEDY = "It is damaged or incomplete: download it again, or remove it from the annotation file."
+REMEDY = "It is damaged or incomplete: download or export it again, or leave it out."
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -215,9 +215,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         state = f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "is missing"
-        raise DatasetDMError(
-            f"{path} {state}, but the annotation file lists it. Add the file, or remove it from the list."
-        ) from None
+        raise DatasetDMError(f"{path} {state}. Put the file there, or take it off the list that names it.") from None
     except PermissionError:
         raise DatasetDMError(f"{path} may not be read: change its permissions.") from None
     except Image.DecompressionBombError as error:

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -130,3 +132,15 @@ def test_another_folder_is_refused_and_left_as_it_is(
     assert main(command) == 2
     assert f"root folder, which is {tmp_path}." in capsys.readouterr().err
     assert not list(inside.iterdir())
+
+
+@pytest.mark.parametrize("command", [["--help"], ["--print-completion", "bash"], ["validate", "coco", "--nonsense"]])
+def test_a_reader_that_ends_early_sees_no_traceback(command: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    called = [sys.executable, "-m", "datasetdm", *command]
+    done = subprocess.run(called, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    os.close(writing)
+    expected = {2} if "--nonsense" in command else {0, 141}  # argparse ignores a pipe that breaks under its help
+    assert done.returncode in expected
+    assert "Traceback" not in done.stderr and "Broken" not in done.stderr

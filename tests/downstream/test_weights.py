@@ -6,6 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from datasetdm import config
+from datasetdm.diffusion import find_weights
 from datasetdm.downstream.weights import read_weights, weights_file
 from datasetdm.errors import DatasetDMError
 
@@ -36,10 +38,22 @@ def test_a_model_of_the_hub_is_taken_from_its_cache(tmp_path: Path, monkeypatch:
     (tmp_path / "models--lab--swin" / "refs" / "v1").write_text("0123")
     for name in ("lab/swin", "lab/swin@v1"):
         assert weights_file(name) == snapshot / "model.safetensors"
-    with pytest.raises(DatasetDMError, match="lab/swin@v2, which has no"):
+    with pytest.raises(DatasetDMError, match="lab/swin@v2, which is not on this machine"):
         weights_file("lab/swin@v2")
-    with pytest.raises(DatasetDMError, match=r"lab/other, which has no model\.safetensors"):
+    with pytest.raises(DatasetDMError, match=r"lab/other, which is not on this machine"):
         weights_file("lab/other")
+
+
+def test_without_a_network_the_hub_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(DatasetDMError, match=r"swin-none, which is not on this machine, and the hub cannot.*null"):
+        weights_file("lab/swin-none")
+    with pytest.raises(DatasetDMError, match=r"lab/none cannot be fetched \(it is not on this machine"):
+        find_weights(config.Backbone(path="lab/none", image_size=64))
+    assert "Retrying" not in caplog.text
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:

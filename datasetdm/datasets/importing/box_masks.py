@@ -15,6 +15,7 @@ from datasetdm.datasets.importing.findings import Findings
 from datasetdm.datasets.standard.masks import encode_mask
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.devices import choose_device
+from datasetdm.utils.hub import hub_answers, is_hub_name
 from datasetdm.utils.images import read_image
 from datasetdm.utils.progress import Progress
 
@@ -36,10 +37,11 @@ class BoxSegmenter:
     """
 
     def __init__(self, name: str, device: str = "auto") -> None:
+        options = {"local_files_only": is_hub_name(name) and not hub_answers()}
         try:
             # Weights as safetensors alone: other files may be pickles, which run code.
-            self.processor = AutoProcessor.from_pretrained(name)
-            self.model = AutoModelForMaskGeneration.from_pretrained(name, use_safetensors=True).eval()
+            self.processor = AutoProcessor.from_pretrained(name, **options)
+            self.model = AutoModelForMaskGeneration.from_pretrained(name, use_safetensors=True, **options).eval()
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise DatasetDMError(
                 f"--sam {name} cannot be loaded as a model for mask generation ({' '.join(str(error).split())[:300]}). "

@@ -13,6 +13,7 @@ from datasetdm.prompts.language_model.chat import CUT, Answer, Question
 from datasetdm.prompts.language_model.constraints import constraints, line_ends
 from datasetdm.utils.devices import choose_device
 from datasetdm.utils.digests import digest
+from datasetdm.utils.hub import hub_answers, is_hub_name
 
 _WEIGHTS = (".json", ".jinja", ".safetensors", ".gguf")
 _LINE_TOKENS = 64  # longest line of the forms that write line by line; text encoders read 77
@@ -136,8 +137,9 @@ class LocalModel:
             name = str(path.parent)
         elif self.settings.revision is not None:
             extra |= {"revision": self.settings.revision}
+        offline = is_hub_name(name) and not hub_answers()
         try:
-            return kind.from_pretrained(name, **extra)
+            return kind.from_pretrained(name, local_files_only=offline, **extra)
         except Exception as error:  # readers of weights have no common base for damaged and missing files
             reason = " ".join(str(error).split())[:300]
             raise DatasetDMError(

@@ -1,21 +1,18 @@
 """What the documentation names is there."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.blocks import PAGES, ROOT
+
 PATH = re.compile(r"`((?:datasetdm|orchestration|params|docs|scripts|benchmarks|tests)/[\w./-]*)`")
 PLACE = re.compile(r"`(\w+)`(?: and `(\w+)`)? in `(datasetdm/[\w/]+\.py)`")
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/extending.md", "docs/reproduce.md", "docs/serving.md", "benchmarks/results/README.md"]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_is_named_is_there(page: str) -> None:
-    named = PATH.findall((ROOT / page).read_text())
-    assert named and not [path for path in named if not (ROOT / path).exists()]
+    assert not [path for path in PATH.findall((ROOT / page).read_text()) if not (ROOT / path).exists()]
 
 
 def test_every_registry_and_contract_is_where_it_is_said_to_be() -> None:
