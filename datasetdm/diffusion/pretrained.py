@@ -11,13 +11,14 @@ from transformers.utils import logging as transformers_logging
 
 from datasetdm import config
 from datasetdm.diffusion.adapters import add_loras
+from datasetdm.diffusion.ip_adapter import add_ip_adapter
 from datasetdm.diffusion.weights import how_to_get
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json
 
 
 def load_pipeline(pipeline_class: Any, folder: Path, settings: config.Backbone, options: Mapping[str, Any]) -> Any:
-    """The pipeline in a folder with its LoRAs, on the CPU, in the precision that the settings name.
+    """The pipeline in a folder with its LoRAs and its IP-Adapter, on the CPU, in the precision that the settings name.
 
     Args:
         pipeline_class: of diffusers.
@@ -26,7 +27,7 @@ def load_pipeline(pipeline_class: Any, folder: Path, settings: config.Backbone, 
         options: further arguments of `from_pretrained`.
 
     Raises:
-        DatasetDMError: a file is missing or broken, or a LoRA does not fit.
+        DatasetDMError: a file is missing or broken, or an adapter does not fit.
     """
     _silence_libraries(pipeline_class.__module__)
     try:
@@ -44,6 +45,7 @@ def load_pipeline(pipeline_class: Any, folder: Path, settings: config.Backbone, 
             f"The diffusion model in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
         ) from None
     add_loras(pipeline, settings.loras)
+    add_ip_adapter(pipeline, settings.ip_adapter)
     return pipeline
 
 

@@ -1,0 +1,174 @@
+"""What does `backbone.adapt` bring on images that the diffusion model has never seen the like of?
+
+    python -m benchmarks.adaptation --out benchmarks/results/adaptation/thermal.json
+
+The domain is the embedded world seen by a thermal camera: one channel, bright where it was dark, soft. Its captions
+stay. Measured with and without a LoRA that was trained on unlabelled images of the domain: the error with which the
+model denoises other images of it, and the P-Decoder's mask AP on dev, trained on a few labelled images for each seed.
+Writes a picture next to `--out`, with real images and drawn ones of the same captions before and after. Needs peft.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.backbone.command import (
+    add_sampler,
+    backbone_settings,
+    build_parser,
+    markdown,
+    report,
+    sampler_settings,
+    say,
+    set_threads,
+)
+from benchmarks.backbone.worlds import coco_task, take_shots
+from datasetdm import config
+from datasetdm.annotations.sample import Sample
+from datasetdm.decoder.trainer import train_decoder
+from datasetdm.diffusion import Backbone, load_backbone
+from datasetdm.diffusion.adapters import LORA_FILE
+from datasetdm.diffusion.backbone import encode_images
+from datasetdm.diffusion.lora_training import LoraTraining, Pictures
+from datasetdm.diffusion.pipeline_backbone import PipelineBackbone
+from datasetdm.reports.pictures import contact_sheet
+from datasetdm.synthesis.generate import GenerationRequest, draw
+from datasetdm.utils.files import write_image
+from datasetdm.utils.progress import print_progress
+
+NUM_DRAWN = 9
+ENCODED = 8  # images at a time
+
+
+def main() -> None:
+    """Adapt, train decoders on both models, draw with both, report."""
+    parser = build_parser(__doc__ or "", num_images=120)
+    parser.add_argument("--held-out", type=int, default=24, help="images that measure the error")
+    parser.add_argument("--labelled", type=int, default=20, help="labelled images of each decoder")
+    parser.add_argument("--dev", type=int, default=32)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the decoders and their images")
+    parser.add_argument("--iterations", type=int, default=400, help="of a decoder")
+    parser.add_argument("--lora-steps", type=int, default=300)
+    parser.add_argument("--lora-rate", type=float, default=1e-3)
+    parser.add_argument("--rank", type=int, default=8)
+    add_sampler(parser)
+    arguments = parser.parse_args()
+    set_threads(arguments)
+    print_progress(to_stderr=True)
+    with tempfile.TemporaryDirectory() as folder:
+        lora, errors = adapt(arguments, Path(folder))
+        models = {
+            "as it is": load_backbone(backbone_settings(arguments.backbone), arguments.device),
+            "adapted": load_backbone(
+                backbone_settings(arguments.backbone).model_copy(update={"loras": (config.Lora(path=str(lora)),)}),
+                arguments.device,
+            ),
+        }
+        if arguments.out is not None:
+            write_image(arguments.out.with_suffix(".png"), drawn_sheet(arguments, models))
+        scores = {name: decoder_scores(arguments, model, Path(folder) / name) for name, model in models.items()}
+    figures = {"error on held-out images": errors, "P-Decoder on dev": scores}
+    report(arguments, {"The embedded model in a thermal camera's world": table(errors, scores)}, figures)
+
+
+def thermal(image: np.ndarray) -> np.ndarray:
+    """A uint8 RGB image as a thermal camera would show it."""
+    grey = 255 - cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.repeat(cv2.GaussianBlur(grey, (0, 0), 0.8)[..., None], 3, axis=2)
+
+
+def samples(stream: str, count: int, seed: int) -> list[Sample]:
+    """Annotated images of the domain."""
+    return [replace(shot.sample, image=thermal(shot.sample.image)) for shot in take_shots(stream, count, seed=seed)]
+
+
+def adapt(arguments: Any, folder: Path) -> tuple[Path, dict[str, float]]:
+    """A LoRA trained on the domain's images, and the error on others before and after."""
+    backbone = load_backbone(backbone_settings(arguments.backbone), arguments.device)
+    assert isinstance(backbone, PipelineBackbone)
+    settings = config.Adaptation(
+        rank=arguments.rank,
+        steps=arguments.lora_steps,
+        batch_size=8,
+        learning_rate=arguments.lora_rate,
+        seed=arguments.seed,
+    )
+    learnt, held_out = (
+        pictures(backbone, samples(stream, count, arguments.seed))
+        for stream, count in (("training", arguments.num_images), ("held_out", arguments.held_out))
+    )
+    training = LoraTraining(backbone, settings, identity="")
+    errors = {"as it is": training.error(held_out, with_lora=False)}
+    training.run(learnt, None)
+    errors["adapted"] = training.error(held_out)
+    say(f"error on held-out images: {errors}")
+    training.save(folder)
+    return folder / LORA_FILE, errors
+
+
+def pictures(backbone: Backbone, shown: Sequence[Sample]) -> Pictures:
+    """Images without their labels."""
+    parts = [shown[start : start + ENCODED] for start in range(0, len(shown), ENCODED)]
+    latents = [encode_images(backbone, [sample.image for sample in part]).cpu() for part in parts]
+    return Pictures(latents=torch.cat(latents), captions=[sample.caption for sample in shown])
+
+
+def decoder_scores(arguments: Any, backbone: Backbone, folder: Path) -> dict[str, dict[str, float]]:
+    """Seed -> the dev figures of a P-Decoder."""
+    settings = (
+        config.load_params()
+        .benchmark("coco")
+        .decoder.model_copy(
+            update={"iterations": arguments.iterations, "evaluate_every": arguments.iterations, "views_per_image": 16}
+        )
+    )
+    dev = samples("dev", arguments.dev, arguments.seed)
+    scores = {}
+    for seed in arguments.seeds:
+        few_shot = samples("few_shot", arguments.labelled, seed)
+        out = folder / str(seed)
+        scores[str(seed)] = train_decoder(backbone, coco_task(), few_shot, dev, settings, seed=seed, out=out)
+        say(f"{folder.name}, seed {seed}: {scores[str(seed)]}")
+    return scores
+
+
+def drawn_sheet(arguments: Any, models: dict[str, Backbone]) -> np.ndarray:
+    """Real images of the domain, and what each model draws for their captions with the same seeds."""
+    real = samples("held_out", NUM_DRAWN, arguments.seed)
+    rows = {"real": [sample.image for sample in real]}
+    requests = [
+        GenerationRequest(index=number, prompt_id=number, prompt=sample.caption, seed=number)
+        for number, sample in enumerate(real)
+    ]
+    for name, backbone in models.items():
+        latents = draw(backbone, requests, sampler_settings(arguments), arguments.batch_size)
+        rows[name] = list(backbone.decode(latents).numpy())
+    shown = [(image, name) for name, images in rows.items() for image in images]
+    return contact_sheet([image for image, _ in shown], [name for _, name in shown])
+
+
+def table(errors: dict[str, float], scores: dict[str, dict[str, dict[str, float]]]) -> str:
+    """One row per model: the mean over the seeds, and each seed's mask AP."""
+    header = ["model", "error on held-out images", "mask AP", "each seed", "with an empty prompt"]
+    rows = [
+        [
+            name,
+            errors[name],
+            fmean(one["mask_ap"] for one in found.values()),
+            ", ".join(f"{one['mask_ap']:.3f}" for one in found.values()),
+            fmean(one["mask_ap_empty_prompt"] for one in found.values()),
+        ]
+        for name, found in scores.items()
+    ]
+    return markdown(header, rows)
+
+
+if __name__ == "__main__":
+    main()
