@@ -43,7 +43,7 @@ from datasetdm.synthesis.generate import GenerationRequest, draw
 from datasetdm.utils.files import write_image
 from datasetdm.utils.progress import print_progress
 
-NUM_DRAWN = 9
+NUM_DRAWN = 6
 ENCODED = 8  # images at a time
 
 

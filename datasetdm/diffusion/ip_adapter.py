@@ -114,7 +114,9 @@ def embed_references(pipeline: Any, settings: config.IPAdapter, device: torch.de
     images = [read_image(file) for file in reference_images(settings)]
     try:
         embeds: list[torch.Tensor] = pipeline.prepare_ip_adapter_image_embeds([images], None, device, 1, True)
-        pipeline.unet.encoder_hid_proj([part.to(pipeline.unet.dtype) for part in embeds])
+        project = pipeline.unet.encoder_hid_proj  # tried now, so that what does not fit is found here
+        at_home = next(project.parameters())
+        project([part.to(at_home.device, at_home.dtype) for part in embeds])
     except Exception as error:  # what an adapter expects shows when it is given something else
         reason = " ".join(str(error).split())
         raise DatasetDMError(
