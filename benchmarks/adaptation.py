@@ -5,10 +5,10 @@
 The domain is the embedded world seen by a thermal camera: one channel, bright where it was dark, soft. Its captions
 stay. Measured with and without a LoRA that was trained on unlabelled images of the domain: the error with which the
 model denoises other images of it, and the P-Decoder's mask AP on dev, trained on a few labelled images for each seed.
-Writes a picture next to `--out`, with real images and drawn ones of the same captions before and after. Needs peft.
+Writes a picture next to `--out`, with real images and drawn ones of the same captions before and after. What is
+finished is kept in `--cache`. Needs peft.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from benchmarks.backbone.command import (
     say,
     set_threads,
 )
-from benchmarks.backbone.worlds import coco_task, take_shots
+from benchmarks.backbone.worlds import coco_task, renderer_state, take_shots
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.decoder.trainer import train_decoder
@@ -40,7 +40,8 @@ from datasetdm.diffusion.lora_training import LoraTraining, Pictures
 from datasetdm.diffusion.pipeline_backbone import PipelineBackbone
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.synthesis.generate import GenerationRequest, draw
-from datasetdm.utils.files import write_image
+from datasetdm.utils.digests import digest
+from datasetdm.utils.files import read_json, write_image, write_json
 from datasetdm.utils.progress import print_progress
 
 NUM_DRAWN = 6
@@ -56,26 +57,30 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the decoders and their images")
     parser.add_argument("--iterations", type=int, default=400, help="of a decoder")
     parser.add_argument("--lora-steps", type=int, default=300)
+    parser.add_argument("--lora-batch", type=int, default=8)
     parser.add_argument("--lora-rate", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=8)
     add_sampler(parser)
     arguments = parser.parse_args()
     set_threads(arguments)
     print_progress(to_stderr=True)
-    with tempfile.TemporaryDirectory() as folder:
-        lora, errors = adapt(arguments, Path(folder))
-        models = {
-            "as it is": load_backbone(backbone_settings(arguments.backbone), arguments.device),
-            "adapted": load_backbone(
-                backbone_settings(arguments.backbone).model_copy(update={"loras": (config.Lora(path=str(lora)),)}),
-                arguments.device,
-            ),
-        }
-        if arguments.out is not None:
-            write_image(arguments.out.with_suffix(".png"), drawn_sheet(arguments, models))
-        scores = {name: decoder_scores(arguments, model, Path(folder) / name) for name, model in models.items()}
-    figures = {"error on held-out images": errors, "P-Decoder on dev": scores}
-    report(arguments, {"The embedded model in a thermal camera's world": table(errors, scores)}, figures)
+    lora = adapt(arguments)
+    settings = backbone_settings(arguments.backbone)
+    models = {
+        "as it is": load_backbone(settings, arguments.device),
+        "adapted": load_backbone(
+            settings.model_copy(update={"loras": (config.Lora(path=str(lora / LORA_FILE)),)}), arguments.device
+        ),
+    }
+    if arguments.out is not None:
+        write_image(arguments.out.with_suffix(".png"), drawn_sheet(arguments, models))
+    errors = read_json(lora / "errors.json", remedy=f"Remove {lora}.")
+    scores: dict[str, dict[str, dict[str, float]]] = {name: {} for name in models}
+    for seed in arguments.seeds:
+        for name, backbone in models.items():
+            scores[name][str(seed)] = decoder_score(arguments, backbone, seed)
+        figures = {"error on held-out images": errors, "P-Decoder on dev": scores}
+        report(arguments, {"The embedded model in a thermal camera's world": table(errors, scores)}, figures)
 
 
 def thermal(image: np.ndarray) -> np.ndarray:
@@ -89,28 +94,33 @@ def samples(stream: str, count: int, seed: int) -> list[Sample]:
     return [replace(shot.sample, image=thermal(shot.sample.image)) for shot in take_shots(stream, count, seed=seed)]
 
 
-def adapt(arguments: Any, folder: Path) -> tuple[Path, dict[str, float]]:
-    """A LoRA trained on the domain's images, and the error on others before and after."""
+def adapt(arguments: Any) -> Path:
+    """The folder with a LoRA trained on the domain's images, and the error on others before and after; made once."""
     backbone = load_backbone(backbone_settings(arguments.backbone), arguments.device)
     assert isinstance(backbone, PipelineBackbone)
     settings = config.Adaptation(
         rank=arguments.rank,
         steps=arguments.lora_steps,
-        batch_size=8,
+        batch_size=arguments.lora_batch,
         learning_rate=arguments.lora_rate,
         seed=arguments.seed,
     )
+    counts = arguments.num_images, arguments.held_out
+    folder: Path = arguments.cache / "adaptation" / digest(backbone.fingerprint, settings, counts, renderer_state())
+    if (folder / LORA_FILE).exists():
+        return folder
     learnt, held_out = (
         pictures(backbone, samples(stream, count, arguments.seed))
         for stream, count in (("training", arguments.num_images), ("held_out", arguments.held_out))
     )
     training = LoraTraining(backbone, settings, identity="")
     errors = {"as it is": training.error(held_out, with_lora=False)}
-    training.run(learnt, None)
+    training.run(learnt, None, folder / "checkpoint.pt")
     errors["adapted"] = training.error(held_out)
     say(f"error on held-out images: {errors}")
+    write_json(folder / "errors.json", errors)
     training.save(folder)
-    return folder / LORA_FILE, errors
+    return folder
 
 
 def pictures(backbone: Backbone, shown: Sequence[Sample]) -> Pictures:
@@ -120,8 +130,8 @@ def pictures(backbone: Backbone, shown: Sequence[Sample]) -> Pictures:
     return Pictures(latents=torch.cat(latents), captions=[sample.caption for sample in shown])
 
 
-def decoder_scores(arguments: Any, backbone: Backbone, folder: Path) -> dict[str, dict[str, float]]:
-    """Seed -> the dev figures of a P-Decoder."""
+def decoder_score(arguments: Any, backbone: Backbone, seed: int) -> dict[str, float]:
+    """The dev figures of a P-Decoder of one seed; it is trained once."""
     settings = (
         config.load_params()
         .benchmark("coco")
@@ -129,14 +139,15 @@ def decoder_scores(arguments: Any, backbone: Backbone, folder: Path) -> dict[str
             update={"iterations": arguments.iterations, "evaluate_every": arguments.iterations, "views_per_image": 16}
         )
     )
-    dev = samples("dev", arguments.dev, arguments.seed)
-    scores = {}
-    for seed in arguments.seeds:
-        few_shot = samples("few_shot", arguments.labelled, seed)
-        out = folder / str(seed)
-        scores[str(seed)] = train_decoder(backbone, coco_task(), few_shot, dev, settings, seed=seed, out=out)
-        say(f"{folder.name}, seed {seed}: {scores[str(seed)]}")
-    return scores
+    counts = arguments.labelled, arguments.dev, arguments.seed
+    name = digest(backbone.fingerprint, settings, counts, seed, renderer_state())
+    out: Path = arguments.cache / "adaptation" / name
+    if not (out / "metrics.json").exists():
+        few_shot, dev = samples("few_shot", arguments.labelled, seed), samples("dev", arguments.dev, arguments.seed)
+        train_decoder(backbone, coco_task(), few_shot, dev, settings, seed=seed, out=out)
+    figures: dict[str, float] = read_json(out / "metrics.json", remedy=f"Remove {out}.")
+    say(f"seed {seed}: {figures}")
+    return figures
 
 
 def drawn_sheet(arguments: Any, models: dict[str, Backbone]) -> np.ndarray:

@@ -13,19 +13,23 @@ from datasetdm.utils.images import read_image
 MOST_IMAGES = 16  # each adds tokens to every cross-attention
 
 
-def check_takes_ip_adapter(pipeline_class: Any, settings: config.Backbone) -> None:
-    """Refuse an IP-Adapter for a family whose features are not read with one.
+def check_ip_adapter(pipeline_class: Any, settings: config.Backbone) -> None:
+    """Refuse, before a model is loaded, an IP-Adapter that lacks something, or that the family is not read with.
 
     Raises:
-        DatasetDMError: it names the families that work.
+        DatasetDMError: it says what is missing, or names the families that work.
     """
     from diffusers.loaders import IPAdapterMixin
 
-    if settings.ip_adapter is not None and not issubclass(pipeline_class, IPAdapterMixin):
+    if settings.ip_adapter is None:
+        return
+    if not issubclass(pipeline_class, IPAdapterMixin):
         raise DatasetDMError(
             f"backbone.ip_adapter in params.yaml works with Stable Diffusion 1.x and 2.x and with SDXL, and "
             f"{settings.path} is a {pipeline_class.__name__}: remove backbone.ip_adapter, or choose another model."
         )
+    find_ip_adapter(settings.ip_adapter)
+    reference_images(settings.ip_adapter)
 
 
 def ip_adapter_fingerprint(settings: config.IPAdapter | None) -> str:

@@ -19,7 +19,7 @@ from datasetdm.diffusion.backbone import NoiseLevel
 from datasetdm.diffusion.capture import Reading, capture, last_input
 from datasetdm.diffusion.family import Family
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
-from datasetdm.diffusion.ip_adapter import check_takes_ip_adapter, embed_references
+from datasetdm.diffusion.ip_adapter import check_ip_adapter, embed_references
 from datasetdm.diffusion.memory import check_fits, count_parameters, explained
 from datasetdm.diffusion.noise import noise_of
 from datasetdm.diffusion.pretrained import check_text_encoders, load_pipeline
@@ -110,7 +110,7 @@ class PipelineBackbone(Family):
                 fit the model, or the image size does not.
         """
         where = choose_device(device)
-        check_takes_ip_adapter(cls.pipeline_class, settings)
+        check_ip_adapter(cls.pipeline_class, settings)
         check_text_encoders(folder, cls.text_encoders, settings)
         left_out = [part for part, value in cls.load_options.items() if value is None]
         check_fits(count_parameters(folder, left_out), settings, where)

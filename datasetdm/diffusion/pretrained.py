@@ -77,7 +77,13 @@ def _silence_libraries(pipeline_module: str) -> None:
     transformers_logging.disable_progress_bar()
     # The captions of mixed views are often too long, and diffusers would print a line for each batch.
     logging.getLogger(pipeline_module).addFilter(_is_no_cut_prompt)
+    # An IP-Adapter is cast when it is loaded; diffusers warns of parts that should not be, and then names none.
+    logging.getLogger("diffusers.models.modeling_utils").addFilter(_names_something)
 
 
 def _is_no_cut_prompt(record: logging.LogRecord) -> bool:
     return "was truncated because" not in record.getMessage()
+
+
+def _names_something(record: logging.LogRecord) -> bool:
+    return "should be kept in float32: []" not in record.getMessage()

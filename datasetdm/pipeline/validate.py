@@ -102,8 +102,8 @@ def _unpinned(context: Context) -> Iterator[str]:
     if adapter := backbone.ip_adapter:
         named.append(("backbone.ip_adapter.revision", adapter.path, adapter.revision))
     if pretrained is not None:
-        name, _, revision = pretrained.partition("@")
-        named.append((f"downstream.pretrained ({name}@<commit>)", name, revision or None))
+        hub, _, commit = pretrained.partition("@")
+        named.append((f"downstream.pretrained ({hub}@<commit>)", hub, commit or None))
     for setting, name, revision in named:
         if _is_hub_name(name) and revision is None:
             yield (
