@@ -71,19 +71,22 @@ def _absent_text_encoders(folder: Path) -> dict[str, None]:
     return {name: None for name in index if name.startswith(kinds) and not (folder / name).is_dir()}
 
 
+#: What diffusers warns of, and nobody has to know.
+CLUTTER = (
+    "was truncated because",  # the captions of mixed views are often too long: a line for each batch
+    "should be kept in float32: []",  # an IP-Adapter is cast when it is loaded, which here concerns no part at all
+    "No LoRA keys associated to CLIPText",  # a LoRA of the denoising network alone, as the stage `adapt` trains it
+)
+LOGGERS = ("diffusers.models.modeling_utils", "diffusers.loaders.lora_base")
+
+
 def _silence_libraries(pipeline_module: str) -> None:
     """Leave out what would clutter the lines that the stages print."""
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-    # The captions of mixed views are often too long, and diffusers would print a line for each batch.
-    logging.getLogger(pipeline_module).addFilter(_is_no_cut_prompt)
-    # An IP-Adapter is cast when it is loaded; diffusers warns of parts that should not be, and then names none.
-    logging.getLogger("diffusers.models.modeling_utils").addFilter(_names_something)
+    for name in (pipeline_module, *LOGGERS):
+        logging.getLogger(name).addFilter(_is_no_clutter)
 
 
-def _is_no_cut_prompt(record: logging.LogRecord) -> bool:
-    return "was truncated because" not in record.getMessage()
-
-
-def _names_something(record: logging.LogRecord) -> bool:
-    return "should be kept in float32: []" not in record.getMessage()
+def _is_no_clutter(record: logging.LogRecord) -> bool:
+    return not any(phrase in record.getMessage() for phrase in CLUTTER)
