@@ -15,6 +15,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from datasetdm import config
 from datasetdm.diffusion import load_backbone
 from datasetdm.diffusion.pipeline_backbone import PipelineBackbone
+from datasetdm.diffusion.weights import model_fingerprint
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.registered_decoder import backbone_options
 from datasetdm.prompts.mentions import Word
@@ -62,8 +63,11 @@ def save_images(folder: Path, *colours: tuple[int, int, int], size: tuple[int, i
 
 
 def load(folder: Path, adapter: dict[str, object] | None = None) -> PipelineBackbone:
-    settings = config.Backbone.model_validate({"path": str(folder), "image_size": tiny.SIDE, "ip_adapter": adapter})
-    return load_backbone(settings, "cpu")  # type: ignore[return-value]
+    return load_backbone(settings_of(folder, adapter), "cpu")  # type: ignore[return-value]
+
+
+def settings_of(folder: Path, adapter: dict[str, object] | None) -> config.Backbone:
+    return config.Backbone.model_validate({"path": str(folder), "image_size": tiny.SIDE, "ip_adapter": adapter})
 
 
 def read(backbone: PipelineBackbone):
@@ -99,7 +103,7 @@ def test_drawing_reading_and_fingerprint_follow_the_reference_images(
     two = load(folders[style], adapter | {"images": str(save_images(tmp_path / "two", (255, 0, 0), (0, 0, 255)))})
     off = load(folders[style], adapter | {"scale": 0.0})
     assert len({one.fingerprint for one in (plain, red, two, off)}) == 4
-    assert red.fingerprint == load(folders[style], adapter).fingerprint
+    assert red.fingerprint == model_fingerprint(folders[style], settings_of(folders[style], adapter))
     finest = plain.feature_info[-1].stride
     maps = {name: read(one).maps[finest] for name, one in {"plain": plain, "red": red, "two": two, "off": off}.items()}
     assert (maps["red"] - maps["plain"]).abs().max() > 1e-3 < (maps["red"] - maps["two"]).abs().max()
