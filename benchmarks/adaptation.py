@@ -9,6 +9,7 @@ Writes a picture next to `--out`, with real images and drawn ones of the same ca
 finished is kept in `--cache`. Needs peft.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=24, help="images that measure the error")
     parser.add_argument("--labelled", type=int, default=20, help="labelled images of each decoder")
     parser.add_argument("--dev", type=int, default=32)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the decoders and their images")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="of the decoders and their images")
     parser.add_argument("--iterations", type=int, default=400, help="of a decoder")
     parser.add_argument("--lora-steps", type=int, default=300)
     parser.add_argument("--lora-batch", type=int, default=8)
@@ -76,9 +77,10 @@ def main() -> None:
         write_image(arguments.out.with_suffix(".png"), drawn_sheet(arguments, models))
     errors = read_json(lora / "errors.json", remedy=f"Remove {lora}.")
     scores: dict[str, dict[str, dict[str, float]]] = {name: {} for name in models}
-    for seed in arguments.seeds:
+    for seed in [None, *arguments.seeds]:
         for name, backbone in models.items():
-            scores[name][str(seed)] = decoder_score(arguments, backbone, seed)
+            if seed is not None:
+                scores[name][str(seed)] = decoder_score(arguments, backbone, seed)
         figures = {"error on held-out images": errors, "P-Decoder on dev": scores}
         report(arguments, {"The embedded model in a thermal camera's world": table(errors, scores)}, figures)
 
@@ -161,8 +163,7 @@ def drawn_sheet(arguments: Any, models: dict[str, Backbone]) -> np.ndarray:
     for name, backbone in models.items():
         latents = draw(backbone, requests, sampler_settings(arguments), arguments.batch_size)
         rows[name] = list(backbone.decode(latents).numpy())
-    shown = [(image, name) for name, images in rows.items() for image in images]
-    return contact_sheet([image for image, _ in shown], [name for _, name in shown])
+    return np.concatenate([contact_sheet(images, [name] * NUM_DRAWN) for name, images in rows.items()])
 
 
 def table(errors: dict[str, float], scores: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -172,9 +173,9 @@ def table(errors: dict[str, float], scores: dict[str, dict[str, dict[str, float]
         [
             name,
             errors[name],
-            fmean(one["mask_ap"] for one in found.values()),
+            fmean(one["mask_ap"] for one in found.values()) if found else math.nan,
             ", ".join(f"{one['mask_ap']:.3f}" for one in found.values()),
-            fmean(one["mask_ap_empty_prompt"] for one in found.values()),
+            fmean(one["mask_ap_empty_prompt"] for one in found.values()) if found else math.nan,
         ]
         for name, found in scores.items()
     ]

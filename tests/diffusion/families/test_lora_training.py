@@ -93,7 +93,7 @@ def test_the_prior_holds_the_model_back(tmp_path: Path) -> None:
     errors = []
     for weight in (0.0, 50.0):
         settings = SETTINGS.model_copy(update={"prior_weight": weight})
-        training = LoraTraining(open_family("sdxl", tmp_path / "model"), settings, "x")
+        training = LoraTraining(open_family("sd3", tmp_path / "model"), settings, "x")
         domain = pictures(training.backbone)
         own = Pictures(latents=-domain.latents, captions=domain.captions)
         training.run(domain, own if weight else None)
