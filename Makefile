@@ -90,6 +90,6 @@ lock: setup
 	rm requirements.lock.new && mv requirements.lock.tmp requirements.lock
 
 clean:
-	rm -rf data/.work data/real data/decoders data/prompts data/synthetic data/pseudo data/augmented data/downstream data/reports data/preview data/diagnosis
+	rm -rf data/.work data/real data/adapted data/decoders data/prompts data/synthetic data/pseudo data/augmented data/downstream data/reports data/preview data/diagnosis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find datasetdm orchestration scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,9 +2,10 @@
 
     .venv/bin/python scripts/newest_diffusers.py
     .venv/bin/python scripts/newest_diffusers.py transformers peft
+    .venv/bin/python scripts/newest_diffusers.py diffusers==0.41.0 peft
 
-Fetches the newest release of diffusers (and of the packages named) into a temporary folder, puts it in front of the
-environment, which stays as it is, and runs the tests of all families. Ends with the status of pytest.
+Fetches the newest release of diffusers, or the one named, and the other packages named into a temporary folder, puts it
+in front of the environment, which stays as it is, and runs the tests of all families. Ends with the status of pytest.
 """
 
 import os
@@ -19,7 +20,8 @@ TESTS = ("tests/diffusion", "tests/extending/test_family.py")
 
 def main() -> int:
     """Fetch, run, and return pytest's status."""
-    packages = ["diffusers", *sys.argv[1:]]
+    asked = sys.argv[1:]
+    packages = asked if any(name.startswith("diffusers") for name in asked) else ["diffusers", *asked]
     with tempfile.TemporaryDirectory() as folder:
         fetch = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", folder]
         subprocess.run([*fetch, *packages], check=True)

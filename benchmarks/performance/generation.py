@@ -37,7 +37,7 @@ def measure(
     """
     training = {"iterations": 200, "evaluate_every": 200, "views_per_image": 16}
     context = small_benchmark(data, dtype=dtype, decoder=training)
-    for name in ("ingest", "train_decoder", "write_prompts"):
+    for name in ("ingest", "adapt", "train_decoder", "write_prompts"):
         run_stage(STAGES[name], context)
     settings = context.settings.synthesis
     backbone = context.backbone()

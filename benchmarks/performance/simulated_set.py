@@ -29,7 +29,7 @@ def simulate_shards(data: Path, images: int) -> Context:
         images: number of synthetic images.
     """
     context = small_benchmark(data, synthesis={"num_images": images, "shard_size": 500})
-    for name in ("ingest", "train_decoder", "write_prompts"):
+    for name in ("ingest", "adapt", "train_decoder", "write_prompts"):
         run_stage(STAGES[name], context)
     pixels = np.random.default_rng(0).integers(0, 255, (8, 128, 128, 3), dtype=np.uint8)
     for unit in synthesize.STAGE.plan(context):

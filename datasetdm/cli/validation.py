@@ -30,6 +30,8 @@ def _validate(options: argparse.Namespace) -> None:
     for name in [options.benchmark] if options.benchmark else list(params.benchmarks):
         found = validate(name, study=options.study)
         print(f"{name}: {'; '.join(found.lines)}" if found.lines else f"{name}:")
+        for warning in found.warnings:
+            print(f"{name}: warning: {warning}")
         problems += [f"{name}: {problem}" for problem in found.problems]
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -1,6 +1,7 @@
 """The settings: `params.yaml`, read and validated in this one place."""
 
-from datasetdm.config.backbone import Backbone, Lora
+from datasetdm.config.adapters import Adaptation, IPAdapter, Lora
+from datasetdm.config.backbone import Backbone
 from datasetdm.config.base import BACKGROUND, Fraction, NoiseLevel, Section, Seed
 from datasetdm.config.benchmark import Benchmark, Params, task_settings
 from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, Source
@@ -22,6 +23,7 @@ from datasetdm.config.training import Decoder, Downstream, PromptNoise
 __all__ = [
     "BACKGROUND",
     "GRID",
+    "Adaptation",
     "Augmentation",
     "Backbone",
     "Benchmark",
@@ -34,6 +36,7 @@ __all__ = [
     "Feedback",
     "Filter",
     "Fraction",
+    "IPAdapter",
     "Ingest",
     "InstanceAnnotation",
     "LanguageModel",

@@ -5,16 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
+from datasetdm.config.adapters import Adaptation, IPAdapter, Lora
 from datasetdm.config.base import Names, PathOrName, Section, Text
-
-
-class Lora(Section):
-    """A LoRA (Hu et al., arXiv 2106.09685) that is added to the diffusion model."""
-
-    path: PathOrName = Field(description="A file, a folder, or a hub name; safetensors")
-    file: Text | None = Field(default=None, description="Its file in the folder, if that holds several")
-    revision: Text | None = Field(default=None, description="Pinned hub revision (commit)")
-    scale: float = Field(default=1.0, description="How strongly it changes the model")
 
 
 def _as_pairs(layers: Any) -> Any:
@@ -47,6 +39,13 @@ class Backbone(Section):
         default=False, description="Keep only the part that is at work on the GPU: slower, for models that do not fit"
     )
     loras: tuple[Lora, ...] = Field(default=(), description="Added to the model, for drawing and for reading")
+    ip_adapter: IPAdapter | None = Field(
+        default=None, description="Reference images that the model sees next to the prompt; for drawing and for reading"
+    )
+    adapt: Adaptation | None = Field(
+        default=None,
+        description="Train a LoRA on the benchmark's unlabelled images first; null: use the model as it is",
+    )
     layers: Layers | None = Field(
         default=None,
         min_length=1,

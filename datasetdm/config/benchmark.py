@@ -24,7 +24,7 @@ _DAGSTERS = frozenset(
     {"context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str"}
     | {"float", "bool", "input", "output", "type", *keyword.kwlist}
 )
-ASSETS = ("real", "p_decoder", "prompts", "synthetic", "pseudo", "augmented", "downstream", "comparison")
+ASSETS = ("real", "adapted", "p_decoder", "prompts", "synthetic", "pseudo", "augmented", "downstream", "comparison")
 _PREFIX = re.compile(rf"(?:{'|'.join(ASSETS)}|(?:plan|unit|finish)_[a-z_]+)")
 
 

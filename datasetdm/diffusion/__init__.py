@@ -6,7 +6,7 @@ from datasetdm.diffusion.inspection import (
     has_zero_terminal_snr,
     image_size_step,
     matches_flow,
-    prompt_tokenizer,
+    text_readers,
     words_unknown_to,
 )
 from datasetdm.diffusion.loading import load_backbone
@@ -20,6 +20,6 @@ __all__ = [
     "image_size_step",
     "load_backbone",
     "matches_flow",
-    "prompt_tokenizer",
+    "text_readers",
     "words_unknown_to",
 ]

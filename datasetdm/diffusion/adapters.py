@@ -10,6 +10,8 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.utils.digests import file_digest
 from datasetdm.utils.hub import hub_answers
 
+LORA_FILE = "lora.safetensors"  # what the stage `adapt` calls the LoRA that it trains
+
 
 def find_lora(lora: config.Lora) -> Path:
     """The file of a LoRA, fetched from the hub if its path is no local one.
@@ -45,13 +47,7 @@ def add_loras(pipeline: Any, loras: Sequence[config.Lora]) -> None:
     """
     if not loras:
         return
-    if find_spec("peft") is None:
-        raise DatasetDMError(
-            "backbone.loras in params.yaml needs the library peft, which is not installed: run `pip install peft` "
-            "in the project's environment."
-        )
-    if not hasattr(pipeline, "load_lora_weights"):
-        raise DatasetDMError(f"{type(pipeline).__name__} takes no LoRA: remove backbone.loras in params.yaml.")
+    check_takes_loras(type(pipeline), "backbone.loras")
     for number, lora in enumerate(loras):
         file = find_lora(lora)
         try:
@@ -64,6 +60,26 @@ def add_loras(pipeline: Any, loras: Sequence[config.Lora]) -> None:
     pipeline.set_adapters(names, [lora.scale for lora in loras])
     pipeline.fuse_lora(components=pipeline._lora_loadable_modules, adapter_names=names)
     pipeline.unload_lora_weights()
+
+
+def check_takes_loras(pipeline_class: Any, setting: str) -> None:
+    """Refuse what a setting asks for if this machine or the pipeline knows no LoRAs.
+
+    Raises:
+        DatasetDMError: peft is not installed, or the pipeline takes no LoRA.
+    """
+    check_peft(setting)
+    if not hasattr(pipeline_class, "load_lora_weights"):
+        raise DatasetDMError(f"{pipeline_class.__name__} takes no LoRA: remove {setting} in params.yaml.")
+
+
+def check_peft(setting: str) -> None:
+    """Refuse what a setting asks for if the library for LoRAs is missing."""
+    if find_spec("peft") is None:
+        raise DatasetDMError(
+            f"{setting} in params.yaml needs the library peft, which is not installed: run `pip install peft` in the "
+            "project's environment."
+        )
 
 
 def _fetch(lora: config.Lora) -> Path:

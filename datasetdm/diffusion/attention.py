@@ -40,7 +40,10 @@ class CrossAttention:
 
 
 class WatchedAttention:
-    """A transformer's own attention, left as it is, and besides it the probabilities of `image_to_text`.
+    """A layer's own attention, left as it is, and besides it the probabilities of `image_to_text`.
+
+    For transformers, and for U-Nets with an IP-Adapter, which brings processors with weights: they add attention to
+    reference images, which come after the prompt in a pair.
 
     Args:
         own: the layer's processor.
@@ -54,14 +57,15 @@ class WatchedAttention:
         self,
         attn: Any,
         hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | tuple[torch.Tensor, Any],
         attention_mask: torch.Tensor | None = None,
         image_rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> Any:
         """What the layer's own processor returns."""
+        prompt = encoder_hidden_states[0] if isinstance(encoder_hidden_states, tuple) else encoder_hidden_states
         both = {"attention_mask": attention_mask, "image_rotary_emb": image_rotary_emb}
         given: dict[str, Any] = {name: value for name, value in both.items() if value is not None}
-        self.report(*image_to_text(attn, hidden_states, encoder_hidden_states, **given))
+        self.report(*image_to_text(attn, hidden_states, prompt, **given))
         return self.own(attn, hidden_states, encoder_hidden_states=encoder_hidden_states, **given)
 
 

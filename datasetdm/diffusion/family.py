@@ -2,13 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from datasetdm.diffusion.attention import Report
 from datasetdm.diffusion.backbone import Backbone
-from datasetdm.diffusion.words import PromptTokens
+from datasetdm.diffusion.words import PromptTokens, TextInput
 
 
 class Family(Backbone):
@@ -25,6 +26,8 @@ class Family(Backbone):
         timestep_unit: the network is given timesteps divided by this.
         pipeline: the model; `PipelineBackbone` loads it.
         denoiser: its denoising network.
+        references: what it sees of the reference images of an IP-Adapter, see `ip_adapter.embed_references`; None
+            without one.
     """
 
     pipeline_class: ClassVar[Any]
@@ -35,6 +38,12 @@ class Family(Backbone):
 
     pipeline: Any
     denoiser: Any
+    references: list[torch.Tensor] | None
+
+    @classmethod
+    def text_inputs(cls, folder: Path) -> Sequence[TextInput]:
+        """The text encoders that the pipeline in a folder reads prompts with."""
+        return [TextInput(name.replace("text_encoder", "tokenizer")) for name in cls.text_encoders]
 
     @abstractmethod
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
@@ -74,9 +83,12 @@ class Family(Backbone):
         """Arguments of the pipeline's call, besides those that all pipelines take."""
         return {}
 
-    def denoise(self, latents: torch.Tensor, timestep: torch.Tensor, condition: Mapping[str, Any]) -> None:
-        """Run the network once over noisy latents, B x C x h x w, scaled as it expects them."""
-        self.denoiser(latents, timestep=timestep, **condition)
+    def denoise(self, latents: torch.Tensor, timestep: torch.Tensor, condition: Mapping[str, Any]) -> torch.Tensor:
+        """The network's prediction for noisy latents, B x C x h x w, scaled as it expects them.
+
+        The first C channels are the prediction; some networks predict its variance in C more.
+        """
+        return self.as_map(self.denoiser(latents, timestep=timestep, **condition))
 
     def unpack(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents as the pipeline has them, as B x C x h x w."""

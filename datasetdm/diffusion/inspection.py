@@ -1,11 +1,16 @@
 """What a model's folder says about the model, read without loading its weights."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+
 from datasetdm import config
-from datasetdm.diffusion.words import unknown_words
+from datasetdm.diffusion.loading import family_of
+from datasetdm.diffusion.words import TextInput, unknown_words
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json
 
@@ -70,27 +75,56 @@ def words_unknown_to(settings: config.Backbone, words: Sequence[str]) -> list[st
     return unknown_words(_tokenizer(folder), words) if folder.is_dir() else []
 
 
-def prompt_tokenizer(settings: config.Backbone) -> Any | None:
-    """The tokenizer of the model's (first) text encoder; None if the model is not on this machine yet."""
-    folder = Path(settings.path) / "tokenizer"
-    if folder.is_dir():
-        return _tokenizer(folder)
+@dataclass(frozen=True, kw_only=True)
+class TextReader:
+    """A text encoder of a model: how far it reads a prompt.
+
+    Attributes:
+        name: of its tokenizer's folder.
+        tokenizer: its tokenizer.
+        length: tokens that it reads; None: as many as its tokenizer says.
+    """
+
+    name: str
+    tokenizer: Any
+    length: int | None = None
+
+
+def text_readers(settings: config.Backbone) -> list[TextReader]:
+    """The text encoders of a model, first the one that matters most; none if the model is not on this machine yet.
+
+    What matters most is how far the network sees single words: that decides what can be drawn, and how far attention to
+    words can be read.
+    """
+    folder = _local_folder(settings)
+    if folder is None:
+        return []
+    family = family_of(read_json(folder / "model_index.json", remedy="Fetch the model again."))
+    inputs = [TextInput("tokenizer")] if family is None else family.text_inputs(folder)
+    present = [one for one in inputs if (folder / one.tokenizer).is_dir()]
+    order = sorted(present, key=lambda one: (not one.by_word, -(one.length or 0)))  # stable: the first of the like ones
+    return [
+        TextReader(name=one.tokenizer, tokenizer=_tokenizer(folder / one.tokenizer), length=one.length) for one in order
+    ]
+
+
+def _local_folder(settings: config.Backbone) -> Path | None:
+    """The model's folder, or that of its copy from the hub; None if there is none."""
+    if (Path(settings.path) / "model_index.json").is_file():
+        return Path(settings.path)
     if Path(settings.path).exists():
         return None
     try:
-        return _read_tokenizer(settings.path, subfolder="tokenizer", revision=settings.revision)
-    except Exception:  # a hub model that was never downloaded; there are many ways to say so
+        index = try_to_load_from_cache(settings.path, "model_index.json", revision=settings.revision)
+    except HFValidationError:  # no name that a hub could have
         return None
+    return Path(index).parent if isinstance(index, str) else None
 
 
 def _tokenizer(folder: Path) -> Any:
-    try:
-        return _read_tokenizer(folder)
-    except Exception as error:  # the readers of tokenizers have no common base for damaged files
-        raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None
-
-
-def _read_tokenizer(path: Path | str, **options: Any) -> Any:
     from transformers import AutoTokenizer  # takes seconds
 
-    return AutoTokenizer.from_pretrained(path, local_files_only=True, **options)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the readers of tokenizers have no common base for damaged files
+        raise DatasetDMError(f"The tokenizer in {folder} cannot be loaded ({' '.join(str(error).split())}).") from None

@@ -1,6 +1,7 @@
 """From the settings to a loaded backbone: one line per family of diffusion models."""
 
 import pkgutil
+from typing import Any
 
 from datasetdm import config
 from datasetdm.diffusion.backbone import Backbone
@@ -17,6 +18,12 @@ FAMILIES = {
     "FluxPipeline": "datasetdm.diffusion.families.flux:FluxBackbone.load",
     "PixArtSigmaPipeline": "datasetdm.diffusion.families.pixart_sigma:PixArtSigmaBackbone.load",
 }
+
+
+def family_of(index: Any) -> Any:
+    """The class that opens a pipeline, by the content of its `model_index.json`; None if no family does."""
+    name = str(index.get("_class_name") if isinstance(index, dict) else None)
+    return pkgutil.resolve_name(FAMILIES[name].removesuffix(".load")) if name in FAMILIES else None
 
 
 def load_backbone(settings: config.Backbone, device: str = "auto") -> Backbone:

@@ -72,18 +72,29 @@ def needed(parameters: Mapping[str, int], settings: config.Backbone) -> int:
 
 
 @contextmanager
-def explained(settings: str) -> Iterator[None]:
-    """Within the block, running out of a GPU's memory is an error that says what to do.
+def explained(lower: str, *, batch_size: int, dtype: torch.dtype, cpu_offload: bool) -> Iterator[None]:
+    """Within the block, running out of a GPU's memory is an error that says what is left to try.
 
     Args:
-        settings: which settings make the batch smaller.
+        lower: the setting that makes the batch smaller.
+        batch_size: images in the batch.
+        dtype: of the weights.
+        cpu_offload: whether only the part that is at work is on the GPU.
     """
     try:
         yield
     except torch.OutOfMemoryError as error:
+        half = f"lower {lower} (this batch has {batch_size} images; half of them take about half the room)"
+        remedies = {
+            half: batch_size > 1,
+            "set backbone.dtype to bfloat16": dtype == torch.float32,
+            "set backbone.cpu_offload to true": not cpu_offload,
+            "name fewer backbone.layers": True,
+            "lower backbone.image_size": True,
+        }
         raise DatasetDMError(
-            f"The GPU ran out of memory ({str(error).splitlines()[0]}). In params.yaml, lower {settings}, set "
-            "backbone.dtype to bfloat16, name fewer backbone.layers, or set backbone.cpu_offload to true."
+            f"The GPU ran out of memory ({str(error).splitlines()[0]}). In params.yaml, in this order: "
+            f"{', '.join(remedy for remedy, helps in remedies.items() if helps)}."
         ) from None
 
 

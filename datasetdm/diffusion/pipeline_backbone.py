@@ -4,6 +4,7 @@ import inspect
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -14,16 +15,16 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import nn
 
 from datasetdm import config
-from datasetdm.diffusion.adapters import lora_fingerprint
 from datasetdm.diffusion.backbone import NoiseLevel
 from datasetdm.diffusion.capture import Reading, capture, last_input
 from datasetdm.diffusion.family import Family
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel, Generated
+from datasetdm.diffusion.ip_adapter import check_ip_adapter, embed_references
 from datasetdm.diffusion.memory import check_fits, count_parameters, explained
 from datasetdm.diffusion.noise import noise_of
 from datasetdm.diffusion.pretrained import check_text_encoders, load_pipeline
 from datasetdm.diffusion.samplers import make_scheduler
-from datasetdm.diffusion.weights import fingerprint_of
+from datasetdm.diffusion.weights import model_fingerprint
 from datasetdm.diffusion.words import unknown_words, word_token_weights
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.mentions import Word
@@ -50,6 +51,7 @@ class PipelineBackbone(Family):
         attention_layers: Sequence[str] | None = None,
         cpu_offload: bool = False,
         loras: Sequence[config.Lora] = (),
+        ip_adapter: config.IPAdapter | None = None,
     ) -> None:
         """Put the pipeline on the device and measure its features.
 
@@ -64,6 +66,7 @@ class PipelineBackbone(Family):
             attention_layers: names of the attention layers that are read; `default_attention` if None.
             cpu_offload: keep only the part that is at work on the device.
             loras: those that the pipeline's weights have in them.
+            ip_adapter: the one that the pipeline has.
 
         Raises:
             DatasetDMError: the image size does not fit the model, or the network has no module of such a name.
@@ -75,10 +78,11 @@ class PipelineBackbone(Family):
             pipeline.enable_model_cpu_offload(device=device)
         pipeline.set_progress_bar_config(disable=True)
         self.pipeline, self.source, self.device, self.fingerprint = pipeline, source, device, fingerprint
-        self._loras = loras
+        self._loras, self._ip_adapter, self._cpu_offload = loras, ip_adapter, cpu_offload
+        self.references = embed_references(pipeline, ip_adapter, device) if ip_adapter else None
         self.denoiser = getattr(pipeline, self.denoiser_name)
         self.vae, self.scheduler = pipeline.vae, pipeline.scheduler
-        self._noise = noise_of(pipeline.scheduler)
+        self.noise = noise_of(pipeline.scheduler)
         chosen = self.default_layers() if layers is None else layers
         self.reading = Reading(
             layers=chosen if isinstance(chosen, Mapping) else dict.fromkeys(chosen),
@@ -102,10 +106,11 @@ class PipelineBackbone(Family):
         """The model in `folder`.
 
         Raises:
-            DatasetDMError: a file is missing or broken, the model does not fit into memory, a LoRA does not fit the
-                model, or the image size does not.
+            DatasetDMError: a file is missing or broken, the model does not fit into memory, an adapter does not
+                fit the model, or the image size does not.
         """
         where = choose_device(device)
+        check_ip_adapter(cls.pipeline_class, settings)
         check_text_encoders(folder, cls.text_encoders, settings)
         left_out = [part for part, value in cls.load_options.items() if value is None]
         check_fits(count_parameters(folder, left_out), settings, where)
@@ -113,19 +118,24 @@ class PipelineBackbone(Family):
             load_pipeline(cls.pipeline_class, folder, settings, cls.load_options),
             image_size=settings.image_size,
             device=where,
-            fingerprint=fingerprint_of(folder, _identity(settings)),
+            fingerprint=model_fingerprint(folder, settings),
             source=(settings.path, settings.revision),
             layers=None if settings.layers is None else dict(settings.layers),
             attention_layers=settings.attention_layers,
             cpu_offload=settings.cpu_offload,
             loras=settings.loras,
+            ip_adapter=settings.ip_adapter,
         )
 
     def provenance(self, scheduler: str) -> dict[str, Any]:
         """See `Backbone.provenance`: model, precision, sampler and versions; docs/reproduce.md draws with it."""
         sampler = make_scheduler(scheduler, self.scheduler)
         path, revision = self.source
-        further = {"pipeline_options": self.call_options(), "loras": [lora.model_dump() for lora in self._loras]}
+        further = {
+            "pipeline_options": self.call_options(),
+            "loras": [lora.model_dump() for lora in self._loras],
+            "ip_adapter": self._ip_adapter.model_dump(mode="json") if self._ip_adapter else None,
+        }
         return {
             **super().provenance(scheduler),
             "model_path": path,
@@ -148,7 +158,7 @@ class PipelineBackbone(Family):
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """See `Backbone.decode`."""
         latents = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor + self._shift
-        with explained("synthesis.batch_size"):
+        with self.explained("synthesis.batch_size", len(latents)):
             images = self.vae.decode(latents).sample
         # The steps of diffusers' own postprocessing, which round to the same numbers, without a detour through PIL.
         return images.div(2).add(0.5).clamp(0, 1).float().mul(255).round().byte().permute(0, 2, 3, 1).cpu()
@@ -169,7 +179,7 @@ class PipelineBackbone(Family):
         if unknown := unknown_words(self.tokenizer, prompts):
             logger.warning("The model does not know these words of the prompts: %s", ", ".join(unknown))
         self.pipeline.scheduler = make_scheduler(scheduler, self.scheduler)
-        with last_input(self.denoiser) as kept, explained("synthesis.batch_size"):
+        with last_input(self.denoiser) as kept, self.explained("synthesis.batch_size", len(prompts)):
             latents = self.pipeline(
                 list(prompts),
                 height=self.image_size,
@@ -179,6 +189,7 @@ class PipelineBackbone(Family):
                 generator=list(generators),
                 output_type="latent",
                 **self._rescaling(guidance_rescale),
+                **self._reference_options(guidance_scale),
                 **self.call_options(),
             ).images
         if words is None:
@@ -203,13 +214,31 @@ class PipelineBackbone(Family):
     ) -> DiffusionFeatures:
         """See `Backbone.extract`."""
         levels = [timestep] * len(prompts) if isinstance(timestep, int | float) else timestep
-        timesteps = self._noise.timesteps(levels).to(self.device)
+        timesteps = self.noise.timesteps(levels).to(self.device)
         shape = (len(prompts), *self.latent_shape)
         noise = randn_tensor(shape, generator=list(generators), device=self.device, dtype=self.denoiser.dtype)
         # In float32: in bfloat16 the share of the latents at the first timesteps is 1, which would leave no noise.
-        noisy = self._noise.add(latents.to(self.device).float(), noise.float(), timesteps)
-        given = timesteps if self.timestep_unit == 1 else timesteps / self.timestep_unit
-        return self._read(noisy.to(self.denoiser.dtype), given, prompts, words)
+        noisy = self.noise.add(latents.to(self.device).float(), noise.float(), timesteps)
+        return self._read(noisy.to(self.denoiser.dtype), self._given(timesteps), prompts, words)
+
+    def denoising_error(
+        self, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """What the network's training minimises: the mean squared error of its prediction, float32, B.
+
+        Args:
+            latents: B x C x h x w.
+            prompts: B texts.
+            timesteps: B, see `Noise.timesteps`.
+            noise: as the latents.
+        """
+        latents, noise, timesteps = (values.to(self.device) for values in (latents.float(), noise, timesteps))
+        noisy = self.noise.add(latents, noise, timesteps).to(self.denoiser.dtype)
+        with torch.no_grad():
+            condition = self.condition(prompts)
+        predicted = self.denoise(noisy, self._given(timesteps), condition)[:, : latents.shape[1]]
+        target = self.noise.target(latents, noise, timesteps)
+        return (predicted.float() - target).square().mean(dim=(1, 2, 3))
 
     @torch.no_grad()
     def embed_words(self, words: Sequence[str]) -> torch.Tensor:
@@ -226,6 +255,10 @@ class PipelineBackbone(Family):
             )
         rows = [self._embed_word(word) for word in words]
         return torch.stack(rows) if rows else self._embed([""])[:0, 0].float().cpu()
+
+    def explained(self, lower: str, batch_size: int) -> AbstractContextManager[None]:
+        """See `memory.explained`, for this model."""
+        return explained(lower, batch_size=batch_size, dtype=self.denoiser.dtype, cpu_offload=self._cpu_offload)
 
     @property
     def tokenizer(self) -> Any:
@@ -257,7 +290,7 @@ class PipelineBackbone(Family):
         weights = word_token_weights(self.prompt_tokens(), prompts, words)
         with (
             capture(self.denoiser, self.reading, image_size or self.image_size, weights) as captured,
-            explained("synthesis.batch_size or decoder.batch_size"),
+            self.explained("synthesis.batch_size or decoder.batch_size", len(latents)),
         ):
             self.denoise(latents, timestep, self.condition(prompts, guidance_scale))
         self.pipeline.maybe_free_model_hooks()  # with `cpu_offload`; otherwise there is nothing to free
@@ -271,13 +304,17 @@ class PipelineBackbone(Family):
         latents = torch.zeros(
             1, self.vae.config.latent_channels, side, side, dtype=self.denoiser.dtype, device=self.device
         )
-        timestep = self._noise.timesteps([0]).to(self.device)
+        timestep = self.noise.timesteps([0]).to(self.device)
         features = self._read(latents, timestep, [""], [Word("dog")], image_size=side * stride)
         depths = {stride: maps.shape[2] for stride, maps in features.attention.items()}
         return tuple(
             FeatureLevel(stride=stride, channels=maps.shape[1], attention_layers=depths.get(stride, 0))
             for stride, maps in features.maps.items()
         )
+
+    def _given(self, timesteps: torch.Tensor) -> torch.Tensor:
+        """Timesteps as the network is given them."""
+        return timesteps if self.timestep_unit == 1 else timesteps / self.timestep_unit
 
     def _rescaling(self, guidance_rescale: float) -> dict[str, float]:
         if "guidance_rescale" in inspect.signature(self.pipeline.__call__).parameters:
@@ -288,6 +325,13 @@ class PipelineBackbone(Family):
                 "synthesis.sampler.guidance_rescale in params.yaml."
             )
         return {}
+
+    def _reference_options(self, guidance_scale: float) -> dict[str, Any]:
+        """The reference images as the pipeline's call takes them: with guidance, those of no image come first."""
+        if self.references is None:
+            return {}
+        guided = guidance_scale > 1 and self.denoiser.config.time_cond_proj_dim is None
+        return {"ip_adapter_image_embeds": self.references if guided else [part[1:] for part in self.references]}
 
     @property
     def _shift(self) -> float:
@@ -304,10 +348,3 @@ class PipelineBackbone(Family):
                 f"The {self.denoiser_name} of {self.source[0]} has no modules {', '.join(missing)}; by default these "
                 f"are read: {defaults}, and the attention of {', '.join(self.default_attention())}."
             )
-
-
-def _identity(settings: config.Backbone) -> str:
-    """The settings that change what comes out; what is not set has no part in it, so that old fingerprints hold."""
-    chosen = {"layers": settings.layers, "attention": settings.attention_layers}
-    own = "".join(f" {name} {json.dumps(value)}" for name, value in chosen.items() if value is not None)
-    return f"{settings.revision} {settings.image_size} {settings.dtype}{own}{lora_fingerprint(settings.loras)}"

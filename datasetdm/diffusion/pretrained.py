@@ -11,13 +11,14 @@ from transformers.utils import logging as transformers_logging
 
 from datasetdm import config
 from datasetdm.diffusion.adapters import add_loras
+from datasetdm.diffusion.ip_adapter import add_ip_adapter
 from datasetdm.diffusion.weights import how_to_get
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import read_json
 
 
 def load_pipeline(pipeline_class: Any, folder: Path, settings: config.Backbone, options: Mapping[str, Any]) -> Any:
-    """The pipeline in a folder with its LoRAs, on the CPU, in the precision that the settings name.
+    """The pipeline in a folder with its LoRAs and its IP-Adapter, on the CPU, in the precision that the settings name.
 
     Args:
         pipeline_class: of diffusers.
@@ -26,7 +27,7 @@ def load_pipeline(pipeline_class: Any, folder: Path, settings: config.Backbone, 
         options: further arguments of `from_pretrained`.
 
     Raises:
-        DatasetDMError: a file is missing or broken, or a LoRA does not fit.
+        DatasetDMError: a file is missing or broken, or an adapter does not fit.
     """
     _silence_libraries(pipeline_class.__module__)
     try:
@@ -44,6 +45,7 @@ def load_pipeline(pipeline_class: Any, folder: Path, settings: config.Backbone, 
             f"The diffusion model in {folder} cannot be loaded ({reason}). {how_to_get(settings.path)}"
         ) from None
     add_loras(pipeline, settings.loras)
+    add_ip_adapter(pipeline, settings.ip_adapter)
     return pipeline
 
 
@@ -69,13 +71,22 @@ def _absent_text_encoders(folder: Path) -> dict[str, None]:
     return {name: None for name in index if name.startswith(kinds) and not (folder / name).is_dir()}
 
 
+#: What diffusers warns of, and nobody has to know.
+CLUTTER = (
+    "was truncated because",  # the captions of mixed views are often too long: a line for each batch
+    "should be kept in float32: []",  # an IP-Adapter is cast when it is loaded, which here concerns no part at all
+    "No LoRA keys associated to CLIPText",  # a LoRA of the denoising network alone, as the stage `adapt` trains it
+)
+LOGGERS = ("diffusers.models.modeling_utils", "diffusers.loaders.lora_base")
+
+
 def _silence_libraries(pipeline_module: str) -> None:
     """Leave out what would clutter the lines that the stages print."""
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-    # The captions of mixed views are often too long, and diffusers would print a line for each batch.
-    logging.getLogger(pipeline_module).addFilter(_is_no_cut_prompt)
+    for name in (pipeline_module, *LOGGERS):
+        logging.getLogger(name).addFilter(_is_no_clutter)
 
 
-def _is_no_cut_prompt(record: logging.LogRecord) -> bool:
-    return "was truncated because" not in record.getMessage()
+def _is_no_clutter(record: logging.LogRecord) -> bool:
+    return not any(phrase in record.getMessage() for phrase in CLUTTER)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
-from datasetdm.diffusion.attention import CrossAttention, Report
+from datasetdm.diffusion.attention import CrossAttention, Report, WatchedAttention
 from datasetdm.diffusion.pipeline_backbone import PipelineBackbone
 
 
@@ -48,6 +49,12 @@ class UNetBackbone(PipelineBackbone):
         values: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
         return values
 
-    def watch(self, own: Any, report: Report) -> CrossAttention:
-        """See `Reading.watch`."""
-        return CrossAttention(own, report)
+    def watch(self, own: Any, report: Report) -> CrossAttention | WatchedAttention:
+        """See `Reading.watch`: a processor with weights, an IP-Adapter's, has to go on with its work."""
+        return WatchedAttention(own, report) if isinstance(own, nn.Module) else CrossAttention(own, report)
+
+    def image_condition(self, count: int) -> dict[str, Any]:
+        """What the network is given of the reference images, for each of `count` images; nothing without any."""
+        if self.references is None:
+            return {}
+        return {"image_embeds": [part[1:].expand(count, *part.shape[1:]) for part in self.references]}

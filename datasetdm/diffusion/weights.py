@@ -1,10 +1,13 @@
 """The folder with a model's weights: where it is, how to get it, and its digest."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
 from datasetdm import config
+from datasetdm.diffusion.adapters import lora_fingerprint
+from datasetdm.diffusion.ip_adapter import ip_adapter_fingerprint
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.digests import file_digest
 from datasetdm.utils.hub import hub_answers
@@ -52,6 +55,14 @@ def fingerprint_of(folder: Path, settings: str) -> str:
             state.update(str(path.relative_to(folder)).encode())
             state.update(file_digest(path))
     return state.hexdigest()[:16]
+
+
+def model_fingerprint(folder: Path, settings: config.Backbone) -> str:
+    """See `Backbone.fingerprint`; what is not set has no part in it, so that old fingerprints hold."""
+    chosen = {"layers": settings.layers, "attention": settings.attention_layers}
+    own = "".join(f" {name} {json.dumps(value)}" for name, value in chosen.items() if value is not None)
+    adapters = lora_fingerprint(settings.loras) + ip_adapter_fingerprint(settings.ip_adapter)
+    return fingerprint_of(folder, f"{settings.revision} {settings.image_size} {settings.dtype}{own}{adapters}")
 
 
 def _download(settings: config.Backbone) -> Path:

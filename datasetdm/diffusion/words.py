@@ -25,6 +25,22 @@ class PromptTokens:
     preprocess: Callable[[str], str] = str
 
 
+@dataclass(frozen=True)
+class TextInput:
+    """A text encoder of a family, as far as a folder tells without loading it.
+
+    Attributes:
+        tokenizer: name of its tokenizer's folder.
+        length: tokens of a prompt that it reads; None: as many as its tokenizer says.
+        by_word: whether the network sees its tokens, so that attention to words is read off them; otherwise it sees a
+            single vector for the prompt.
+    """
+
+    tokenizer: str
+    length: int | None = None
+    by_word: bool = True
+
+
 def word_token_weights(parts: Sequence[PromptTokens], prompts: Sequence[str], words: Sequence[Word]) -> torch.Tensor:
     """Which of the states of a prompt belong to which word, float32, B x W x T.
 

@@ -13,6 +13,7 @@ import torch
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.diffusion import has_zero_terminal_snr, image_size_step, load_backbone, matches_flow
+from datasetdm.diffusion.adapters import LORA_FILE
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
@@ -103,9 +104,27 @@ class Context:
         status = file.stat()
         return _task(self.settings.task, file, remedy, (status.st_ino, status.st_size, status.st_mtime_ns))
 
+    @property
+    def backbone_settings(self) -> config.Backbone:
+        """The settings of the frozen diffusion model, with the LoRA of the stage `adapt`, if that trains one.
+
+        Raises:
+            DatasetDMError: the LoRA is missing.
+        """
+        settings = self.params.backbone
+        if settings.adapt is None:
+            return settings
+        file = self.paths.adapted / LORA_FILE
+        if not file.exists():
+            raise missing(self, file, "adapt")
+        lora = config.Lora(path=str(file), scale=settings.adapt.scale)
+        return settings.model_copy(update={"adapt": None, "loras": (*settings.loras, lora)})
+
     def backbone(self) -> Backbone:
         """The frozen diffusion model, loaded once per process, and again after `release_backbone`."""
-        return _backbone(self.params.backbone, self.params.device)
+        settings = self.backbone_settings
+        trained = [Path(lora.path).stat() for lora in settings.loras if Path(lora.path).is_file()]
+        return _backbone(settings, self.params.device, tuple((one.st_ino, one.st_mtime_ns) for one in trained))
 
 
 def open_context(benchmark: str, *, study: bool = False, params: config.Params | None = None) -> Context:
@@ -187,5 +206,6 @@ def _task(settings: config.TaskSettings, file: Path, remedy: str, state: tuple[i
 
 
 @lru_cache(maxsize=1)
-def _backbone(settings: config.Backbone, device: str) -> Backbone:
+def _backbone(settings: config.Backbone, device: str, state: tuple[tuple[int, int], ...]) -> Backbone:
+    """The diffusion model; it is loaded again when the `state` of the files of its LoRAs changes."""
     return load_backbone(settings, device)

@@ -33,6 +33,11 @@ class Paths:
         return self.data / "real" / self.benchmark
 
     @property
+    def adapted(self) -> Path:
+        """The LoRA that the diffusion model has learnt from the unlabelled images; without `backbone.adapt` empty."""
+        return self.data / "adapted" / self.benchmark
+
+    @property
     def decoders(self) -> Path:
         """One P-Decoder per seed, `<seed>/`."""
         return self.data / "decoders" / self.benchmark

@@ -10,19 +10,19 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from datasetdm.annotations.sample import Category
-from datasetdm.diffusion import find_weights, prompt_tokenizer
+from datasetdm.diffusion import find_weights
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.labelled_objects import objects_per_image
 from datasetdm.pipeline.prompt_subjects import subjects
+from datasetdm.pipeline.text_limits import cut_by_others, text_limits
 from datasetdm.prompts import choose_subjects, write_prompts
 from datasetdm.prompts.aspects import find_aspects
 from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.prompts.selection import select, wanted_shares
 from datasetdm.prompts.synonyms import word_of
-from datasetdm.prompts.text_limits import TextLimits
 from datasetdm.prompts.variety import balance_figures, company_figures, distinct_ngrams, embedding_figures
 from datasetdm.utils.digests import digest, file_digest
 from datasetdm.utils.files import read_json, write_json
@@ -37,13 +37,9 @@ def template_prompts(context: Context, named: Sequence[Category]) -> pd.DataFram
     images = objects_per_image(context) if settings.companions == "real" else []
     if settings.companions == "real" and not any(images):
         say("The labelled images have no categories, so things of the same scene share a prompt.")
-    limits = _limits(context)
+    limits = text_limits(context)
     limited = settings.keeps_to_limit and limits.tokenizer is not None
     return write_prompts(named, settings, images, limits.fits if limited else lambda text: True)
-
-
-def _limits(context: Context) -> TextLimits:
-    return TextLimits(tokenizer=prompt_tokenizer(context.params.backbone))
 
 
 def select_prompts(context: Context, candidates: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +111,7 @@ def _asked(prompt: str, names: Sequence[str], words: dict[str, Word]) -> dict[st
 
 def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:
     """`too_long` and `vocabulary_used`; nothing if the model is not on this machine yet."""
-    limits = _limits(context)
+    limits = text_limits(context)
     used = limits.vocabulary_used(prompts)
     if used is None:
         return {}
@@ -126,6 +122,8 @@ def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float
             f"encoder reads, and will be cut off: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower "
             "prompts.max_objects."
         )
+    for sentence in cut_by_others(context, prompts):
+        say(sentence)
     return {"too_long": float(len(cut)), "vocabulary_used": used}
 
 

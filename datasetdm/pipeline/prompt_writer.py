@@ -10,12 +10,12 @@ import pandas as pd
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.standard.unlabelled import load_unlabelled
-from datasetdm.diffusion import prompt_tokenizer
 from datasetdm.diffusion.words import unknown_words
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.paths import ANSWERS
 from datasetdm.pipeline.prompt_subjects import shortened, subjects
+from datasetdm.pipeline.text_limits import text_limits
 from datasetdm.prompts import choose_subjects
 from datasetdm.prompts.language_model import (
     Asker,
@@ -141,7 +141,7 @@ def open_writer(context: Context) -> PromptWriter:
     """
     settings = context.settings.prompts
     assert settings.language_model is not None  # the settings were checked
-    limits = TextLimits(tokenizer=prompt_tokenizer(context.params.backbone))
+    limits = text_limits(context)
     categories = tuple(sorted(subjects(context), key=lambda category: category.name))
     known = choose_subjects(context.task().subjects, settings)
     instruction = load_instruction(

@@ -18,9 +18,13 @@ def backbone_options(settings: config.Backbone) -> dict[str, Any]:
         "backbone_image_size": settings.image_size,
         "backbone_dtype": settings.dtype,
     }
-    chosen = settings.model_dump(mode="json", include={"layers", "attention_layers", "loras"}, exclude_defaults=True)
+    chosen = settings.model_dump(
+        mode="json", include={"layers", "attention_layers", "loras", "ip_adapter"}, exclude_defaults=True
+    )
     for lora in chosen.get("loras", ()):
         lora["path"] = _absolute(lora["path"])
+    if adapter := chosen.get("ip_adapter"):
+        adapter |= {name: _absolute(adapter[name]) for name in ("path", "images")}
     return options | {f"backbone_{name}": value for name, value in chosen.items()}
 
 
@@ -39,6 +43,7 @@ def load_decoder_model(
     backbone_layers: Any = None,
     backbone_attention_layers: Any = None,
     backbone_loras: Any = (),
+    backbone_ip_adapter: Any = None,
 ) -> DecoderModel:
     """A registered P-Decoder on the diffusion model that it was trained on.
 
@@ -53,6 +58,7 @@ def load_decoder_model(
         backbone_layers: see there.
         backbone_attention_layers: see there.
         backbone_loras: see there.
+        backbone_ip_adapter: see there.
 
     Raises:
         DatasetDMError: the diffusion model is missing, or is not the one that the decoder was trained on.
@@ -69,6 +75,7 @@ def load_decoder_model(
                 "layers": backbone_layers,
                 "attention_layers": backbone_attention_layers,
                 "loras": backbone_loras,
+                "ip_adapter": backbone_ip_adapter,
             }
         )
     try:

@@ -20,6 +20,18 @@ def unlabelled_images(context: Context) -> list[Unlabelled]:
     return load_unlabelled(context.paths.real, "oracle")
 
 
+def domain_images(context: Context) -> list[Unlabelled]:
+    """Images that show what the benchmark's images look like: those above, or else the labelled ones of all seeds."""
+    if context.settings.ingest.num_oracle:
+        return unlabelled_images(context)
+    real = context.paths.real
+    subsets = [f"few_shot_{seed}" for seed in context.seeds]
+    for subset in subsets:
+        if not annotation_file(real, subset).exists():
+            raise missing(context, annotation_file(real, subset), "ingest")
+    return list({image.name: image for subset in subsets for image in load_unlabelled(real, subset)}.values())
+
+
 def labelling(context: Context) -> tuple[object, ...]:
     """What any labels of these images depend on: the images, the task, the filter."""
     settings = context.settings

@@ -13,6 +13,8 @@ from datasetdm.datasets.naming import check_same, rename, tell_apart
 from datasetdm.datasets.native import open_split
 from datasetdm.datasets.split import Split
 from datasetdm.diffusion import draws_miniworld, find_weights, words_unknown_to
+from datasetdm.diffusion.adapters import check_peft, find_lora
+from datasetdm.diffusion.ip_adapter import find_ip_adapter, reference_images
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.paths import DATA
@@ -31,10 +33,12 @@ class Validation:
 
     Attributes:
         lines: what is fine, or has to be known.
+        warnings: what may go wrong later.
         problems: what stops the benchmark.
     """
 
     lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -52,6 +56,7 @@ def validate(benchmark: str, *, study: bool = False) -> Validation:
             found.lines += check(context)
         except DatasetDMError as error:
             found.problems.append(str(error))
+    found.warnings += _unpinned(context)
     return found
 
 
@@ -70,6 +75,42 @@ def _backbone(context: Context) -> Iterator[str]:
         yield f"diffusion model: {_hub_state(settings.path, settings.revision, 'model_index.json')}"
     else:
         yield f"diffusion model: {find_weights(settings)}"
+
+
+def _adapters(context: Context) -> Iterator[str]:
+    """LoRAs, the IP-Adapter and `backbone.adapt`: whether they are there, and what they need."""
+    backbone = context.params.backbone
+    for lora in backbone.loras:
+        if _is_hub_name(lora.path):
+            yield f"LoRA: {lora.path}, from the hub"
+        else:
+            yield f"LoRA: {find_lora(lora)}"
+    if backbone.loras or backbone.adapt:
+        check_peft("backbone.adapt" if backbone.adapt else "backbone.loras")
+    if adapter := backbone.ip_adapter:
+        images = len(reference_images(adapter))
+        place = adapter.path if _is_hub_name(adapter.path) else find_ip_adapter(adapter)
+        yield f"IP-Adapter: {place}, with {images} reference image{'s' * (images > 1)}"
+
+
+def _unpinned(context: Context) -> Iterator[str]:
+    """Names on the hub that may mean other weights tomorrow."""
+    backbone, pretrained = context.params.backbone, context.settings.downstream.pretrained
+    named: list[tuple[str, str, str | None]] = [
+        ("backbone.revision", backbone.path, backbone.revision),
+        *((f"backbone.loras.{number}.revision", one.path, one.revision) for number, one in enumerate(backbone.loras)),
+    ]
+    if adapter := backbone.ip_adapter:
+        named.append(("backbone.ip_adapter.revision", adapter.path, adapter.revision))
+    if pretrained is not None:
+        hub, _, commit = pretrained.partition("@")
+        named.append((f"downstream.pretrained ({hub}@<commit>)", hub, commit or None))
+    for setting, name, revision in named:
+        if _is_hub_name(name) and revision is None:
+            yield (
+                f"{name} on the hub has no pinned version, so its owner may change the weights, and you would not "
+                f"notice: write the commit that its page shows as {setting} in params.yaml."
+            )
 
 
 def _pretrained(context: Context) -> Iterator[str]:
@@ -150,7 +191,15 @@ def _disk(context: Context) -> Iterator[str]:
     yield f"disk: about {needed:.1f} of {free:.0f} free GB, models aside"
 
 
-_CHECKS: tuple[Callable[[Context], Iterator[str]], ...] = (_device, _log, _backbone, _pretrained, _data, _disk)
+_CHECKS: tuple[Callable[[Context], Iterator[str]], ...] = (
+    _device,
+    _log,
+    _backbone,
+    _adapters,
+    _pretrained,
+    _data,
+    _disk,
+)
 
 
 def _open(source: Source, side: str) -> Split:

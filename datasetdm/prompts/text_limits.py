@@ -18,13 +18,17 @@ class TextLimits:
 
     Attributes:
         tokenizer: its tokenizer; None: CLIP's length is assumed, and that any word can be spelt.
+        length: tokens that it reads; None: as many as its tokenizer says.
     """
 
     tokenizer: Any | None
+    length: int | None = None
 
     @property
     def max_tokens(self) -> int:
         """How many tokens the text encoder reads, with the marks at the start and the end."""
+        if self.length is not None:
+            return self.length
         return CLIP_TOKENS if self.tokenizer is None else min(int(self.tokenizer.model_max_length), _LONGEST)
 
     @property

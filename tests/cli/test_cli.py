@@ -99,7 +99,7 @@ def test_a_dry_run_says_what_is_missing_and_makes_nothing(
     monkeypatch.chdir(tmp_path)
     assert main(["run", "coco", "--dry-run", "--until", "synthesize", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert list(said) == ["ingest", "train_decoder", "write_prompts", "synthesize"]
+    assert list(said) == ["ingest", "adapt", "train_decoder", "write_prompts", "synthesize"]
     assert said["ingest"] == "runs, which takes seconds"
     assert "python -m datasetdm ingest coco" in said["train_decoder"]
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

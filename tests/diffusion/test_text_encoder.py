@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datasetdm import config
-from datasetdm.diffusion import prompt_tokenizer
+from datasetdm.diffusion import text_readers
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.text_limits import TextLimits
@@ -50,9 +50,13 @@ def test_prompts_beyond_the_limit_are_read_as_far_as_it_goes(backbone) -> None:
 
 def test_tokens_are_counted_without_weights(pipeline_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(pipeline_folder / "tokenizer", tmp_path / "tokenizer")
+    shutil.copy(pipeline_folder / "model_index.json", tmp_path)
     settings = config.Backbone(path=str(tmp_path), image_size=32)
-    tokenizer = prompt_tokenizer(settings)
-    limits, texts = TextLimits(tokenizer=tokenizer), ["a dog", "a dog on the grass and a red car and two people"]
+    (reader,) = text_readers(settings)
+    limits, texts = (
+        TextLimits(tokenizer=reader.tokenizer, length=reader.length),
+        ["a dog", "a dog on the grass and a red car and two people"],
+    )
     assert [limits.tokens(text) for text in texts] == [
         4,
         14,
@@ -60,7 +64,7 @@ def test_tokens_are_counted_without_weights(pipeline_folder: Path, tmp_path: Pat
     assert [limits.fits(text) for text in texts] == [True, False]
     assert 0 < limits.vocabulary_used(texts) < 1
     assert limits.vocabulary_used([]) == 0
-    assert prompt_tokenizer(settings.model_copy(update={"path": str(tmp_path / "none")})) is None
+    assert text_readers(settings.model_copy(update={"path": str(tmp_path / "none")})) == []
 
 
 def test_models_without_such_an_encoder_and_damaged_ones_are_reported(pipeline_folder: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """A family of diffusion models that the project does not ship: PixArt-alpha (Chen et al., arXiv 2310.00426)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import PixArtAlphaPipeline
 
 from datasetdm.diffusion.transformer import TransformerBackbone
-from datasetdm.diffusion.words import PromptTokens
+from datasetdm.diffusion.words import PromptTokens, TextInput
 
 T5_LENGTH = 120  # tokens
 
@@ -23,6 +24,10 @@ class PixArtAlphaBackbone(TransformerBackbone):
         size = torch.full((len(prompts), 2), float(self.image_size), dtype=embeds.dtype, device=self.device)
         added = {"resolution": size, "aspect_ratio": torch.ones_like(size[:, :1])}
         return {"encoder_hidden_states": embeds, "encoder_attention_mask": mask, "added_cond_kwargs": added}
+
+    @classmethod
+    def text_inputs(cls, folder: Path) -> Sequence[TextInput]:
+        return [TextInput("tokenizer", T5_LENGTH)]
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
         return [PromptTokens(self.pipeline.tokenizer, T5_LENGTH, str.lower)]

@@ -47,6 +47,7 @@ def test_a_star_selects_all_that_an_asset_needs(definitions):
     selected = AssetSelection.from_string("*synthetic_coco").resolve(definitions.resolve_asset_graph())
     assert {key.to_user_string() for key in selected} == {
         "real_coco",
+        "adapted_coco",
         "p_decoder_coco",
         "prompts_coco",
         "synthetic_coco",
@@ -65,7 +66,7 @@ def test_the_command_line_selects(tmp_path):
         text=True,
         check=True,
     )
-    assert set(run.stdout.split()) == {"p_decoder_coco", "prompts_coco", "real_coco", "synthetic_coco"}
+    assert set(run.stdout.split()) == {"adapted_coco", "p_decoder_coco", "prompts_coco", "real_coco", "synthetic_coco"}
 
 
 @pytest.mark.parametrize(("processes", "chosen"), [(1, "in_process"), (4, "multiprocess")])

@@ -77,3 +77,26 @@ def test_wrong_settings_come_first(project: Path, capsys: pytest.CaptureFixture[
     Path("params.yaml").write_text(text.replace("num_real: 20,", "num_real: many,", 1))
     assert main(["validate", "coco"]) == 2
     assert "benchmarks.coco.ingest.num_real is 'many'; write a whole number" in capsys.readouterr().err
+
+
+def test_hub_names_without_a_commit_are_warned_of(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("path: data/backbones/miniworld ", "path: someone/some-model "))
+    main(["validate", "coco"])
+    said = capsys.readouterr().out
+    assert said.count("warning") == 1
+    assert "coco: warning: someone/some-model on the hub has no pinned version" in said
+    assert "as backbone.revision in params.yaml" in said
+    Path("params.yaml").write_text(
+        text.replace("path: data/backbones/miniworld ", "revision: 0a1b2c3\n  path: someone/some-model ")
+    )
+    main(["validate", "coco"])
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_what_adapters_lack_is_said_before_anything_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("params.yaml").read_text()
+    adapter = "ip_adapter: {path: nowhere, file: a.safetensors, images: pictures}\n  path: data/backbones/miniworld "
+    Path("params.yaml").write_text(text.replace("path: data/backbones/miniworld ", adapter))
+    assert main(["validate", "coco"]) == 2
+    assert "backbone.ip_adapter.images in params.yaml is pictures, where 1 to 16 images are" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """FLUX.1 dev and schnell (Black Forest Labs): joint attention, packed latents, guidance as an input of the network."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from diffusers import FluxPipeline
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 
 from datasetdm.diffusion.transformer import TransformerBackbone
-from datasetdm.diffusion.words import PromptTokens
+from datasetdm.diffusion.words import PromptTokens, TextInput
+from datasetdm.utils.files import read_json
 
 
 class FluxBackbone(TransformerBackbone):
@@ -23,8 +25,14 @@ class FluxBackbone(TransformerBackbone):
 
     @property
     def prompt_length(self) -> int:
-        """Tokens of T5: dev, which takes guidance as an input, was trained with twice as many as schnell."""
-        return 512 if self.denoiser.config.guidance_embeds else 256
+        """Tokens of T5."""
+        return _prompt_length(self.denoiser.config)
+
+    @classmethod
+    def text_inputs(cls, folder: Path) -> Sequence[TextInput]:
+        """See `Family.text_inputs`: of CLIP the network sees one vector."""
+        network = read_json(folder / "transformer" / "config.json", remedy="Fetch the model again.")
+        return [TextInput("tokenizer", by_word=False), TextInput("tokenizer_2", _prompt_length(network))]
 
     def call_options(self) -> dict[str, Any]:
         """See `Family.call_options`."""
@@ -47,12 +55,12 @@ class FluxBackbone(TransformerBackbone):
         """See `Family.prompt_tokens`: T5's; CLIP gives one vector for the prompt as a whole."""
         return [PromptTokens(self.pipeline.tokenizer_2, self.prompt_length)]
 
-    def denoise(self, latents: torch.Tensor, timestep: torch.Tensor, condition: Mapping[str, Any]) -> None:
+    def denoise(self, latents: torch.Tensor, timestep: torch.Tensor, condition: Mapping[str, Any]) -> torch.Tensor:
         """See `Family.denoise`."""
         batch, channels, height, width = latents.shape
         packed = self.pipeline._pack_latents(latents, batch, channels, height, width)
         places = self.pipeline._prepare_latent_image_ids(batch, height // 2, width // 2, latents.device, latents.dtype)
-        self.denoiser(packed, timestep=timestep, img_ids=places, **condition)
+        return self.as_map(self.denoiser(packed, timestep=timestep, img_ids=places, **condition))
 
     def unpack(self, latents: torch.Tensor) -> torch.Tensor:
         """See `Family.unpack`."""
@@ -65,3 +73,8 @@ class FluxBackbone(TransformerBackbone):
         """See `Family.as_map`; the prediction is packed too."""
         is_prediction = isinstance(output, Transformer2DModelOutput)
         return self.unpack(output.sample) if is_prediction else super().as_map(output)
+
+
+def _prompt_length(network: Mapping[str, Any]) -> int:
+    """dev, which takes guidance as an input, was trained with twice as many tokens as schnell."""
+    return 512 if network.get("guidance_embeds") else 256

@@ -1,12 +1,13 @@
 """PixArt-Sigma (Chen et al., arXiv 2403.04692): a transformer with cross-attention to T5, trained like DDPM."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from diffusers import PixArtSigmaPipeline
 
 from datasetdm.diffusion.transformer import TransformerBackbone
-from datasetdm.diffusion.words import PromptTokens
+from datasetdm.diffusion.words import PromptTokens, TextInput
 
 T5_LENGTH = 300  # tokens, the pipeline's default
 
@@ -17,6 +18,11 @@ class PixArtSigmaBackbone(TransformerBackbone):
     pipeline_class = PixArtSigmaPipeline
     attention_name = "attn2"
     attention_depth = (1 / 4, 3 / 4)
+
+    @classmethod
+    def text_inputs(cls, folder: Path) -> Sequence[TextInput]:
+        """See `Family.text_inputs`."""
+        return [TextInput("tokenizer", T5_LENGTH)]
 
     def call_options(self) -> dict[str, Any]:
         """See `Family.call_options`."""

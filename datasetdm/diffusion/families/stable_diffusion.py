@@ -27,7 +27,9 @@ class StableDiffusionBackbone(UNetBackbone):
 
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
         """See `Family.condition`."""
-        return {"encoder_hidden_states": self.pipeline.encode_prompt(list(prompts), self.device, 1, False)[0]}
+        embeds = self.pipeline.encode_prompt(list(prompts), self.device, 1, False)[0]
+        references = self.image_condition(len(prompts))
+        return {"encoder_hidden_states": embeds} | ({"added_cond_kwargs": references} if references else {})
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
         """See `Family.prompt_tokens`."""

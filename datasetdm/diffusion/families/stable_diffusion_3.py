@@ -1,12 +1,13 @@
 """Stable Diffusion 3 and 3.5 (Esser et al., arXiv 2403.03206): joint attention, three text encoders, rectified flow."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from diffusers import StableDiffusion3Pipeline
 
 from datasetdm.diffusion.transformer import TransformerBackbone
-from datasetdm.diffusion.words import PromptTokens
+from datasetdm.diffusion.words import PromptTokens, TextInput
 
 T5_LENGTH = 256  # tokens, the pipeline's default
 
@@ -18,6 +19,12 @@ class StableDiffusion3Backbone(TransformerBackbone):
     text_encoders = ("text_encoder", "text_encoder_2")
     # Block 9 of 24 ties words to regions (Seg4Diff, Kim et al., arXiv 2509.18096); this reads it and the next two.
     attention_depth = (9 / 24, 12 / 24)
+
+    @classmethod
+    def text_inputs(cls, folder: Path) -> Sequence[TextInput]:
+        """See `Family.text_inputs`: T5 reads on where both CLIPs stop."""
+        t5 = [TextInput("tokenizer_3", T5_LENGTH)] if (folder / "text_encoder_3").is_dir() else []
+        return [*super().text_inputs(folder), *t5]
 
     def call_options(self) -> dict[str, Any]:
         """See `Family.call_options`."""

@@ -30,7 +30,7 @@ class StableDiffusionXLBackbone(UNetBackbone):
         size = (self.image_size, self.image_size)
         times = self.pipeline._get_add_time_ids(size, (0, 0), size, embeds.dtype, pooled.shape[-1])
         added = {"text_embeds": pooled, "time_ids": times.to(self.device).expand(len(prompts), -1)}
-        return {"encoder_hidden_states": embeds, "added_cond_kwargs": added}
+        return {"encoder_hidden_states": embeds, "added_cond_kwargs": added | self.image_condition(len(prompts))}
 
     def prompt_tokens(self) -> Sequence[PromptTokens]:
         """See `Family.prompt_tokens`: both encoders' states of a token are one, side by side."""

@@ -2,6 +2,7 @@
 
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.pipeline.stages import (
+    adapt,
     annotate,
     augment,
     compare,
@@ -14,5 +15,15 @@ from datasetdm.pipeline.stages import (
 
 STAGES: dict[str, Stage] = {
     module.STAGE.name: module.STAGE
-    for module in (ingest, train_decoder, write_prompts, synthesize, annotate, augment, train_downstream, compare)
+    for module in (
+        ingest,
+        adapt,
+        train_decoder,
+        write_prompts,
+        synthesize,
+        annotate,
+        augment,
+        train_downstream,
+        compare,
+    )
 }

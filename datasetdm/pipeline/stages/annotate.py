@@ -22,7 +22,7 @@ from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit, publish_unit, unit_times
 from datasetdm.pipeline.experiment_log import log_result, logged_run
 from datasetdm.pipeline.image_archives import pack_images, restore_images
-from datasetdm.pipeline.stages import ingest, train_decoder
+from datasetdm.pipeline.stages import adapt, ingest, train_decoder
 from datasetdm.pipeline.unlabelled_images import labelling, save_labelled, unlabelled_images
 from datasetdm.synthesis.pseudo_labels import read_labels
 
@@ -100,7 +100,7 @@ STAGE: Stage[Context] = Stage(
     name="annotate",
     asset="pseudo",
     description="Real images without labels, annotated by the P-Decoder; empty if no arm is trained on them.",
-    upstream=(ingest.STAGE, train_decoder.STAGE),
+    upstream=(ingest.STAGE, adapt.STAGE, train_decoder.STAGE),
     parameters=("task", "seeds", "synthesis.filter", "experiment.arms"),
     shared_parameters=("backbone",),
     code_version=CODE_VERSION,

@@ -32,7 +32,7 @@ from datasetdm.pipeline.prompt_coverage import known_variety
 from datasetdm.pipeline.report_facts import explained_arms, report_facts
 from datasetdm.pipeline.report_figures import write_all_figures
 from datasetdm.pipeline.rounds.choice import read_rounds
-from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize, train_decoder, train_downstream
+from datasetdm.pipeline.stages import adapt, annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.reports.comparison import plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
 from datasetdm.reports.curves import plot_losses
@@ -290,6 +290,7 @@ STAGE: Stage[Context] = Stage(
     description="All arms and seeds on the test set: table, plot, and a page with all images.",
     upstream=(
         ingest.STAGE,
+        adapt.STAGE,
         train_decoder.STAGE,
         synthesize.STAGE,
         annotate.STAGE,

@@ -16,7 +16,7 @@ from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.ingestion.ingest import ingest
 from datasetdm.pipeline.ingestion.leaks import check_no_leak
 from datasetdm.pipeline.paths import BACKBONES
-from datasetdm.utils.digests import digest
+from datasetdm.utils.digests import IMAGE_SUFFIXES, digest
 from datasetdm.utils.files import read_json, write_json
 from datasetdm.utils.progress import say
 
@@ -58,10 +58,13 @@ def weights_elsewhere(context: Context) -> dict[str, str]:
 
     DVC watches data/backbones. For weights anywhere else, the stages that read them depend on this note.
     """
+    backbone = context.params.backbone
+    adapter = backbone.ip_adapter
     named = {
-        "backbone.path": context.params.backbone.path,
+        "backbone.path": backbone.path,
         "downstream.pretrained": context.settings.downstream.pretrained or "",
-        **{f"backbone.loras.{number}": lora.path for number, lora in enumerate(context.params.backbone.loras)},
+        **{f"backbone.loras.{number}": lora.path for number, lora in enumerate(backbone.loras)},
+        **({"backbone.ip_adapter": adapter.path, "backbone.ip_adapter.images": str(adapter.images)} if adapter else {}),
     }
     places = {setting: Path(name).resolve() for setting, name in named.items() if name and Path(name).exists()}
     return {
@@ -74,7 +77,8 @@ def weights_elsewhere(context: Context) -> dict[str, str]:
 def _weight_files(folder: Path) -> list[Path]:
     if folder.is_file():
         return [folder]
-    return sorted(file for file in folder.rglob("*") if file.suffix in (".json", ".safetensors", ".txt"))
+    suffixes = {".json", ".safetensors", ".txt", *IMAGE_SUFFIXES}  # images: those that an IP-Adapter refers to
+    return sorted(file for file in folder.rglob("*") if file.suffix in suffixes)
 
 
 def _check_annotations(context: Context, folder: Path) -> dict[str, int]:

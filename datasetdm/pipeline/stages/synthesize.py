@@ -27,7 +27,7 @@ from datasetdm.pipeline.image_archives import pack_images, restore_images
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
 from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
-from datasetdm.pipeline.stages import ingest, train_decoder, write_prompts
+from datasetdm.pipeline.stages import adapt, ingest, train_decoder, write_prompts
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet
@@ -211,7 +211,7 @@ STAGE: Stage[Context] = Stage(
     name="synthesize",
     asset="synthetic",
     description="Images drawn by the diffusion model, with the annotations that the P-Decoder reads off it.",
-    upstream=(ingest.STAGE, train_decoder.STAGE, write_prompts.STAGE),
+    upstream=(ingest.STAGE, adapt.STAGE, train_decoder.STAGE, write_prompts.STAGE),
     parameters=("task", "seeds", "synthesis", "downstream", "experiment"),
     unused=lambda context: () if context.settings.synthesis.rounds > 1 else ("downstream", "experiment"),
     shared_parameters=("backbone",),

@@ -31,7 +31,7 @@ from datasetdm.pipeline.experiment_log import (
 )
 from datasetdm.pipeline.model_log import dev_picture, register_model
 from datasetdm.pipeline.registered_decoder import backbone_options
-from datasetdm.pipeline.stages import ingest
+from datasetdm.pipeline.stages import adapt, ingest
 
 CODE_VERSION = "1"
 
@@ -119,7 +119,7 @@ def _log(context: Context, unit: Unit) -> tuple[dict[str, float], Path]:
             facts=facts,
             figures=figures,
             inputs=inputs,
-            options=backbone_options(context.params.backbone),
+            options=backbone_options(context.backbone_settings),
         )
     return figures, picture
 
@@ -134,7 +134,7 @@ STAGE: Stage[Context] = Stage(
     name="train_decoder",
     asset="p_decoder",
     description="The P-Decoder: reads annotations off the frozen diffusion model, trained on the few labelled images.",
-    upstream=(ingest.STAGE,),
+    upstream=(ingest.STAGE, adapt.STAGE),
     parameters=("task", "seeds", "decoder"),
     shared_parameters=("backbone",),
     code_version=CODE_VERSION,

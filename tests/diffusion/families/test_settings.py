@@ -165,10 +165,22 @@ def test_what_would_fit_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     check_fits(flux, settings.model_copy(update={"dtype": "bfloat16", "cpu_offload": True}), torch.device("cuda"))
 
 
-def test_running_out_of_a_gpus_memory_says_what_to_lower() -> None:
-    says = r"ran out of memory \(no room\).*lower synthesis\.batch_size"
-    with pytest.raises(DatasetDMError, match=says), explained("synthesis.batch_size"):
+@pytest.mark.parametrize(
+    ("batch_size", "dtype", "cpu_offload", "says"),
+    [
+        (8, torch.float32, False, "lower synthesis.batch_size (this batch has 8 images; half of them take about half "
+         "the room), set backbone.dtype to bfloat16, set backbone.cpu_offload to true, name fewer backbone.layers, "),
+        (1, torch.bfloat16, True, "in this order: name fewer backbone.layers, lower backbone.image_size."),
+    ],
+)  # fmt: skip
+def test_running_out_of_a_gpus_memory_says_what_is_left_to_try(
+    batch_size: int, dtype: torch.dtype, cpu_offload: bool, says: str
+) -> None:
+    block = explained("synthesis.batch_size", batch_size=batch_size, dtype=dtype, cpu_offload=cpu_offload)
+    with pytest.raises(DatasetDMError) as error, block:
         raise torch.OutOfMemoryError("no room\nmore")
+    assert str(error.value).startswith("The GPU ran out of memory (no room). In params.yaml, ")
+    assert says in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""Stage `adapt`: a LoRA that teaches the diffusion model what the benchmark's images look like; a unit is its training.
+
+It learns from pixels and captions alone, after DreamBooth (Ruiz et al., arXiv 2208.12242) and its use for synthetic
+data (CA-LoRA, Park et al., arXiv 2503.22172). Dev and test images have no part in it. All later stages draw and read
+with it, and its digest is part of the model's fingerprint, so they make again what they have made without it.
+
+Without `backbone.adapt` in the settings, nothing is trained.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from datasetdm import config
+from datasetdm.datasets.standard.unlabelled import Unlabelled
+from datasetdm.diffusion import find_weights, load_backbone
+from datasetdm.diffusion.adapters import LORA_FILE
+from datasetdm.diffusion.backbone import encode_images
+from datasetdm.diffusion.lora_training import LoraTraining, Pictures
+from datasetdm.diffusion.pipeline_backbone import PipelineBackbone
+from datasetdm.diffusion.weights import model_fingerprint
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.backbone_match import check_match
+from datasetdm.pipeline.context import Context, missing, release_backbone
+from datasetdm.pipeline.engine.plan import Plan, Unit
+from datasetdm.pipeline.engine.publish import publish_checked
+from datasetdm.pipeline.engine.result import StageResult
+from datasetdm.pipeline.engine.stage import Check, Stage
+from datasetdm.pipeline.engine.units import make_unit, publish_unit, resume_folder, unit_times
+from datasetdm.pipeline.experiment_log import log_curves, log_result, logged_run
+from datasetdm.pipeline.stages import ingest
+from datasetdm.pipeline.unlabelled_images import domain_images
+from datasetdm.prompts.english import counted
+from datasetdm.synthesis.generate import GenerationRequest, draw
+from datasetdm.transforms.geometry import squeeze
+from datasetdm.utils.batches import batches
+from datasetdm.utils.files import write_json
+from datasetdm.utils.progress import say
+from datasetdm.utils.seeding import derived_seed
+
+CODE_VERSION = "1"
+
+HELD_OUT = 0.1  # share of the images that are not learnt, to see what the LoRA makes of others
+MOST_HELD_OUT = 32
+ENCODED = 8  # images at a time
+
+
+def units(context: Context) -> Iterator[Unit]:
+    """The training, if the settings ask for it; the payload is the images, in the order in which they are taken."""
+    settings = context.params.backbone.adapt
+    if settings is None:
+        return
+    images = _shuffled(domain_images(context), settings)
+    model = context.params.backbone
+    folder = STAGE.folder(
+        context,
+        settings.model_copy(update={"scale": 1.0}),  # applied when the LoRA is loaded
+        model_fingerprint(find_weights(model), model),
+        [image.identity for image in images],
+        (_prior_prompts(context), context.settings.synthesis.sampler) if settings.prior_weight else None,
+    )
+    yield Unit(key="lora", folders=(folder,), payload=images)
+
+
+def make(context: Context, unit: Unit) -> None:
+    """Train the LoRA. A training that was cut off resumes from its last checkpoint."""
+    check_match(context)
+
+    def work(folder: Path) -> None:
+        train(context, unit.payload, folder, resume_folder(unit.folder))
+
+    make_unit(unit.folder, work)
+
+
+def train(context: Context, images: Sequence[Unlabelled], folder: Path, resume: Path) -> None:
+    """Train the LoRA on images and write it to a folder, with the curve of its loss and `metrics.json`.
+
+    Args:
+        context: the benchmark.
+        images: the last `HELD_OUT` of them only measure the model's error before and after.
+        folder: of the result.
+        resume: folder for a checkpoint.
+    """
+    settings = context.params.backbone.adapt
+    assert settings is not None  # there is no unit otherwise
+    release_backbone()
+    training = LoraTraining(_plain_backbone(context), settings, identity=resume.name)
+    prior = _draw_prior(context, training.backbone, settings) if settings.prior_weight else None
+    num_held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
+    learnt, held_out = images[: len(images) - num_held_out], images[len(images) - num_held_out :]
+    say(f"learns from {len(learnt)} images; {num_held_out} more show what it has learnt")
+    judged = _pictures(training.backbone, held_out)
+    before = training.error(judged, with_lora=False)
+    training.run(_pictures(training.backbone, learnt), prior, resume / "checkpoint.pt")
+    metrics = {"images": float(len(learnt)), "loss": training.rows[-1]["loss"]}
+    if held_out:
+        metrics |= {"held_out_error_before": before, "held_out_error": training.error(judged)}
+        say(f"error on held-out images: {before:.4f} before, {metrics['held_out_error']:.4f} now")
+    training.save(folder)
+    write_json(folder / "metrics.json", metrics)
+
+
+def _plain_backbone(context: Context) -> PipelineBackbone:
+    """The model without the LoRA, loaded for this alone, as its network is about to change."""
+    # Offloading moves the network about, and the optimizer would lose sight of it.
+    settings = context.params.backbone.model_copy(update={"adapt": None, "cpu_offload": False})
+    backbone = load_backbone(settings, context.params.device)
+    assert isinstance(backbone, PipelineBackbone)
+    return backbone
+
+
+def _shuffled(images: Sequence[Unlabelled], settings: config.Adaptation) -> list[Unlabelled]:
+    """The images that are taken, in random order."""
+    generator = torch.Generator().manual_seed(derived_seed(settings.seed, 8))
+    order = torch.randperm(len(images), generator=generator).tolist()
+    return [images[number] for number in order[: settings.num_images]]
+
+
+def _pictures(backbone: PipelineBackbone, images: Sequence[Unlabelled]) -> Pictures:
+    """Images as the model sees them: squeezed into its square as a whole, as the P-Decoder sees them, too."""
+    latents = [
+        encode_images(backbone, [squeeze(image.read(), backbone.image_size) for image in part]).float().cpu()
+        for part in batches(images, ENCODED)
+    ]
+    empty = torch.zeros(0, *backbone.latent_shape)
+    return Pictures(latents=torch.cat([empty, *latents]), captions=[image.caption for image in images])
+
+
+def _prior_prompts(context: Context) -> list[str]:
+    """What the model is asked to draw, so that it does not forget it: each category by itself."""
+    return [f"a photo of {counted(1, category.noun)}" for category in context.task().subjects] or ["a photo"]
+
+
+def _draw_prior(context: Context, backbone: PipelineBackbone, settings: config.Adaptation) -> Pictures:
+    """Images that the model draws before it learns; the layers of the LoRA change nothing yet."""
+    prompts = list(islice(cycle(_prior_prompts(context)), settings.num_prior_images))
+    requests = [
+        GenerationRequest(index=number, prompt_id=number, prompt=prompt, seed=derived_seed(settings.seed, 9, number))
+        for number, prompt in enumerate(prompts)
+    ]
+    latents = draw(backbone, requests, context.settings.synthesis.sampler, settings.batch_size)
+    return Pictures(latents=latents.float().cpu(), captions=prompts)
+
+
+def finish(context: Context, plan: Plan) -> StageResult:
+    """Publish the LoRA."""
+    with publish_checked(STAGE, context) as folder:
+        for unit in plan:
+            publish_unit(unit.folder, folder)
+    if not len(plan):
+        return StageResult(empty="`backbone.adapt` in params.yaml is not set, so the model is used as it is.")
+    release_backbone()  # it may be the model with another LoRA
+    output, name = context.paths.adapted, context.benchmark
+    result = StageResult(metrics=json.loads((output / "metrics.json").read_text()))
+    inputs, times = {f"real_{name}": context.paths.real}, unit_times(plan.folders)
+    with logged_run(context, STAGE, inputs=inputs, output=output, times=times) as run:
+        log_curves(run, output / "curves.csv")
+        return log_result(run, result)
+
+
+def _unused(context: Context) -> Sequence[str]:
+    """Settings that make no difference."""
+    settings = context.params.backbone.adapt
+    return () if settings is not None and settings.prior_weight else ("synthesis.sampler",)
+
+
+def _check_lora(context: Context, folder: Path) -> dict[str, int]:
+    if context.params.backbone.adapt is None:
+        return {"loras": 0}
+    file = folder / LORA_FILE
+    if not file.exists():
+        raise missing(context, file, "adapt")
+    weights = load_file(file)
+    if not weights or not all(values.isfinite().all() for values in weights.values()):
+        raise DatasetDMError(f"{file} has no weights, or some that are no numbers: lower backbone.adapt.learning_rate.")
+    return {"loras": 1}
+
+
+STAGE: Stage[Context] = Stage(
+    name="adapt",
+    asset="adapted",
+    description="A LoRA that teaches the diffusion model the look of the images, if the settings ask for it.",
+    upstream=(ingest.STAGE,),
+    parameters=("task", "seeds", "synthesis.sampler"),
+    unused=_unused,
+    shared_parameters=("backbone",),
+    code_version=CODE_VERSION,
+    units=units,
+    make=make,
+    finish=finish,
+    output=lambda context: context.paths.adapted,
+    checks=(Check(name="lora_loads", description="The LoRA's weights are all finite numbers.", run=_check_lora),),
+)

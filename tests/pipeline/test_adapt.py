@@ -1,0 +1,123 @@
+"""The stage `adapt`: nothing by default; where it is asked for, a LoRA that later stages use."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from datasetdm.cli import main
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.context import open_context, release_backbone
+from datasetdm.pipeline.stages import adapt, train_decoder
+from datasetdm.pipeline.unlabelled_images import domain_images
+from datasetdm.utils.files import read_json
+
+MINIWORLD = {
+    "format": "coco",
+    "root": "data/raw/miniworld/coco",
+    "miniworld": {"distribution": "coco", "num_train": 12, "num_val": 5},
+}
+ADAPT = {"steps": 2, "rank": 2, "batch_size": 2, "learning_rate": 0.01, "num_images": 3}
+
+
+@pytest.fixture
+def ingested(project) -> Path:
+    folder = project(MINIWORLD)
+    assert main(["ingest", "coco"]) == 0
+    return folder
+
+
+def test_by_default_nothing_is_trained(ingested: Path) -> None:
+    context = open_context("coco")
+    assert list(adapt.STAGE.plan(context)) == []
+    assert main(["adapt", "coco"]) == 0
+    assert [file.name for file in context.paths.adapted.iterdir()] == ["record.json"]
+    assert context.backbone_settings == context.params.backbone
+
+
+def test_the_images_are_unlabelled_ones_of_training(ingested: Path, edit) -> None:
+    edit("backbone.adapt", ADAPT | {"num_images": None})
+    context = open_context("coco")
+
+    def names(subset: str) -> set[str]:
+        content = read_json(context.paths.real / "annotations" / f"{subset}.json", remedy="")
+        return {image["file_name"] for image in content["images"]}
+
+    (unit,) = adapt.STAGE.plan(context)
+    assert {image.name for image in unit.payload} == names("oracle")
+    file = context.paths.real / "annotations" / "oracle.json"
+    content = json.loads(file.read_text())
+    content["annotations"] = []
+    file.write_text(json.dumps(content))  # other labels are no other images
+    assert adapt.STAGE.plan(open_context("coco"))["lora"].folder == unit.folder
+
+    edit("benchmarks.coco.ingest.num_oracle", 0)
+    edit("benchmarks.coco.experiment.arms", ["real"])
+    assert {image.name for image in domain_images(open_context("coco"))} == names("few_shot_0")
+    for subset in ("dev", "test"):
+        assert not names(subset) & (names("oracle") | names("few_shot_0"))
+
+
+def test_settings_that_change_what_is_learnt_make_another_unit(ingested: Path, edit) -> None:
+    def unit() -> Path:
+        return adapt.STAGE.plan(open_context("coco"))["lora"].folder
+
+    edit("backbone.adapt", ADAPT)
+    first = unit()
+    edit("backbone.adapt.scale", 0.5)  # applied when it is loaded
+    edit("benchmarks.coco.synthesis.sampler.num_inference_steps", 3)  # draws no prior
+    assert unit() == first
+    edit("backbone.adapt.prior_weight", 1.0)
+    with_prior = unit()
+    edit("benchmarks.coco.synthesis.sampler.num_inference_steps", 2)
+    assert len({first, with_prior, unit()}) == 3
+
+
+def test_later_stages_wait_for_the_lora_and_use_it(ingested: Path, edit) -> None:
+    pytest.importorskip("peft")
+    plain = open_context("coco").backbone().fingerprint
+    edit("backbone.adapt", ADAPT | {"prior_weight": 1.0, "num_prior_images": 2})
+    with pytest.raises(DatasetDMError, match=r"lora\.safetensors is missing\. Make it with `python -m datasetdm adapt"):
+        train_decoder.STAGE.plan(open_context("coco"))
+    assert main(["adapt", "coco"]) == 0
+    context = open_context("coco")
+    published = {file.name for file in context.paths.adapted.iterdir()}
+    assert published == {"lora.safetensors", "curves.csv", "metrics.json", "record.json"}
+    figures = read_json(context.paths.adapted / "metrics.json", remedy="")
+    assert figures["images"] == 3 and figures["loss"] > 0
+    adapted = context.backbone().fingerprint
+    assert adapted != plain
+    assert context.backbone().provenance("ddim")["loras"].count("lora.safetensors") == 1
+    (unit,) = train_decoder.STAGE.plan(context)
+
+    before = (context.paths.adapted / "lora.safetensors").read_bytes()
+    edit("backbone.adapt.learning_rate", 0.02)
+    assert main(["adapt", "coco"]) == 0
+    assert (context.paths.adapted / "lora.safetensors").read_bytes() != before
+    assert open_context("coco").backbone().fingerprint not in (plain, adapted)  # in the same process, too
+    edit("backbone.adapt.learning_rate", 0.01)
+    assert main(["adapt", "coco"]) == 0
+    assert (context.paths.adapted / "lora.safetensors").read_bytes() == before
+    assert train_decoder.STAGE.plan(open_context("coco"))["0"].folder == unit.folder
+
+    edit("backbone.adapt", None)
+    assert main(["adapt", "coco"]) == 0
+    assert [file.name for file in context.paths.adapted.iterdir()] == ["record.json"]
+    assert open_context("coco").backbone().fingerprint == plain
+    release_backbone()
+
+
+@pytest.mark.slow
+def test_a_decoder_on_the_adapted_model_is_trained_and_registered(ingested: Path, edit) -> None:
+    pytest.importorskip("peft")
+    edit("backbone.adapt", ADAPT)
+    for stage in ("adapt", "train_decoder", "write_prompts", "synthesize"):
+        assert main([stage, "coco"]) == 0
+    context = open_context("coco")
+    decoder = read_json(context.paths.decoders / "0" / "config.json", remedy="")
+    assert context.backbone().fingerprint in json.dumps(decoder)
+    from datasetdm.pipeline.registered_decoder import backbone_options, load_decoder_model
+
+    release_backbone()
+    model = load_decoder_model(context.paths.decoders / "0", "cpu", **backbone_options(context.backbone_settings))
+    assert model.predict([domain_images(context)[0].read()])
