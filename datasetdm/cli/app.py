@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import shtab
 from dotenv import load_dotenv
 
-from datasetdm.cli import data, looking, predict, prompts, results, stages, validation
+from datasetdm.cli import data, looking, plan, predict, prompts, results, stages, validation
 from datasetdm.cli.options import HOME, go_to_project
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", title="commands")
     data.add_commands(commands)
     validation.add_commands(commands)
+    plan.add_commands(commands)
     stages.add_commands(commands)
     predict.add_commands(commands)
     prompts.add_commands(commands)
