@@ -165,5 +165,23 @@ def _is_hub_name(name: str) -> bool:
 
 
 def _hub_state(name: str, revision: str | None, file: str) -> str:
-    stored = isinstance(try_to_load_from_cache(name, file, revision=revision), str)
-    return f"{name}, {'on this machine' if stored else 'downloaded at first use'}"
+    return f"{name}, {'on this machine' if _is_stored(name, revision, file) else 'downloaded at first use'}"
+
+
+def _is_stored(name: str, revision: str | None, file: str) -> bool:
+    return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+
+
+def downloads(context: Context) -> list[str]:
+    """The hub models of the settings that are not on this machine yet: `<setting>: <name>`."""
+    pretrained, _, revision = (context.settings.downstream.pretrained or "").partition("@")
+    backbone = context.params.backbone
+    models = (
+        ("backbone.path", backbone.path, backbone.revision, "model_index.json"),
+        ("downstream.pretrained", pretrained, revision or None, "model.safetensors"),
+    )
+    return [
+        f"{setting}: {name}"
+        for setting, name, pinned, file in models
+        if name and _is_hub_name(name) and not _is_stored(name, pinned, file)
+    ]

@@ -58,8 +58,8 @@ def _prompts(calibration: Calibration) -> Rate:
     if rehearsal.context.settings.prompts.source == "language_model":
         name = rehearsal.context.benchmark
         raise DatasetDMError(f"`datasetdm prompts preview {name}` says what asking the language model takes.")
-    assert rehearsal.task
-    say("writing prompts")
+    categories = len(rehearsal.task.subjects)  # the images are ingested first, which does not count
+    say(f"writing prompts for {categories} categories")
     began = now()
     count = len(rehearsal.prompts)
     return of_host((now() - began) / count)

@@ -3,13 +3,15 @@
 import math
 from dataclasses import replace
 
+from torch import nn
+
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.arms import LABELLED
 from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.trainer import DecoderTraining
 from datasetdm.decoder.view_features import cache_views, open_views
-from datasetdm.pipeline.planning.rate import Rate, measure, measure_host
+from datasetdm.pipeline.planning.rate import Rate, measure, measure_host, with_disk
 from datasetdm.pipeline.planning.rehearsal import NUM_REAL, Rehearsal
 from datasetdm.transforms.views import augmented_views
 from datasetdm.utils.progress import say
@@ -49,8 +51,13 @@ def iterations(rehearsal: Rehearsal) -> Rate:
         training.iteration = training.iteration if training.iteration < settings.iterations else 0
         return min(PORTION, settings.iterations - before)
 
-    rate = measure(train, rehearsal.device)
+    rate = with_disk(measure(train, rehearsal.device), _bytes(decoder) / settings.iterations)
     return rate if settings.views_per_image else replace(rate, host=views(rehearsal).host * settings.batch_size)
+
+
+def _bytes(decoder: nn.Module) -> int:
+    """What a trained decoder takes: as a unit, as published, and in the registry."""
+    return 3 * sum(value.nbytes for value in decoder.state_dict().values())
 
 
 def reading(rehearsal: Rehearsal) -> Rate:

@@ -30,6 +30,7 @@ from datasetdm.utils.progress import say
 WARM_UP = 3  # iterations that are not timed
 BUDGET = 6.0  # seconds of timed iterations
 MOST = 40  # timed iterations
+MOST_JUDGED = 60  # images
 
 
 class DownstreamProbe:
@@ -57,14 +58,12 @@ class DownstreamProbe:
     def iteration_with_splices(self) -> Rate:
         """An iteration on labelled images and splices in equal shares."""
         folder = self._spliced()
-        say("training the downstream model on splices")
         return self._train([self._labelled, Labelled(folder=folder, subset=SET)])[1]
 
     @cached_property
     def judging(self) -> Rate:
         """An image that the model judges, with its share of the evaluation."""
-        samples, task, model = self._rehearsal.images("dev", 60), self._rehearsal.task, self._model
-        assert self._plain  # so that it is not the first time that the model runs
+        samples, task, model = self._rehearsal.images("dev", MOST_JUDGED), self._rehearsal.task, self._model
         say("judging images with the downstream model")
         model.to(self._device)
 
@@ -76,8 +75,6 @@ class DownstreamProbe:
 
     @cached_property
     def _plain(self) -> tuple[Rate, Rate]:
-        assert self._model
-        say("training the downstream model for a few iterations")
         return self._train([self._labelled])
 
     @property
@@ -88,7 +85,9 @@ class DownstreamProbe:
     @cached_property
     def _model(self) -> DownstreamModel:
         context = self._rehearsal.context
-        settings, task = context.settings.downstream, self._rehearsal.task
+        # Pretrained weights cost nothing after the start, and may not be there yet.
+        settings = context.settings.downstream.model_copy(update={"pretrained": None})
+        task = self._rehearsal.task
         say(f"building the downstream model {settings.model}")
         find_model(task.name, settings.model).check(settings)
         self._device = DOWNSTREAM[task.name].model_class().choose_device(context.params.device)
@@ -97,11 +96,13 @@ class DownstreamProbe:
 
     def _train(self, datasets: list[Labelled]) -> tuple[Rate, Rate]:
         """A training that is left as soon as its pace is known."""
-        settings, pacer, device = self._rehearsal.context.settings.downstream, _Pacer(1), self._device
+        model, settings = self._model, self._rehearsal.context.settings.downstream
+        pacer, device = _Pacer(1), self._device
+        say("training the downstream model for a few iterations")
 
         def train(curve: LossCurve) -> None:
             own = settings.model_copy(update={"iterations": curve.iterations})
-            self._model.train(own, datasets, self._rehearsal.task, curve, seed=0, device=device, resume=None)
+            model.train(own, datasets, self._rehearsal.task, curve, seed=0, device=device, resume=None)
 
         reset_peak_memory(device)
         with counting() as count:

@@ -65,7 +65,7 @@ def plan_stages(benchmark: Context, calibration: Calibration, card: Card | None)
     num_val = _num_val(benchmark, calibration)
     changed: set[str] = set()
     for name, stage in STAGES.items():
-        units, made = units_of(name, named, num_val), _made(stage, benchmark)
+        units, made = units_of(name, named, num_val), _made(stage, benchmark, calibration)
         left = {key: unit for key, unit in units.items() if key not in made or unit.after & changed}
         if left:
             changed |= {name, *(f"{name}/{key}" for key in left)}
@@ -73,8 +73,9 @@ def plan_stages(benchmark: Context, calibration: Calibration, card: Card | None)
         found = StagePlan(stage=name, units=len(units) * stage.has_units, left=len(left), runs=runs)
         if runs:
             finished = {key: seconds for key, seconds in made.items() if key not in left and seconds}
-            _Costs(found, calibration, card).add(stage, benchmark, units, left or units, finished)
-            _Costs(found, calibration, card).finish(stage, benchmark, finishing_work(name, named), again=bool(left))
+            costs = _Costs(found, calibration, card)
+            costs.add(units, left or units, finished)
+            costs.finish(stage, finishing_work(name, named), finishing_pace(stage, benchmark), again=bool(left))
         yield found
 
 
@@ -84,14 +85,7 @@ class _Costs:
     def __init__(self, plan: StagePlan, calibration: Calibration, card: Card | None):
         self._plan, self._calibration, self._card = plan, calibration, card
 
-    def add(
-        self,
-        stage: Stage[Context],
-        benchmark: Context,
-        units: Mapping[str, Planned],
-        left: Mapping[str, Planned],
-        finished: Mapping[str, float],
-    ) -> None:
+    def add(self, units: Mapping[str, Planned], left: Mapping[str, Planned], finished: Mapping[str, float]) -> None:
         """The units that are left; those that are like finished ones take as long as these took."""
         for unit in left.values():
             self._plan.work += unit.work
@@ -104,13 +98,16 @@ class _Costs:
             else:
                 self._work(unit.work)
 
-    def finish(self, stage: Stage[Context], benchmark: Context, work: Work, *, again: bool) -> None:
-        """Checking, recording and publishing: as long as the last time, if there was one."""
-        seconds = finishing_pace(stage, benchmark)
+    def finish(self, stage: Stage[Context], work: Work, last: float, *, again: bool) -> None:
+        """Checking, recording and publishing: at least as long as the last time (seconds; 0 if there was none)."""
         if stage.has_units:
-            self._work(work, seconds or None)
-        elif seconds and not again:
-            self._plan.seconds = self._plan.card_seconds = seconds
+            before = self._plan.seconds
+            self._work(work)
+            more = max(0.0, last - (self._plan.seconds - before))  # what nothing here measures, such as MLflow
+            self._plan.seconds += more
+            self._plan.card_seconds += more
+        elif last and not again:
+            self._plan.seconds = self._plan.card_seconds = last
             self._plan.recorded = True
 
     def _work(self, work: Work, seconds: float | None = None) -> None:
@@ -131,10 +128,12 @@ class _Costs:
         self._plan.seconds += seconds or 0.0
 
 
-def _made(stage: Stage[Context], benchmark: Context) -> dict[str, float]:
+def _made(stage: Stage[Context], benchmark: Context, calibration: Calibration) -> dict[str, float]:
     """The finished units by key, with their seconds (0 if these are not known)."""
     if not stage.has_units:
         return {"": 0.0} if _is_current(stage, benchmark) else {}
+    if calibration.rehearsal.downloads:  # naming the units would fetch them
+        return {}
     try:
         plan = stage.plan(benchmark)
     except DatasetDMError:  # an input is missing, so that no unit can be there

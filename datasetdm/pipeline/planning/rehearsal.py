@@ -33,6 +33,7 @@ from datasetdm.pipeline.prompt_coverage import template_prompts
 from datasetdm.pipeline.prompt_sources import candidates
 from datasetdm.pipeline.prompt_subjects import subjects
 from datasetdm.pipeline.rounds.shard import subset_of
+from datasetdm.pipeline.validate import downloads
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.synthesis.generate import Annotator
 from datasetdm.tasks.base import Task
@@ -113,8 +114,23 @@ class Rehearsal:
 
     @property
     def backbone(self) -> Backbone:
-        """The diffusion model, which stays loaded until `release_backbone`."""
+        """The diffusion model, which stays loaded until `release_backbone`.
+
+        Raises:
+            DatasetDMError: it is missing, or would have to be downloaded.
+        """
+        path = self.benchmark.params.backbone.path
+        if f"backbone.path: {path}" in self.downloads:
+            raise DatasetDMError(
+                f"The weights of {path} (backbone.path in params.yaml) are not on this machine, and a plan downloads "
+                f"nothing. The first run does, or `hf download {path}`."
+            )
         return self.context.backbone()
+
+    @cached_property
+    def downloads(self) -> list[str]:
+        """The weights that a run would download first."""
+        return downloads(self.benchmark)
 
     @property
     def device(self) -> torch.device:

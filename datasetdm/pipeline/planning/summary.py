@@ -174,8 +174,8 @@ def _remarks(summary: Summary) -> Iterator[str]:
 
 def _card_remarks(summary: Summary, card: Card) -> Iterator[str]:
     yield (
-        f"Times on {card.title} are an estimate from the number of operations and the rates that its maker states. What "
-        "the processor does by itself is taken to be as fast as here. GPU memory is the sum of the tensors in use."
+        f"Times on {card.title} are an estimate from the number of operations and the rates that its maker states. "
+        "What the processor does by itself is taken to be as fast as here. GPU memory is the sum of the tensors in use."
     )
     for stage in summary.stages:
         if not card.holds(stage.memory):

@@ -2,20 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.formats import StandardFormat, standard_format
 from datasetdm.pipeline.annotated_sets import describe_sets
 from datasetdm.pipeline.planning.rate import Rate, measure, measure_host, with_disk
 from datasetdm.pipeline.planning.rehearsal import Rehearsal, bytes_in
 from datasetdm.pipeline.report_figures import annotated_figure
-from datasetdm.pipeline.rounds.shard import annotate_images, reads_last_step
+from datasetdm.pipeline.rounds.shard import REJECTED, annotate_images, reads_last_step
 from datasetdm.reports.figures import write_figures
 from datasetdm.synthesis.generate import GenerationRequest, draw, make_requests
 from datasetdm.transforms.splice import augment
@@ -45,14 +43,18 @@ class SynthesisProbe:
         """An image that is drawn."""
         return self._drawn[0]
 
-    @cached_property
+    @property
     def annotating(self) -> Rate:
         """A drawn image that is annotated with the P-Decoders of all seeds, and written."""
+        return self._annotated[0]
+
+    @cached_property
+    def _annotated(self) -> tuple[Rate, Path]:
+        """The rate, and the folder with the images."""
         rehearsal, (_, latents, requests) = self._rehearsal, self._drawn
         say("annotating these images")
         given = None if reads_last_step(rehearsal.context) else latents
-        settings = self._settings.model_copy(update={"batch_size": len(requests)})
-        context = rehearsal.context.with_settings("synthesis", batch_size=settings.batch_size)
+        context = rehearsal.context.with_settings("synthesis", batch_size=len(requests))
 
         def annotate() -> int:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -68,14 +70,15 @@ class SynthesisProbe:
 
         host = measure_host(write, budget=0.5).seconds
         size = _bytes_once(self._folder) / len(requests) + latents[0].nbytes
-        return replace(with_disk(rate, size), host=host, precision=rehearsal.context.params.backbone.dtype)
+        rate = replace(with_disk(rate, size), host=host, precision=rehearsal.context.params.backbone.dtype)
+        return rate, self._folder
 
     @cached_property
     def splicing(self) -> Rate:
         """A splice that is made and written."""
         say("splicing")
         settings = self._rehearsal.context.settings.augmentation.model_copy(update={"num_images": NUM_SPLICES})
-        source = self.drawn_set(self._folder.with_name("drawn"))
+        source = self._files.load(self.drawn_set(), SET)
         files, folder = self._files, self._folder.with_name("spliced")
 
         def splice() -> int:
@@ -89,12 +92,10 @@ class SynthesisProbe:
 
     def spliced_set(self) -> Path:
         """The folder of a few splices, or of drawn images if the settings ask for no splices."""
+        folder = self._folder.with_name("spliced")
         if not self._rehearsal.context.settings.augmentation.num_images:
-            folder = self._folder.with_name("drawn")
-            self.drawn_set(folder)
-            return folder
-        assert self.splicing
-        return self._folder.with_name("spliced")
+            return self.drawn_set()
+        return folder if self.splicing.disk else self.drawn_set()
 
     @cached_property
     def checking(self) -> Rate:
@@ -112,7 +113,7 @@ class SynthesisProbe:
         """An image of the report."""
         say("writing a report")
         folder, task = self._folder.with_name("figures"), self._rehearsal.task
-        samples = [self._files.load(root, SET) for root in (self._folder.with_name("drawn"), self.spliced_set())]
+        samples = [self._files.load(root, SET) for root in (self.drawn_set(), self.spliced_set())]
 
         def write() -> int:
             shutil.rmtree(folder, ignore_errors=True)
@@ -124,15 +125,15 @@ class SynthesisProbe:
         rate = measure_host(write)
         return with_disk(rate, bytes_in(folder) / sum(map(len, samples)))
 
-    def drawn_set(self, folder: Path) -> Sequence[Sample]:
-        """The drawn images with what was found in them, whatever a filter says."""
+    def drawn_set(self) -> Path:
+        """The folder of the drawn images with what was found in them, whatever a filter says."""
+        folder = self._folder.with_name("drawn")
         if not folder.exists():
-            assert self.annotating
-            name = self._rehearsal.annotators[0].name
-            parts = [self._files.load(root, name) for root in (self._folder, self._folder / "rejected")]
+            shard, name = self._annotated[1], self._rehearsal.annotators[0].name
+            parts = [self._files.load(root, name) for root in (shard, shard / REJECTED)]
             (folder / "images").mkdir(parents=True)
             self._files.save(folder, SET, (sample for part in parts for sample in part))
-        return self._files.load(folder, SET)
+        return folder
 
     @property
     def _files(self) -> StandardFormat:
@@ -153,7 +154,6 @@ class SynthesisProbe:
             )
             return len(wanted)
 
-        assert rehearsal.backbone
         say("drawing images")
         steps = sampler.num_inference_steps
         few = min(FEW_STEPS, steps)
@@ -164,7 +164,7 @@ class SynthesisProbe:
             rate = measure(lambda: draw_images(requests, steps), rehearsal.device, budget=8.0)
             return replace(rate, precision=precision), latents, requests
         say(f"a batch of {len(requests)} would take about {duration(whole)}, so one image in {few} steps has to do")
-        scaled = {name: getattr(rate, name) * longer for name in ("seconds", "flops", "launches")}
+        scaled = {name: getattr(rate, name) * longer for name in ("seconds", "processor", "flops", "launches")}
         return replace(rate, **scaled, precision=precision), latents, requests[:1]
 
 

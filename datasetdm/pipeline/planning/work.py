@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from datasetdm.arms import ARMS, P_DECODER, Training
 from datasetdm.decoder.trainer import num_evaluated
 from datasetdm.decoder.view_features import num_views
+from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.rounds.feedback import shortened
 from datasetdm.pipeline.rounds.plan import images_of_rounds, portions
@@ -73,7 +74,7 @@ def finishing_work(stage: str, context: Context) -> Work:
     spliced = len(augment.spliced_sets(context)) * settings.augmentation.num_images
     found = {
         "synthesize": Work({Measure.CHECK: images * seeds}),
-        "annotate": Work({Measure.CHECK: settings.ingest.num_oracle * len(annotate.subsets(context))}),
+        "annotate": Work({Measure.CHECK: settings.ingest.num_oracle * len(_annotated(context))}),
         "augment": Work({Measure.CHECK: spliced}),
         "compare": Work({Measure.FIGURE: images * seeds + settings.augmentation.num_images}),
     }
@@ -129,8 +130,16 @@ def _feedback(context: Context) -> dict[Measure, int]:
 
 
 def _annotate(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
-    for subset in annotate.subsets(context):
+    for subset in _annotated(context):
         yield subset, _planned({Measure.READ: context.settings.ingest.num_oracle}, "ingest", "train_decoder")
+
+
+def _annotated(context: Context) -> Collection[str]:
+    """The sets that `annotate` makes. Without data, those are left out that only a teacher of poses needs."""
+    try:
+        return annotate.subsets(context)
+    except DatasetDMError:
+        return ()
 
 
 def _augment(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
