@@ -34,6 +34,7 @@ def plan_benchmark(benchmark: Context, *, card: Card | None = None, price: float
     with working_on(f"plan {benchmark.name}"), tempfile.TemporaryDirectory(prefix="datasetdm-plan-") as folder:
         calibration = Calibration(Rehearsal(benchmark, Path(folder)))
         stages = list(plan_stages(benchmark, calibration, card))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    cores = torch.get_num_threads()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cores} CPU thread{'s' * (cores > 1)}"
     free = shutil.disk_usage(DATA if DATA.exists() else Path()).free
     return Summary(benchmark=benchmark.name, device=name, stages=stages, free=free, load=load, card=card, price=price)

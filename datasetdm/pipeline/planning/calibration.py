@@ -41,6 +41,11 @@ class Calibration:
             raise DatasetDMError(found)
         return found
 
+    @property
+    def known(self) -> dict[Measure, Rate]:
+        """What was measured so far."""
+        return {measure: found for measure, found in self._known.items() if isinstance(found, Rate)}
+
     @cached_property
     def synthesis(self) -> SynthesisProbe:
         """What is measured with drawn images."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from datasetdm.pipeline.planning.cards import Card
 from datasetdm.pipeline.planning.plan import StagePlan
-from datasetdm.pipeline.planning.work import Work
+from datasetdm.pipeline.planning.work import Measure, Work
 from datasetdm.utils.progress import duration
 
 BUSY = 0.5  # load for each core above which a measurement says little about an idle machine
@@ -136,12 +136,13 @@ def _row(cells: Sequence[str]) -> str:
 def _now(stage: StagePlan) -> str:
     """In the words of `--dry-run`."""
     if not stage.units:
-        return "runs"
+        return "runs" if stage.runs else "nothing to make"
     return f"{stage.left} of {stage.units} parts to make" if stage.left else "up to date"
 
 
 def _work(work: Work) -> str:
-    return ", ".join(f"{count:,} {measure}".replace(",", " ") for measure, count in work.items())
+    counts = {measure: count for measure, count in work.items() if measure is not Measure.OPEN}
+    return ", ".join(f"{count:,} {measure}".replace(",", " ") for measure, count in counts.items())
 
 
 def _remarks(summary: Summary) -> Iterator[str]:
@@ -158,7 +159,7 @@ def _remarks(summary: Summary) -> Iterator[str]:
     if summary.cost is not None:
         where = summary.card.name if summary.card else "this machine"
         seconds = summary.card_seconds if summary.card else summary.seconds
-        yield f"Price: {seconds / 3600:.1f} h on {where} at {summary.price:g} an hour are {summary.cost:.2f}."
+        yield f"Price: {duration(seconds)} on {where} at {summary.price:g} an hour are {summary.cost:.2f}."
     if summary.disk > summary.free:
         yield (
             f"The disk has {amount(summary.free)} free, less than this takes: free some space, or lower "

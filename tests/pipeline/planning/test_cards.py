@@ -1,5 +1,6 @@
 """Cards come from a table that a person may edit; their times from operations and rates."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,15 @@ def test_an_h100_takes_as_long_as_one_did(precision: str, batch: int, measured: 
 def test_work_of_the_processor_is_as_fast_as_here() -> None:
     card = find_card("t4")
     assert card.seconds(Rate(seconds=0.5, processor=0.5, host=0.5)) == 0.5
-    some = card.seconds(Rate(**PASS, flops=IMAGE, host=2.0, precision="bfloat16"))
-    assert some == pytest.approx(2 + card.seconds(Rate(**PASS, flops=IMAGE)))  # it has no units for bfloat16
+    step = Rate(**PASS, flops=IMAGE)
+    assert card.seconds(replace(step, host=2.0)) == pytest.approx(2 + card.seconds(step))
+
+
+def test_a_card_without_units_for_bfloat16_gains_nothing_by_it() -> None:
+    step = Rate(**PASS, flops=IMAGE)
+    half = replace(step, precision="bfloat16")
+    assert find_card("t4").seconds(half) >= find_card("t4").seconds(step)
+    assert find_card("a100-80gb").seconds(half) < find_card("a100-80gb").seconds(step)
 
 
 def test_memory_leaves_room_for_the_driver() -> None:

@@ -93,7 +93,7 @@ def test_rounds_are_shards_and_trainings(project, edit) -> None:
     edit("benchmarks.coco.synthesis.rounds", 2)
     edit("benchmarks.coco.synthesis.feedback", {"iterations": 7})
     found = plans()["synthesize"]
-    assert found.units == 4 + 2 * 2
+    assert found.units == 3 + 2 * 2  # three images and two, in shards of two
     assert (found.work[Measure.TRAIN], found.work[Measure.START]) == (14, 2)
 
 
