@@ -37,4 +37,13 @@ def plan_benchmark(benchmark: Context, *, card: Card | None = None, price: float
     cores = torch.get_num_threads()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cores} CPU thread{'s' * (cores > 1)}"
     free = shutil.disk_usage(DATA if DATA.exists() else Path()).free
-    return Summary(benchmark=benchmark.name, device=name, stages=stages, free=free, load=load, card=card, price=price)
+    return Summary(
+        benchmark=benchmark.name,
+        device=name,
+        stages=stages,
+        rates=calibration.known,
+        free=free,
+        load=load,
+        card=card,
+        price=price,
+    )

@@ -1,12 +1,13 @@
 """A plan for people, as Markdown, and for programs."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from datasetdm.pipeline.planning.cards import Card
 from datasetdm.pipeline.planning.plan import StagePlan
+from datasetdm.pipeline.planning.rate import Rate
 from datasetdm.pipeline.planning.work import Measure, Work
 from datasetdm.utils.progress import duration
 
@@ -22,6 +23,7 @@ class Summary:
         benchmark: its name.
         device: where it was measured.
         stages: in their order.
+        rates: what was measured.
         free: bytes free on the disk.
         load: processes that waited for this machine's cores when the measurement began, for each core.
         card: times are estimated for it, too.
@@ -31,6 +33,7 @@ class Summary:
     benchmark: str
     device: str
     stages: Sequence[StagePlan]
+    rates: Mapping[Measure, Rate]
     free: int
     load: float
     card: Card | None = None
@@ -69,6 +72,7 @@ class Summary:
             "load": round(self.load, 2),
             "card": self.card.name if self.card else None,
             "stages": {stage.stage: _stage_to_dict(stage, self.card) for stage in self.stages},
+            "rates": {str(measure): asdict(rate) for measure, rate in self.rates.items()},
             "seconds": round(self.seconds, 1),
             "card_seconds": round(self.card_seconds, 1) if self.card else None,
             "gpu_memory": self.memory,
