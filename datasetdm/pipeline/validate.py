@@ -19,7 +19,7 @@ from datasetdm.pipeline.paths import DATA
 from datasetdm.tasks import build_task
 from datasetdm.utils.devices import choose_device
 
-_BYTES_PER_PIXEL = 2  # of a generated image as PNG, with its annotation
+BYTES_PER_PIXEL = 2  # of a generated image as PNG, with its annotation
 _BYTES_PER_VIEW = 2_000_000  # of a cached view of a labelled image
 _GB = 1e9
 
@@ -138,7 +138,7 @@ def _disk(context: Context) -> Iterator[str]:
     spliced = settings.augmentation.num_images * settings.augmentation.max_size**2 / 2
     pixels = settings.synthesis.num_images * context.params.backbone.image_size**2 + spliced
     views = (settings.decoder.views_per_image or 0) * settings.ingest.num_real
-    needed = (pixels * _BYTES_PER_PIXEL + views * _BYTES_PER_VIEW * len(settings.seeds)) / _GB
+    needed = (pixels * BYTES_PER_PIXEL + views * _BYTES_PER_VIEW * len(settings.seeds)) / _GB
     free = shutil.disk_usage(DATA if DATA.exists() else Path()).free / _GB
     if needed > free:
         raise DatasetDMError(

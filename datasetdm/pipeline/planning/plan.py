@@ -15,6 +15,7 @@ from datasetdm.pipeline.planning.cards import Card
 from datasetdm.pipeline.planning.work import Measure, Planned, Work, finishing_work, units_of
 from datasetdm.pipeline.rounds.shard import Shard
 from datasetdm.pipeline.stages import STAGES
+from datasetdm.pipeline.validate import BYTES_PER_PIXEL
 from datasetdm.utils.files import read_json
 
 ALIKE = 0.02  # shares of each kind of work by which units may differ and still be alike
@@ -73,7 +74,7 @@ def plan_stages(benchmark: Context, calibration: Calibration, card: Card | None)
         found = StagePlan(stage=name, units=len(units) * stage.has_units, left=len(left), runs=runs)
         if runs:
             finished = {key: seconds for key, seconds in made.items() if key not in left and seconds}
-            costs = _Costs(found, calibration, card)
+            costs = _Costs(found, benchmark, calibration, card)
             costs.add(units, left or units, finished)
             costs.finish(stage, finishing_work(name, named), finishing_pace(stage, benchmark), again=bool(left))
         yield found
@@ -82,8 +83,12 @@ def plan_stages(benchmark: Context, calibration: Calibration, card: Card | None)
 class _Costs:
     """Adds up what a stage costs."""
 
-    def __init__(self, plan: StagePlan, calibration: Calibration, card: Card | None):
+    def __init__(self, plan: StagePlan, benchmark: Context, calibration: Calibration, card: Card | None):
         self._plan, self._calibration, self._card = plan, calibration, card
+        self._pixels = {  # of an image that cannot be measured
+            Measure.ANNOTATE: benchmark.params.backbone.image_size**2,
+            Measure.SPLICE: benchmark.settings.augmentation.max_size**2 / 2,
+        }
 
     def add(self, units: Mapping[str, Planned], left: Mapping[str, Planned], finished: Mapping[str, float]) -> None:
         """The units that are left; those that are like finished ones take as long as these took."""
@@ -117,6 +122,7 @@ class _Costs:
                 rate = self._calibration.rate(measure)
             except DatasetDMError as error:
                 self._plan.unknown[measure] = str(error)
+                self._plan.disk += count * self._pixels.get(measure, 0) * BYTES_PER_PIXEL
                 continue
             self._plan.memory = max(self._plan.memory, rate.memory)
             self._plan.disk += count * rate.disk

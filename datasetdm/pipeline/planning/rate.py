@@ -10,6 +10,7 @@ from datasetdm.pipeline.planning.counting import counting
 
 BUDGET = 4.0  # seconds of repeats
 MOST = 20  # repeats
+SLOW = 60.0  # seconds of the processor, above which a step is not repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class Rate:
 def measure(step: Callable[[], int], device: torch.device, *, budget: float = BUDGET, most: int = MOST) -> Rate:
     """Do a step once to count what it asks for and to set up what the first call sets up, then again to time it.
 
-    A step that takes far longer than the budget is not repeated: its first time counts.
+    A step that takes minutes is not repeated: its first time counts. A step of small products has to be repeated, as
+    counting takes longer than they do.
 
     Args:
         step: does some work, and says how many (images, iterations) that was.
@@ -53,8 +55,8 @@ def measure(step: Callable[[], int], device: torch.device, *, budget: float = BU
     with counting() as count:
         done = step()
     synchronize(device)
-    first = (now() - began) / done
-    seconds = first if first.clock * done > 3 * budget else _repeat(step, budget, most, device)
+    first = now() - began
+    seconds = first / done if first.processor > SLOW else _repeat(step, budget, most, device)
     return Rate(
         seconds=seconds.clock,
         processor=seconds.processor,

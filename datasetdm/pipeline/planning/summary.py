@@ -118,18 +118,18 @@ def _table(summary: Summary) -> Iterator[str]:
 def _figures(
     summary: Summary, seconds: float, card_seconds: float, memory: int, disk: float, incomplete: bool
 ) -> list[str]:
-    """The last cells of a row; `incomplete` figures say that they are a part."""
+    """The last cells of a row; `incomplete` figures say that they are a part, or a guess."""
 
-    def known(text: str, value: float) -> str:
+    def known(text: str, value: float, but: str) -> str:
         if not incomplete:
             return text
-        return f"over {text}" if value else "?"
+        return f"{but} {text}" if value else "?"
 
     times = [seconds, card_seconds] if summary.card else [seconds]
     return [
-        *(known(duration(time), time) for time in times),
+        *(known(duration(time), time, "over") for time in times),
         amount(memory) if memory else "",
-        known(amount(disk), disk),
+        known(amount(disk), disk, "about"),
     ]
 
 
@@ -163,7 +163,8 @@ def _remarks(summary: Summary) -> Iterator[str]:
     if summary.cost is not None:
         where = summary.card.name if summary.card else "this machine"
         seconds = summary.card_seconds if summary.card else summary.seconds
-        yield f"Price: {duration(seconds)} on {where} at {summary.price:g} an hour are {summary.cost:.2f}."
+        most = " at least" if any(stage.unknown for stage in summary.stages) else ""
+        yield f"Price:{most} {summary.cost:.2f} for {duration(seconds)} on {where} at {summary.price:g} an hour."
     if summary.disk > summary.free:
         yield (
             f"The disk has {amount(summary.free)} free, less than this takes: free some space, or lower "

@@ -85,6 +85,7 @@ def test_what_cannot_be_judged_is_left_out_and_named(project) -> None:
     project(MINIWORLD)
     found = plans(Measure.DRAW)["synthesize"]
     assert found.unknown == {Measure.DRAW: "weights are missing"} and found.seconds == 24 + 5
+    assert plans(Measure.ANNOTATE)["synthesize"].disk == 24 * 10 + 24 * 128 * 128 * 2 + 5 * 10
     assert found.work[Measure.DRAW] == 24
 
 

@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from datasetdm.pipeline.planning import rate as rate_module
 from datasetdm.pipeline.planning.rate import measure, measure_host
 
 CPU = torch.device("cpu")
@@ -26,7 +27,9 @@ def test_pieces_share_what_a_step_takes() -> None:
     assert rate.flops == 2 * 16**3 / 4 and rate.launches == 1 / 4 and rate.memory == 2 * weights.nbytes
 
 
-def test_a_step_beyond_the_budget_is_done_once() -> None:
+@pytest.mark.parametrize(("slow", "times"), [(-1.0, 1), (60.0, 2)])
+def test_a_slow_step_is_not_done_again(monkeypatch: pytest.MonkeyPatch, slow: float, times: int) -> None:
+    monkeypatch.setattr(rate_module, "SLOW", slow)
     calls = []
 
     def step() -> int:
@@ -35,7 +38,7 @@ def test_a_step_beyond_the_budget_is_done_once() -> None:
         return 1
 
     assert measure(step, CPU, budget=0.01).seconds >= 0.05
-    assert len(calls) == 1
+    assert len(calls) == times
 
 
 def test_work_of_the_processor_counts_as_such() -> None:
