@@ -23,7 +23,7 @@ from datasetdm.utils.progress import duration, say
 
 NUM_SPLICES = 24
 FEW_STEPS = 2  # of the sampler, which tell whether a batch would take too long
-SLOW = 40.0  # seconds: a batch that takes longer is not drawn
+SLOW = 80.0  # seconds of the processor: a batch that takes longer is not drawn
 SET = "rehearsal"  # name of the sets that are written here
 
 
@@ -157,13 +157,14 @@ class SynthesisProbe:
         say("drawing images")
         steps = sampler.num_inference_steps
         few = min(FEW_STEPS, steps)
-        rate = measure(lambda: draw_images(requests[:1], few), rehearsal.device, most=2, budget=SLOW / 2)
+        rate = measure(lambda: draw_images(requests[:1], few), rehearsal.device, most=2)
         longer = steps / few
-        whole = rate.seconds * longer * len(requests)
+        whole = rate.processor * longer * len(requests)  # other programs do not change that
         if whole < SLOW or rehearsal.device.type == "cuda":
             rate = measure(lambda: draw_images(requests, steps), rehearsal.device, budget=8.0)
             return replace(rate, precision=precision), latents, requests
-        say(f"a batch of {len(requests)} would take about {duration(whole)}, so one image in {few} steps has to do")
+        seconds = duration(rate.seconds * longer * len(requests))
+        say(f"a batch of {len(requests)} would take about {seconds}, so one image in {few} steps has to do")
         scaled = {name: getattr(rate, name) * longer for name in ("seconds", "processor", "flops", "launches")}
         return replace(rate, **scaled, precision=precision), latents, requests[:1]
 
