@@ -15,7 +15,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.description = (
         "Say what each stage still has to do and what that costs, from a short calibration on this machine (a minute "
-        "or two on an idle one). Nothing is written into the project. See docs/plan.md."
+        "or two if it is idle). Nothing is written into the project. See docs/plan.md."
     )
     parser.add_argument("--card", help="also estimate the time on this GPU: a100-80gb, l4, ... (docs/plan.md)")
     parser.add_argument("--price", type=_price, help="of an hour on that card, or on this machine: also say the cost")
