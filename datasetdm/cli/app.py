@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import shtab
 from dotenv import load_dotenv
 
-from datasetdm.cli import data, export, looking, predict, prompts, results, stages, unpacking, validation
+from datasetdm.cli import data, export, looking, plan, predict, prompts, results, stages, unpacking, validation
 from datasetdm.cli.options import HOME, go_to_project
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
@@ -86,6 +86,7 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", title="commands")
     data.add_commands(commands)
     validation.add_commands(commands)
+    plan.add_commands(commands)
     stages.add_commands(commands)
     predict.add_commands(commands)
     export.add_commands(commands)

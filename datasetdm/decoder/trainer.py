@@ -28,6 +28,7 @@ from datasetdm.utils.seeding import derived_seed
 LOG_EVERY = 20  # iterations per row of the loss curve
 WARM_UP = 0.05  # share of the iterations in which the learning rate rises
 GRADIENT_CLIP = 1.0  # largest norm of the gradient of all parameters
+UNPROMPTED = {"generic": GENERIC_PROMPT, "empty": ""}  # prompts that name no category
 
 Row = dict[str, float]
 
@@ -70,7 +71,7 @@ def train_decoder(
         embeddings = embed_vocabulary(task, backbone)
         decoder = build_decoder(task, backbone.feature_info, settings, embeddings).to(backbone.device)
         decoder.learnt = learnt_labels(task, few_shot)
-        training = _Training(backbone, task, settings, seed, decoder)
+        training = DecoderTraining(backbone, task, settings, seed, decoder)
         checkpoint = None if resume is None else resume / "checkpoint.pt"
         if checkpoint is not None:
             training.resume(checkpoint)
@@ -122,7 +123,7 @@ def evaluate(
     return evaluator.compute() if len(samples) else {}
 
 
-class _Training:
+class DecoderTraining:
     """A training under way: how far it is, and its best weights so far.
 
     Args:
@@ -225,6 +226,11 @@ class _Training:
         return json.dumps(describe_decoder(self.task, self.settings, self.backbone, self.seed), sort_keys=True)
 
 
+def num_evaluated(settings: config.Decoder) -> int:
+    """How often a training evaluates all of dev: on the way, and at its end with three kinds of prompt."""
+    return math.ceil(settings.iterations / settings.evaluate_every) + 1 + len(UNPROMPTED)
+
+
 def _learning_rate(iteration: int, settings: config.Decoder) -> float:
     """Linear warm-up, then half a cosine down to zero.
 
@@ -247,7 +253,7 @@ def _final_metrics(
 ) -> dict[str, float]:
     """Dev metrics with three kinds of prompt; the gap to the last two is what the decoder takes from the text.
 
-    Those two name no category, so they do not rule out any, whatever `category_from_prompt` says.
+    Those two (`UNPROMPTED`) do not rule out any category, whatever `category_from_prompt` says.
     """
     if not len(dev):
         return {}
@@ -256,7 +262,7 @@ def _final_metrics(
     free = build_decoder(task, backbone.feature_info, unprompted, embeddings).to(backbone.device).eval()
     free.load_state_dict(decoder.state_dict())
     free.learnt = decoder.learnt
-    for kind, prompt in (("generic", GENERIC_PROMPT), ("empty", "")):
+    for kind, prompt in UNPROMPTED.items():
         score = evaluate(backbone, free, task, dev, unprompted, prompt)[task.primary_metric]
         metrics[f"{task.primary_metric}_{kind}_prompt"] = score
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

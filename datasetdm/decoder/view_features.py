@@ -26,6 +26,7 @@ from datasetdm.utils.seeding import derived_seed
 
 EXTRACTION_BATCH = 8
 NUM_EXAMPLES = 256  # at the most
+EXAMPLE_BATCHES = 4  # of fresh views
 PLAIN_SHARE = 1 / 16  # of fresh views show a whole image as it is
 MEMORY_SHARE = 0.7  # of the machine's memory, which the cache may take
 
@@ -64,6 +65,13 @@ def open_views(
     return cache_views(backbone, task, samples, settings, seed=seed)
 
 
+def num_views(settings: config.Decoder, num_samples: int) -> int:
+    """How many views a training makes besides those of its iterations."""
+    if settings.views_per_image is None:
+        return EXAMPLE_BATCHES * EXTRACTION_BATCH
+    return settings.views_per_image * num_samples
+
+
 @dataclass(frozen=True)
 class FreshViews:
     """Views that are made when they are needed.
@@ -95,7 +103,7 @@ class FreshViews:
     def examples(self) -> DiffusionFeatures:
         """See `Views.examples`."""
         cpu = torch.device("cpu")
-        return DiffusionFeatures.cat([self.sample(EXTRACTION_BATCH, cpu)[0] for _ in range(4)])
+        return DiffusionFeatures.cat([self.sample(EXTRACTION_BATCH, cpu)[0] for _ in range(EXAMPLE_BATCHES)])
 
     def _view(self, rng: np.random.Generator) -> View:
         position = int(rng.integers(len(self.samples)))

@@ -50,7 +50,7 @@ class Family:
     ) -> dict[str, float]:
         """Train a model, write it to the folder `out` and return its metrics on `dev`; see `fit`."""
         return fit(
-            self._model(),
+            self.model_class(),
             settings,
             task=task,
             datasets=datasets,
@@ -63,9 +63,10 @@ class Family:
 
     def load(self, folder: Path, device: str = "auto") -> Predictor:
         """The model that `train` wrote to a folder; errors as in `DownstreamModel.load`."""
-        return self._model().load(folder, device)
+        return self.model_class().load(folder, device)
 
-    def _model(self) -> type[DownstreamModel]:
+    def model_class(self) -> type[DownstreamModel]:
+        """The class, which is imported now."""
         found: type[DownstreamModel] = resolve_name(self.model)
         return found
 

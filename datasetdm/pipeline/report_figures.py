@@ -52,7 +52,7 @@ def write_all_figures(context: Context, manifest: pd.DataFrame, folder: Path) ->
         found.append(_write(context, folder, f"synthetic_{subset}", figures, title, root, len(rows)))
     for other in _other_sets(context):
         samples = standard_format(*context.task().kind).load(other.root, other.subset)
-        figures = (_annotated(sample, context.task(), other.origins.get(sample.name, {})) for sample in samples)
+        figures = (annotated_figure(sample, context.task(), other.origins.get(sample.name, {})) for sample in samples)
         found.append(_write(context, folder, other.name, figures, other.title, other.root, len(samples)))
     return found
 
@@ -119,8 +119,8 @@ def _synthetic(context: Context, subset: str, rows: pd.DataFrame) -> Iterator[Fi
         yield drawn_figure(sample, row, task, f"{row['folder']}/{row['image']}")
 
 
-def _annotated(sample: Sample, task: Task, origin: Mapping[str, str]) -> Figure:
-    """An image that no filter has looked at, or that it has accepted."""
+def annotated_figure(sample: Sample, task: Task, origin: Mapping[str, str]) -> Figure:
+    """An image with an annotation that no filter has looked at, or that it has accepted."""
     return Figure(
         file=f"images/{sample.name}",
         size=_size(sample),

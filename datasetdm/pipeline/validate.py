@@ -22,7 +22,7 @@ from datasetdm.tasks import build_task
 from datasetdm.utils.devices import choose_device
 from datasetdm.utils.hub import is_hub_name
 
-_BYTES_PER_PIXEL = 2  # of a generated image as PNG, with its annotation
+BYTES_PER_PIXEL = 2  # of a generated image as PNG, with its annotation
 _BYTES_PER_VIEW = 2_000_000  # of a cached view of a labelled image
 _GB = 1e9
 
@@ -180,7 +180,7 @@ def _disk(context: Context) -> Iterator[str]:
     spliced = settings.augmentation.num_images * settings.augmentation.max_size**2 / 2
     pixels = settings.synthesis.num_images * context.params.backbone.image_size**2 + spliced
     views = (settings.decoder.views_per_image or 0) * settings.ingest.num_real
-    needed = (pixels * _BYTES_PER_PIXEL + views * _BYTES_PER_VIEW * len(settings.seeds)) / _GB
+    needed = (pixels * BYTES_PER_PIXEL + views * _BYTES_PER_VIEW * len(settings.seeds)) / _GB
     free = shutil.disk_usage(DATA if DATA.exists() else Path()).free / _GB
     if needed > free:
         raise DatasetDMError(
@@ -210,5 +210,23 @@ def _open(source: Source, side: str) -> Split:
 
 
 def _hub_state(name: str, revision: str | None, file: str) -> str:
-    stored = isinstance(try_to_load_from_cache(name, file, revision=revision), str)
-    return f"{name}, {'on this machine' if stored else 'downloaded at first use'}"
+    return f"{name}, {'on this machine' if _is_stored(name, revision, file) else 'downloaded at first use'}"
+
+
+def _is_stored(name: str, revision: str | None, file: str) -> bool:
+    return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+
+
+def downloads(context: Context) -> list[str]:
+    """The hub models of the settings that are not on this machine yet: `<setting>: <name>`."""
+    pretrained, _, revision = (context.settings.downstream.pretrained or "").partition("@")
+    backbone = context.params.backbone
+    models = (
+        ("backbone.path", backbone.path, backbone.revision, "model_index.json"),
+        ("downstream.pretrained", pretrained, revision or None, "model.safetensors"),
+    )
+    return [
+        f"{setting}: {name}"
+        for setting, name, pinned, file in models
+        if name and _is_hub_name(name) and not _is_stored(name, pinned, file)
+    ]

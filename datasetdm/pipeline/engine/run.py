@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.engine.pace import note_pace, pace
+from datasetdm.pipeline.engine.pace import note_finishing_pace, note_pace, pace
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import digest_of_sources, known_result, remember
 from datasetdm.pipeline.engine.result import StageResult
@@ -106,12 +106,12 @@ def finish_stage(stage: Stage[P], project: P, plan: Plan) -> StageResult:
     """
     with _publishing(stage, project):
         if not stage.has_units:  # it takes seconds, and reads what is not ours: raw data, edited tables
-            return stage.finish(project, plan)
+            return _finish(stage, project, plan)
         _refuse_unfinished(stage, project, plan)
         sources = digest_of_sources(stage, project, plan)
         result = known_result(stage, project, sources)
         if result is None:
-            result = stage.finish(project, plan)
+            result = _finish(stage, project, plan)
             remember(stage, project, sources, result)
         return result
 
@@ -122,6 +122,14 @@ def _publishing(stage: Stage[P], project: P) -> Iterator[None]:
     project.work.mkdir(parents=True, exist_ok=True)
     with FileLock(project.work / f"{stage.name}_{project.name}.lock"):
         yield
+
+
+def _finish(stage: Stage[P], project: P, plan: Plan) -> StageResult:
+    """`Stage.finish`, whose time is written down."""
+    start = time.perf_counter()
+    result = stage.finish(project, plan)
+    note_finishing_pace(stage, project, time.perf_counter() - start)
+    return result
 
 
 def sweep_work(project: Project) -> None:

@@ -60,11 +60,11 @@ def ingest(
         DatasetDMError: no or broken data, fewer images than asked for, images that cannot be used (all of them are
             counted), categories that read the same, more objects lost than `ingest.max_lost` allows.
     """
-    train, val = _open(source, "train"), _open(source, "val")
+    train, val = open_data(source, "train"), open_data(source, "val")
     check_same(train, val, "Give both the same categories; order and `supercategory` do not matter.")
     train.categories = with_synonyms(train.categories, source.synonyms)
     val.categories = train.categories
-    decoder = _open(source.decoder, "train") if source.decoder else None
+    decoder = open_data(source.decoder, "train") if source.decoder else None
     check_losses([train, val] + ([] if decoder is None else [decoder]), settings.max_lost)
     task = build_task(task_settings, train.categories)
     subsets = draw_subsets(train, val, settings, task, seeds, source.root)
@@ -85,7 +85,12 @@ def ingest(
     }
 
 
-def _open(source: config.Source, split: Literal["train", "val"]) -> Split:
+def open_data(source: config.Source, split: Literal["train", "val"]) -> Split:
+    """The training or validation images of a source; the miniworld is rendered first if it stands in for data.
+
+    Raises:
+        DatasetDMError: no or broken data, or categories that read the same.
+    """
     if source.miniworld:
         render_miniworld(source.root, source.format, source.miniworld)
     opened = open_split(source.format, source.root, split)

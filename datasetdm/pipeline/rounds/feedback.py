@@ -44,7 +44,7 @@ class Feedback:
         def work(folder: Path) -> None:
             say(f"round {self.round}, seed {self.seed}: learning what is weak on dev")
             model = folder / "model"
-            train(_shortened(context), self._data(context), self.seed, model, resume=resume_folder(unit))
+            train(shortened(context), self._data(context), self.seed, model, resume=resume_folder(unit))
             write_json(folder / SCORES, judge_slices(context, model))
             for name in ("metrics.json", "curves.csv"):
                 (model / name).rename(folder / name)
@@ -56,7 +56,7 @@ class Feedback:
         """What its result depends on, ready for `digest`."""
         few = AnnotatedSets().identity(context.paths.real, LABELLED.subset(self.seed))
         real_weight = round(context.settings.experiment.real_weight, 6)
-        return [dependencies(_shortened(context)), real_weight, self.seed, few, [one.folder.name for one in self.after]]
+        return [dependencies(shortened(context)), real_weight, self.seed, few, [one.folder.name for one in self.after]]
 
     def _data(self, context: Context) -> list[Labelled]:
         share = context.settings.experiment.real_weight
@@ -83,7 +83,8 @@ def read_scores(unit: Path) -> tuple[Measure, Mapping[str, Measure]]:
     return Measure(**content["whole"]), {name: Measure(**measure) for name, measure in content["slices"].items()}
 
 
-def _shortened(context: Context) -> Context:
+def shortened(context: Context) -> Context:
+    """The benchmark with the length of the training after a round."""
     full = context.settings.downstream.iterations
     iterations = context.settings.synthesis.feedback.iterations or max(1, full // ITERATIONS_SHARE)
     return context.with_settings("downstream", iterations=iterations)

@@ -28,12 +28,12 @@ def plan_rounds(context: Context, prompts: pd.DataFrame, folder: Name, *, drawin
         folder: names a unit of the stage.
         drawing_version: of the code that draws.
     """
-    rounds = _images_of_rounds(context.settings.synthesis.num_images, context.settings.synthesis.rounds)
+    rounds = images_of_rounds(context.settings.synthesis.num_images, context.settings.synthesis.rounds)
     common, sampler, backbone = _common(context), context.settings.synthesis.sampler, context.backbone().fingerprint
     shards: list[Unit] = []
     choice: Unit | None = None
     for number, images in enumerate(rounds, 1):
-        for part in _portions(images, context.settings.synthesis.shard_size):
+        for part in portions(images, context.settings.synthesis.shard_size):
             drawn_by = [drawing_version, sampler, backbone, context.settings.synthesis.batch_size]
             shard = Shard(round=number, images=part, prompts=prompts, choice=choice, drawn_by=drawn_by)
             name = folder(common, _content(context, shard))
@@ -82,11 +82,12 @@ def _content(context: Context, shard: Shard) -> list[Any]:
     return [shard.choice.folder.name, shard.images.start, shard.images.stop]
 
 
-def _images_of_rounds(num_images: int, rounds: int) -> list[range]:
-    """Equal parts, the first ones an image larger where they cannot be."""
+def images_of_rounds(num_images: int, rounds: int) -> list[range]:
+    """The images of each round: equal parts, the first ones an image larger where they cannot be."""
     ends = [-(-num_images * number // rounds) for number in range(rounds + 1)]
     return [range(start, end) for start, end in pairwise(ends)]
 
 
-def _portions(images: range, size: int) -> list[range]:
+def portions(images: range, size: int) -> list[range]:
+    """Parts of `size` images, the last possibly smaller."""
     return [images[start : start + size] for start in range(0, len(images), size)]

@@ -1,5 +1,6 @@
 """A shard: some images of a round, drawn and annotated."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,13 @@ class Shard:
         drawing = None if reads_last_step(context) else self._drawing(context, requests)
         if not unit.exists() and drawing:
             _draw(context, requests, drawing)  # before the unit, whose time is then that of the labels alone
-        make_unit(unit, lambda folder: _annotate(context, requests, drawing, folder))
+
+        def work(folder: Path) -> None:
+            annotators = [annotator_of(context, seed) for seed in context.seeds]
+            latents = _draw(context, requests, drawing) if drawing else None
+            annotate_images(context, annotators, requests, latents, folder)
+
+        make_unit(unit, work)
 
     def _drawing(self, context: Context, requests: list[GenerationRequest]) -> Path:
         looks = digest(*self.drawn_by, [(request.prompt, request.seed) for request in requests])
@@ -117,12 +124,25 @@ def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) ->
     return load_file(drawing / "latents.safetensors")["latents"]
 
 
-def _annotate(context: Context, requests: list[GenerationRequest], drawing: Path | None, folder: Path) -> None:
+def annotate_images(
+    context: Context,
+    annotators: Sequence[Annotator],
+    requests: Sequence[GenerationRequest],
+    latents: torch.Tensor | None,
+    folder: Path,
+) -> None:
+    """Annotate images, and write them with their annotations, accepted and rejected, and the manifest.
+
+    Args:
+        context: the benchmark.
+        annotators: one per seed.
+        requests: the images.
+        latents: see `synthesize`.
+        folder: the shard's.
+    """
     task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis
-    annotators = [annotator_of(context, seed) for seed in context.seeds]
     samples: dict[str, dict[bool, list[Sample]]] = {annotator.name: {True: [], False: []} for annotator in annotators}
     rows = []
-    latents = _draw(context, requests, drawing) if drawing else None
     for labelled in synthesize(backbone, task, annotators, requests, settings, latents):
         write_image(folder / "images" / labelled.request.name, labelled.image)
         rows += manifest_rows(labelled, annotators, backbone, settings)

@@ -50,7 +50,7 @@ GALLERY = "galleries/synthetic.png"
 FIGURES = "figures"  # the folder of the page's images
 
 
-def _rows(context: Context) -> list[Training]:
+def rows(context: Context) -> list[Training]:
     """All models, the P-Decoders last if the settings name them."""
     decoders = [Training(P_DECODER, seed) for seed in context.seeds if context.settings.experiment.p_decoder]
     return train_downstream.trainings(context) + decoders
@@ -64,7 +64,7 @@ def _test_sets(context: Context) -> list[str]:
 def units(context: Context) -> Iterator[Unit]:
     """The models, as `<arm>/<seed>`; the payload is the `Training`, and each test set has a folder."""
     real, sets = context.paths.real, AnnotatedSets()
-    for row in _rows(context):
+    for row in rows(context):
         model, folders = _model_folder(context, row), []
         for subset in _test_sets(context):
             file = annotation_file(real, subset)
@@ -275,7 +275,7 @@ def _draw_gallery(context: Context, file: Path) -> None:
 
 def _check_arms(context: Context, folder: Path) -> dict[str, int]:
     metrics = read_json(folder / "metrics.json", remedy=AGAIN)
-    absent = {row.arm for row in _rows(context)} - set(metrics["arms"])
+    absent = {row.arm for row in rows(context)} - set(metrics["arms"])
     if absent:
         raise DatasetDMError(
             f"{folder / 'metrics.json'} lacks the arms {', '.join(sorted(absent))}: run "

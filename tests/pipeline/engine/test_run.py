@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.engine.pace import note_pace, pace
+from datasetdm.pipeline.engine.pace import finishing_pace, note_pace, pace
 from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.run import preview_stage, run_stage
@@ -69,6 +69,7 @@ def test_a_run_announces_its_parts_and_how_long_the_last_one_took(
     run_stage(stage, toy)
     assert "work toy: 2 of 3 parts to make; the last one took 4 min" in caplog.messages
     assert 0 <= pace(stage, toy) < 60  # as measured now
+    assert (toy.work / f"{stage.name}_toy.finish").exists() and 0 <= finishing_pace(stage, toy) < 60
     assert preview_stage(stage, toy) == "up to date"
 
 
