@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import shtab
 from dotenv import load_dotenv
 
-from datasetdm.cli import data, looking, predict, prompts, results, stages, validation
+from datasetdm.cli import data, looking, predict, prompts, results, sharing, stages, validation
 from datasetdm.cli.options import HOME, go_to_project
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     prompts.add_commands(commands)
     results.add_commands(commands)
     looking.add_commands(commands)
+    sharing.add_commands(commands)
     return parser
 
 
