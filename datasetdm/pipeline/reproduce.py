@@ -120,18 +120,20 @@ def reproduce(context: Context, wanted: str, out: Path | None = None) -> Reprodu
     Args:
         context: the benchmark.
         wanted: see `find_image`.
-        out: the folder for the results, which is replaced; None: below `Paths.reproduced`.
+        out: the folder for the results; earlier ones are replaced. None: below `Paths.reproduced`.
 
     Raises:
-        DatasetDMError: there is no such image, or the diffusion model or a decoder is not the one of the row.
+        DatasetDMError: there is no such image, or the diffusion model or a decoder is not the one of the row, or
+            `out` holds other files.
     """
     rows = find_image(context, wanted).to_dict("records")
+    folder = out or context.paths.reproduced / Path(rows[0]["image"]).stem
+    _check_free(folder)
     made = as_made(synthesize.STAGE, context)
     annotators = _annotators(made, rows)
     settings = made.settings.synthesis
     (again,) = draw_and_annotate(made.backbone(), made.task(), annotators, [_request(rows[0])], settings)
     now = manifest_rows(again, annotators, made.backbone(), settings)
-    folder = out or context.paths.reproduced / Path(rows[0]["image"]).stem
     remove_leftovers(folder)
     with replacing(folder) as temporary:
         labels = {annotator.name: _write(made, temporary, again, annotator.name) for annotator in annotators}
@@ -152,6 +154,12 @@ def reproduce(context: Context, wanted: str, out: Path | None = None) -> Reprodu
         columns=columns,
         notes=_notes(context),
     )
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder with files that would be lost."""
+    if folder.exists() and not (folder / ROW).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DatasetDMError(f"{folder} exists and was not written by this command. Choose another --out.")
 
 
 def _annotators(context: Context, rows: Sequence[Mapping[str, Any]]) -> list[Annotator]:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from datasetdm.pipeline.publication.annotations import Annotations
 from datasetdm.pipeline.publication.provenance import provenance_texts
-from datasetdm.pipeline.publication.snapshot import without_own_paths
+from datasetdm.pipeline.publication.snapshot import cleaned, without_own_paths
 from datasetdm.tasks.base import Task
 from datasetdm.utils.files import write_bytes, write_json, write_text
 from datasetdm.utils.png_text import with_texts
@@ -30,9 +30,16 @@ _KEPT = ("image", "prompt", "prompt_id", "prompt_kind", "seed", "generator_seed"
 
 
 def published_manifest(manifest: pd.DataFrame, decoder: str) -> pd.DataFrame:
-    """The rows of one decoder; a model that lies somewhere on this machine is known by its name alone."""
+    """The rows of one decoder; a model or LoRA that lies somewhere on this machine is known by its name alone."""
     rows = manifest[manifest["decoder"] == decoder].reset_index(drop=True)
+    if "loras" in rows:
+        rows["loras"] = [text and json.dumps(cleaned(json.loads(text))) for text in rows["loras"]]
     return rows.assign(model_path=rows["model_path"].map(without_own_paths))
+
+
+def plain_rows(manifest: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The rows as dictionaries, where a gap is None, as JSON has it."""
+    return manifest.astype(object).where(manifest.notna(), None).to_dict("records")
 
 
 def write_data(
@@ -56,7 +63,7 @@ def write_data(
         scores: columns of the manifest that say how sure the P-Decoder was.
         origin: `benchmark` and `software`, for the provenance.
     """
-    accepted = manifest[manifest["accepted"]].to_dict("records")
+    accepted = plain_rows(manifest[manifest["accepted"]])
     progress, lines = Progress(len(accepted), "images published"), []
     for position, row in enumerate(accepted):
         part, name = f"{position // PER_FOLDER:03d}", row["image"]
@@ -86,4 +93,4 @@ def _line(
         line[annotations.column] = annotations.objects[name]
     line |= {key: row[key] for key in _KEPT}
     line["prompt_categories"] = list(filter(None, str(row["prompt_categories"]).split(";")))
-    return line | {key: float(row[key]) for key in scores}
+    return line | {key: row[key] for key in scores}

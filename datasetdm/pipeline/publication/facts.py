@@ -1,6 +1,6 @@
 """What cards tell of how something was made, and of what it is not good for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datasetdm.arms import LABELLED
@@ -29,7 +29,7 @@ def facts_of_images(release: Release) -> dict[str, str]:
         f"guidance rescale {row['guidance_rescale']:g}, {row['batch_size']} images at once, on {row['device']}",
         "prompts": f"{release.manifest['prompt'].nunique()} different ones, written by {_writer(release)}",
         "drawn and accepted": f"{drawn} drawn, {accepted} accepted ({100 * accepted / drawn:.0f} %) with "
-        f"`synthesis.filter` {settings.synthesis.filter.model_dump(exclude_defaults=True) or 'as by default'}",
+        f"`synthesis.filter`: {_listed(settings.synthesis.filter.model_dump())}",
         **facts_of_decoder(release),
         "libraries": ", ".join(f"{name} {row[f'{name}_version']}" for name in ("torch", "diffusers", "transformers")),
     }
@@ -90,7 +90,8 @@ def _limits_of_world(release: Release) -> Iterator[str]:
     if release.context.world == "miniworld":
         yield "The images are of the small rendered world of DatasetDM. Figures say nothing about photographs."
     elif reason := mismatch(release.context):
-        yield f"The drawn images cannot look like the real ones: {without_own_paths(reason)}."
+        path = release.context.params.backbone.path
+        yield f"The drawn images cannot look like the real ones: {reason.replace(path, without_own_paths(path))}."
 
 
 def _limits_of_seeds(release: Release) -> Iterator[str]:
@@ -115,6 +116,10 @@ def _unlearnt(release: Release) -> str:
     names = [category.name for label, category in categories if category.id in subjects and label not in learnt]
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
 
 
 def _writer(release: Release) -> str:

@@ -11,7 +11,7 @@ from datasetdm.arms import P_DECODER
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.made_with import changes
-from datasetdm.pipeline.publication.data import published_manifest
+from datasetdm.pipeline.publication.data import plain_rows, published_manifest
 from datasetdm.pipeline.publication.licences import Licences, licences_of
 from datasetdm.pipeline.publication.models import TrainedModel, best_decoder, champion
 from datasetdm.pipeline.rounds.shard import subset_of
@@ -60,8 +60,7 @@ class Release:
     @property
     def row(self) -> Mapping[Any, Any]:
         """One row, for what all have in common."""
-        first: Mapping[Any, Any] = self.manifest.iloc[0].to_dict()
-        return first
+        return plain_rows(self.manifest.head(1))[0]
 
     @property
     def scores(self) -> list[str]:

@@ -18,7 +18,7 @@ def settings_snapshot(context: Context) -> str:
         "backbone": context.params.backbone.model_dump(mode="json"),
         "benchmarks": {context.benchmark: context.settings.model_dump(mode="json")},
     }
-    return yaml.safe_dump(_cleaned(content), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(cleaned(content), sort_keys=False, allow_unicode=True, width=100)
 
 
 def without_own_paths(text: str) -> str:
@@ -30,9 +30,10 @@ def without_own_paths(text: str) -> str:
     return text
 
 
-def _cleaned(value: Any) -> Any:
+def cleaned(value: Any) -> Any:
+    """Lists and dictionaries of such texts."""
     if isinstance(value, dict):
-        return {key: _cleaned(item) for key, item in value.items()}
+        return {key: cleaned(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_cleaned(item) for item in value]
+        return [cleaned(item) for item in value]
     return without_own_paths(value) if isinstance(value, str) else value
