@@ -24,8 +24,13 @@ def rows() -> pd.DataFrame:
 
 def an_image(*, accepted: bool) -> Any:
     """The first row of the first decoder that was accepted, or rejected by both."""
-    folder = "images" if accepted else "rejected/images"
-    return rows().query("folder == @folder").iloc[0]
+    found = rows()
+    return found[found["folder"] == ("images" if accepted else "rejected/images")].iloc[0]
+
+
+def own_row(image: str, decoder: str) -> Any:
+    found = rows()
+    return found[(found["image"] == image) & (found["decoder"] == decoder)].iloc[0]
 
 
 @pytest.mark.parametrize("accepted", [True, False])
@@ -39,7 +44,7 @@ def test_an_image_and_its_labels_are_the_stored_ones(drawn: Path, accepted: bool
     assert said["folder"] == str(out)
     np.testing.assert_array_equal(read_image(out / "images" / row.image), read_image(SET / row.folder / row.image))
     for decoder in ("seed_0", "seed_1"):
-        own = rows().query("image == @row.image and decoder == @decoder").iloc[0]
+        own = own_row(row.image, decoder)
         stored = SET / ("maps" if own.accepted else "rejected/maps") / decoder / row.image
         assert (out / "maps" / decoder / row.image).read_bytes() == stored.read_bytes()
     assert read_image(out / "compared.png").shape[1] > 500
@@ -96,7 +101,7 @@ def test_other_weights_are_refused_by_their_fingerprints(drawn: Path, capsys) ->
     (SET / "record.json").write_text(json.dumps(record))
     assert main(["reproduce", "coco", row.image]) == 2
     said = capsys.readouterr().err
-    own = rows().query("image == @row.image and decoder == 'seed_1'").iloc[0]
+    own = own_row(row.image, "seed_1")
     assert f"the P-Decoder seed_1 of the row has the fingerprint {own.decoder_fingerprint}" in said
     assert f"the diffusion model of the row has the fingerprint {row.backbone_fingerprint}" in said
     assert "seed_0" not in said and not Path("data/reproduced").exists()

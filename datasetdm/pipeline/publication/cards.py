@@ -4,8 +4,15 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
-from datasetdm.pipeline.publication import facts
 from datasetdm.pipeline.publication.annotations import Annotations
+from datasetdm.pipeline.publication.facts import (
+    MOST_NAMES,
+    facts_of_champion,
+    facts_of_decoder,
+    facts_of_images,
+    limits,
+    limits_of_model,
+)
 from datasetdm.pipeline.publication.licences import UNKNOWN, hub_fields
 from datasetdm.pipeline.publication.models import TrainedModel
 from datasetdm.pipeline.publication.release import Release
@@ -16,7 +23,6 @@ from datasetdm.task_parts import METRICS, TASKS
 
 FOLDER = "path/to/this/folder"
 TAGS = ["datasetdm", "synthetic"]
-#: A loaded model needs no network; its card is all that the Hub knows of it.
 _USAGE = """from datasetdm import load_model, read_image
 
 model = load_model("{folder}")
@@ -50,9 +56,10 @@ def dataset_card(release: Release, annotations: Annotations) -> str:
         task=task,
         place=release.hub or FOLDER,
         columns=_columns(release, annotations),
-        categories=_categories(release, annotations),
-        facts=facts.facts_of_images(release),
-        limits=facts.limits(release),
+        categories=_categories(release),
+        more_categories=max(0, len(release.context.task().categories) - MOST_NAMES),
+        facts=facts_of_images(release),
+        limits=limits(release),
         example=release.row["image"],
     )
 
@@ -67,7 +74,7 @@ def decoder_card(release: Release) -> str:
         model,
         title,
         summary=f"It reads labels for {release.context.settings.task.name} off a frozen text-to-image model. {needs}",
-        facts=facts.facts_of_decoder(release) | {"SHA-256 of the weights": f"`{model.sha256}`"},
+        facts=facts_of_decoder(release) | {"SHA-256 of the weights": f"`{model.sha256}`"},
         place=release.repository("p_decoder"),
     )
 
@@ -82,7 +89,7 @@ def champion_card(release: Release, model: TrainedModel) -> str:
         f"{settings.downstream.model} of {release.title}",
         summary=f"An ordinary model for {settings.task.name}, trained with synthetic images or without them, whichever "
         "was best on dev.",
-        facts=facts.facts_of_champion(release, model, summary),
+        facts=facts_of_champion(release, model, summary),
         place=release.repository("downstream"),
     )
 
@@ -110,7 +117,7 @@ def _model_card(
         summary=summary,
         usage=_USAGE.format(folder=FOLDER) if release.hub is None else _usage_on_hub(place),
         facts=facts,
-        limits=_limits(release),
+        limits=limits_of_model(release),
     )
 
 
@@ -119,10 +126,6 @@ def _usage_on_hub(repository: str) -> str:
     first, rest = _USAGE.split("\n", 1)
     fetched = rest.replace('"{folder}"', f'snapshot_download("{repository}")')
     return f"{first}\nfrom huggingface_hub import snapshot_download\n{fetched}"
-
-
-def _limits(release: Release) -> list[str]:
-    return list(facts.limits_of_model(release))
 
 
 def _shared(release: Release) -> dict[str, Any]:
@@ -148,6 +151,7 @@ def _columns(release: Release, annotations: Annotations) -> dict[str, str]:
     scores = TASKS[release.context.settings.task.name].scores
     return {
         "image": f"the image, {release.row['image_size']} pixels a side",
+        "image_name": "its file, as the manifest has it",
         annotations.column: annotations.meaning,
         "prompt": "what the diffusion model was asked for",
         "prompt_categories": "the categories that the prompt names",
@@ -157,9 +161,12 @@ def _columns(release: Release, annotations: Annotations) -> dict[str, str]:
     }
 
 
-def _categories(release: Release, annotations: Annotations) -> list[tuple[int, str, int]]:
-    """Label, name and id, where labels are what pixels hold, or where objects have ids."""
-    return [(label, category.name, category.id) for label, category in enumerate(release.context.task().categories)]
+def _categories(release: Release) -> list[tuple[int, str, int]]:
+    """Label, name and id of the first categories, if the annotations have any."""
+    if not release.context.settings.task.finds_categories:
+        return []
+    categories = enumerate(release.context.task().categories)
+    return [(label, category.name, category.id) for label, category in categories][:MOST_NAMES]
 
 
 def _figures(release: Release, model: TrainedModel) -> str:

@@ -116,7 +116,7 @@ def _images(release: Release, annotations: Annotations) -> dict[str, Any]:
     texts = ["prompt", "prompt_kind", *([annotations.column] if annotations.objects else [])]
     integers = ["prompt_id", "seed", "generator_seed"]
     name = {
-        **_field(RECORDS, "file_name", "sc:Text", _column("file_name") | {"transform": {"regex": "([^/]+)$"}}),
+        **_field(RECORDS, "image_name", "sc:Text", _column("image_name")),
         "references": {"fileSet": {"@id": "images"}, "extract": {"fileProperty": "filename"}},
     }
     return _record_set(

@@ -26,7 +26,7 @@ from datasetdm.utils.progress import Progress
 
 PER_FOLDER = 5_000  # the Hub takes up to 10 000
 METADATA, MANIFEST, CATEGORIES = "train/metadata.jsonl", "manifest.parquet", "categories.json"
-_KEPT = ("image", "prompt", "prompt_id", "prompt_kind", "seed", "generator_seed")
+_KEPT = ("prompt", "prompt_id", "prompt_kind", "seed", "generator_seed")
 
 
 def published_manifest(manifest: pd.DataFrame, decoder: str) -> pd.DataFrame:
@@ -91,6 +91,6 @@ def _line(
         line[f"{annotations.column}_file_name"] = place.as_posix()
     else:
         line[annotations.column] = annotations.objects[name]
-    line |= {key: row[key] for key in _KEPT}
+    line |= {"image_name": name, **{key: row[key] for key in _KEPT}}  # `image` will be the picture itself
     line["prompt_categories"] = list(filter(None, str(row["prompt_categories"]).split(";")))
     return line | {key: row[key] for key in scores}

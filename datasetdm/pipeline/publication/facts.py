@@ -13,7 +13,7 @@ from datasetdm.pipeline.publication.snapshot import without_own_paths
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json
 
-MOST_NAMES = 20  # categories that are listed by name
+MOST_NAMES = 100  # categories that a card lists by name
 
 
 def facts_of_images(release: Release) -> dict[str, str]:

@@ -37,9 +37,7 @@ def test_the_data_card_says_what_a_user_has_to_know(cards, capsys) -> None:
     assert "On real dev images the P-Decoder reaches mIoU (%) 20.0" in text
     assert "was not stated by who published this" in text and "apache-2.0 (as its model card says)" in text
     assert "cannot look like the real ones: miniworld draws the embedded world" in text
-    assert "datasetdm reproduce coco 000000.png" in text and "seeds: 0, 1" in text.replace(
-        "initialisation: ", "seeds: "
-    )
+    assert "datasetdm reproduce coco 000000.png" in text and "of initialisation: 0, 1;" in text
     assert "{{" not in text and "None" not in text and "\n\n\n" not in text
 
 
@@ -58,9 +56,8 @@ def test_stated_licences_stand_in_all_cards(cards, capsys) -> None:
     assert "licence" not in capsys.readouterr().err
     for card in found.values():
         assert card.data.license == "other" and card.data.to_dict()["license_name"] == "toy-licence-2"
-        assert (
-            "| Toy Licence 2 |" in card.text and "creativeml-openrail-m" in card.text and "*unknown*" not in card.text
-        )
+        assert "| Toy Licence 2 |" in card.text and "creativeml-openrail-m" in card.text
+        assert "*unknown*" not in card.text
 
 
 def test_licences_that_the_hub_knows_are_its_identifiers() -> None:
