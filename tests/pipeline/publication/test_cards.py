@@ -33,7 +33,7 @@ def test_the_data_card_says_what_a_user_has_to_know(cards, capsys) -> None:
     assert data.license == "unknown" and data.task_categories == ["image-segmentation"]
     assert data.size_categories == ["n<1K"] and data.configs[0]["data_files"][0]["path"] == "train/**"
     assert "3 drawn, 2 accepted (67 %)" in text and "| `mask` |" in text and "| 1 | traffic light | 17 |" in text
-    assert "both - real: mIoU +9.5" in text and "95 % interval" in text and "| both | 31.5 ± 2.1 |" in text
+    assert "| 2 |\n\n- both - real: mIoU +9.5" in text and "95 % interval" in text and "| both | 31.5 ± 2.1 |" in text
     assert "On real dev images the P-Decoder reaches mIoU (%) 20.0" in text
     assert "was not stated by who published this" in text and "apache-2.0 (as its model card says)" in text
     assert "cannot look like the real ones: miniworld draws the embedded world" in text
