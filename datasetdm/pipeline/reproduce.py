@@ -162,7 +162,7 @@ def _check_free(folder: Path) -> None:
         raise DatasetDMError(f"{folder} exists and was not written by this command. Choose another --out.")
 
 
-def _annotators(context: Context, rows: Sequence[Mapping[str, Any]]) -> list[Annotator]:
+def _annotators(context: Context, rows: Sequence[Mapping[Any, Any]]) -> list[Annotator]:
     """The decoders of the rows, on the diffusion model of the rows; all that is another by now is named at once."""
     seeds = {subset_of(seed): seed for seed in context.seeds}
     problems = []
@@ -188,7 +188,7 @@ def _annotators(context: Context, rows: Sequence[Mapping[str, Any]]) -> list[Ann
     return [annotator_of(context, seeds[row["decoder"]]) for row in rows]
 
 
-def _request(row: Mapping[str, Any]) -> GenerationRequest:
+def _request(row: Mapping[Any, Any]) -> GenerationRequest:
     return GenerationRequest(
         index=int(Path(row["image"]).stem),
         prompt_id=int(row["prompt_id"]),
@@ -206,7 +206,7 @@ def _write(context: Context, folder: Path, again: AnnotatedImage, decoder: str) 
     return files.load(folder, decoder)[0]
 
 
-def _stored(context: Context, row: Mapping[str, Any]) -> Sample:
+def _stored(context: Context, row: Mapping[Any, Any]) -> Sample:
     """The published image with its annotation, which is that of the accepted or of the rejected ones."""
     root = context.paths.synthetic / ("" if row["accepted"] else REJECTED)
     names = [image.name for image in load_unlabelled(root, row["decoder"])]
@@ -223,7 +223,7 @@ def same_annotation(one: Any, other: Any) -> bool:
     )
 
 
-def _differences(stored: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def _differences(stored: Mapping[Any, Any], again: Mapping[Any, Any]) -> dict[str, tuple[Any, Any]]:
     """The columns of two rows that differ; what is not there counts as None."""
     names = [name for name in {**stored, **again} if name not in _PLACES]
     pairs = {name: (_simple(stored.get(name)), _simple(again.get(name))) for name in names}

@@ -79,7 +79,7 @@ def warnings(context: Context, licences: Licences) -> Iterator[str]:
             yield f"The licence of {what} is unknown, and the cards say so: state it as {place}.{setting}."
 
 
-def hub_fields(licence: Licence) -> dict[str, str]:
+def hub_fields(licence: Licence) -> dict[str, Any]:
     """The licence in the metadata of a card; one that the Hub has no identifier for is `other` with a name."""
     identifier = licence.name.lower()
     if identifier in HUB_LICENCES:
