@@ -51,6 +51,7 @@ def test_an_image_and_its_labels_are_the_stored_ones(drawn: Path, accepted: bool
     assert [one["prompt"] for one in json.loads((out / "row.json").read_text())] == [row.prompt] * 2
 
 
+@pytest.mark.extended  # tests/diffusion/test_reproduce.py runs the same lines on other rows
 def test_plain_diffusers_draws_the_same_pixels_as_the_documentation_says(drawn: Path) -> None:
     lines = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)[0]
     row = an_image(accepted=False)

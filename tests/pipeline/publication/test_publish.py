@@ -75,6 +75,7 @@ def test_nothing_of_this_machine_is_published(drawn: Path, drawn_once: Path) -> 
     assert str(snapshot.benchmarks["coco"].source.root) == "photos of toys" and snapshot.backbone.path == "miniworld"
 
 
+@pytest.mark.extended  # loads four models
 def test_published_models_are_the_best_on_dev_and_load(drawn: Path, capsys) -> None:
     assert publish("--json") == 0
     assert set(json.loads(capsys.readouterr().out)["folders"]) == {"dataset", "p_decoder", "downstream"}
