@@ -10,6 +10,14 @@ from datasetdm.pipeline.publication.data import METADATA
 from datasetdm.pipeline.publication.release import Release
 from datasetdm.utils.digests import file_digest
 
+#: What is said of every object; masks stay in the metadata, as Croissant has no type for run lengths.
+_OBJECTS = {
+    "category": "sc:Text",
+    "category_id": "sc:Integer",
+    "bbox": "sc:Float",
+    "area": "sc:Integer",
+    "score": "sc:Float",
+}
 RECORDS, LINES = "images_with_annotations", "metadata"
 # The context that the specification prescribes (section "Appendix 1").
 _CONTEXT: dict[str, Any] = {
@@ -112,8 +120,9 @@ def _pngs(name: str) -> dict[str, Any]:
 
 
 def _images(release: Release, annotations: Annotations) -> dict[str, Any]:
-    """The lines of the metadata, each with its image. Lists of objects stay JSON: Croissant has no such type."""
-    texts = ["prompt", "prompt_kind", *([annotations.column] if annotations.objects else [])]
+    """The lines of the metadata, each with its image, and its objects as parallel lists."""
+    texts = ["prompt", "prompt_kind"]
+    objects = _OBJECTS if annotations.objects else {}
     integers = ["prompt_id", "seed", "generator_seed"]
     name = {
         **_field(RECORDS, "image_name", "sc:Text", _column("image_name")),
@@ -128,8 +137,15 @@ def _images(release: Release, annotations: Annotations) -> dict[str, Any]:
             *(_field(RECORDS, column, "sc:Text", _column(column)) for column in texts),
             *(_field(RECORDS, column, "sc:Integer", _column(column)) for column in integers),
             *(_field(RECORDS, column, "sc:Float", _column(column)) for column in release.scores),
+            *(_object_field(annotations.column, key, kind) for key, kind in objects.items()),
         ],
     )
+
+
+def _object_field(column: str, key: str, kind: str) -> dict[str, Any]:
+    """One of the parallel lists of the objects of an image."""
+    source = _column(column) | {"transform": {"jsonPath": f"$.{key}"}}
+    return {**_field(RECORDS, f"object_{key}", kind, source), "repeated": True}
 
 
 def _annotation_pictures(name: str) -> dict[str, Any]:
