@@ -60,6 +60,7 @@ class TaskParts:
         metrics: those that tables show, in order. Tables skip metrics that no arm has.
         scores: what the filter gives to every annotation. The lower the first, the more doubtful the annotation.
         legend: how reports show an annotation, in a sentence or two.
+        hub_task: what the Hugging Face Hub calls the task.
     """
 
     settings: str
@@ -73,6 +74,7 @@ class TaskParts:
     metrics: Mapping[str, Metric]
     scores: Mapping[str, Score] = field(default_factory=dict)
     legend: str = ""
+    hub_task: str = "other"
 
 
 _OBJECT_SCORES = {
@@ -85,6 +87,7 @@ _OBJECT_SCORES = {
 
 TASKS: dict[str, TaskParts] = {
     "instance": TaskParts(
+        hub_task="image-segmentation",
         settings="datasetdm.config.tasks:InstanceAnnotation",
         task="datasetdm.tasks.instance:InstanceTask",
         format="datasetdm.datasets.standard.formats:InstanceFormat",
@@ -116,6 +119,7 @@ TASKS: dict[str, TaskParts] = {
         legend="Each object has an outline in the colour of its category, its name and its score.",
     ),
     "semantic": TaskParts(
+        hub_task="image-segmentation",
         settings="datasetdm.config.tasks:SemanticAnnotation",
         task="datasetdm.tasks.open_vocabulary_semantic:semantic_task",
         format="datasetdm.datasets.standard.formats:SemanticFormat",
@@ -146,6 +150,7 @@ TASKS: dict[str, TaskParts] = {
         "darker; the background has no colour.",
     ),
     "depth": TaskParts(
+        hub_task="depth-estimation",
         settings="datasetdm.config.tasks:DepthAnnotation",
         task="datasetdm.tasks.depth:DepthTask",
         format="datasetdm.datasets.standard.formats:DepthFormat",
@@ -179,6 +184,7 @@ TASKS: dict[str, TaskParts] = {
         "through.",
     ),
     "pose": TaskParts(
+        hub_task="keypoint-detection",
         settings="datasetdm.config.tasks:PoseAnnotation",
         task="datasetdm.tasks.pose:PoseTask",
         format="datasetdm.datasets.standard.formats:PersonFormat",

@@ -10,11 +10,37 @@ from importlib.metadata import PackageNotFoundError, version
 import shtab
 from dotenv import load_dotenv
 
-from datasetdm.cli import data, export, looking, plan, predict, prompts, results, stages, unpacking, validation
+from datasetdm.cli import (
+    data,
+    export,
+    looking,
+    plan,
+    predict,
+    prompts,
+    results,
+    sharing,
+    stages,
+    unpacking,
+    validation,
+)
 from datasetdm.cli.options import HOME, go_to_project
 from datasetdm.errors import DatasetDMError, explain
 from datasetdm.utils.progress import print_progress
 
+#: The commands in the order in which the help lists them.
+GROUPS = (
+    data,
+    validation,
+    plan,
+    stages,
+    prompts,
+    predict,
+    results,
+    looking,
+    export,
+    sharing,
+    unpacking,
+)
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an unexpected error, with a traceback; 2 bad input, explained in a paragraph; 130 stopped; "
     "141 what reads the output has ended."
@@ -84,16 +110,8 @@ def command_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"datasetdm {_version()}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="command", title="commands")
-    data.add_commands(commands)
-    validation.add_commands(commands)
-    plan.add_commands(commands)
-    stages.add_commands(commands)
-    predict.add_commands(commands)
-    export.add_commands(commands)
-    prompts.add_commands(commands)
-    results.add_commands(commands)
-    looking.add_commands(commands)
-    unpacking.add_commands(commands)
+    for group in GROUPS:
+        group.add_commands(commands)
     return parser
 
 

@@ -8,6 +8,7 @@ from datasetdm.config.data import DataSource, Distribution, Ingest, Miniworld, S
 from datasetdm.config.experiment import Experiment
 from datasetdm.config.language_model import LanguageModel
 from datasetdm.config.loading import load_params
+from datasetdm.config.publication import Publication
 from datasetdm.config.selection import Selection
 from datasetdm.config.synthesis import GRID, Augmentation, Feedback, Filter, Prompts, Sampler, Scene, Synthesis
 from datasetdm.config.tasks import (
@@ -47,6 +48,7 @@ __all__ = [
     "PoseAnnotation",
     "PromptNoise",
     "Prompts",
+    "Publication",
     "Sampler",
     "Scene",
     "Section",

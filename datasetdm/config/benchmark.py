@@ -13,6 +13,7 @@ from datasetdm.config.backbone import Backbone
 from datasetdm.config.base import Section, Seed, Text
 from datasetdm.config.data import DataSource, Ingest
 from datasetdm.config.experiment import Experiment
+from datasetdm.config.publication import Publication
 from datasetdm.config.synthesis import Augmentation, Prompts, Synthesis
 from datasetdm.config.tasks import TaskSettings
 from datasetdm.config.training import Decoder, Downstream
@@ -41,6 +42,7 @@ class Benchmark(Section):
     augmentation: Augmentation = Field(description="Spliced images")
     downstream: Downstream = Field(description="The ordinary model that each arm trains")
     experiment: Experiment = Field(description="Which arms are compared")
+    publication: Publication = Field(Publication(), description="What a published set says of licences and authors")
 
     @field_validator("task", mode="before")
     @classmethod

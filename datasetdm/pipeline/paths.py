@@ -88,6 +88,11 @@ class Paths:
         return self.data / "preview" / self.benchmark
 
     @property
+    def reproduced(self) -> Path:
+        """What `reproduce` has drawn again: a folder per image."""
+        return self.data / "reproduced" / self.benchmark
+
+    @property
     def work_root(self) -> Path:
         """Units, locks and notes of all benchmarks, untracked."""
         return self.data / ".work"

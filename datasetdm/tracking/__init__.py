@@ -7,7 +7,7 @@ artifacts in `mlflow/artifacts`, in the project's root folder (the current folde
 from datasetdm.tracking.links import artifact_file
 from datasetdm.tracking.promotion import CHALLENGER, promote
 from datasetdm.tracking.registry import CHAMPION, REQUIREMENTS, load_model, serve
-from datasetdm.tracking.runs import TrackedRun, dvc_md5, experiment_identity, params_digest, track_run
+from datasetdm.tracking.runs import TrackedRun, dvc_md5, experiment_identity, git_commit, params_digest, track_run
 from datasetdm.tracking.store import check_server
 
 _load_pyfunc = serve  # the name that MLflow looks for in the `loader_module` of a registered model
@@ -21,6 +21,7 @@ __all__ = [
     "check_server",
     "dvc_md5",
     "experiment_identity",
+    "git_commit",
     "load_model",
     "params_digest",
     "promote",

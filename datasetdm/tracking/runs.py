@@ -266,7 +266,7 @@ def _tags(benchmark: str, stage: str, params: Mapping[str, Any], further: Mappin
         "stage": stage,
         "params_digest": params_digest(params),
         "process": this_process(),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "dagster_run_id": os.environ.get("DAGSTER_RUN_ID"),
         **further,
     }
@@ -285,7 +285,7 @@ def _logged_run(client: mlflow.MlflowClient, experiment: str, tags: Mapping[str,
     return None
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The current commit, with `-dirty` if tracked files differ from it; None without git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

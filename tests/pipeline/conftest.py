@@ -1,5 +1,6 @@
 """A project folder of its own, with settings so small that the whole chain takes seconds."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -85,3 +86,29 @@ def edit(tmp_path: Path) -> Callable[[str, Any], None]:
         file.write_text(yaml.safe_dump(content))
 
     return change
+
+
+@pytest.fixture(scope="session")
+def drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a drawn set; see `tests.pipeline.drawn`. Tests use a copy, `drawn`."""
+    from tests.pipeline.drawn import make_project
+
+    folder, before = tmp_path_factory.mktemp("drawn") / "ann", Path.cwd()
+    folder.mkdir()
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    os.chdir(folder)
+    try:
+        make_project(folder)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def drawn(drawn_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that project, which is the current folder."""
+    folder = tmp_path / "ann"
+    shutil.copytree(drawn_once, folder, symlinks=True, ignore=shutil.ignore_patterns(".work", "mlflow"))
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return folder
