@@ -13,6 +13,7 @@ from datasetdm.datasets.naming import check_same, rename, tell_apart
 from datasetdm.datasets.native import open_split
 from datasetdm.datasets.split import Split
 from datasetdm.diffusion import draws_miniworld, find_weights, words_unknown_to
+from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.paths import DATA
@@ -71,10 +72,15 @@ def _backbone(context: Context) -> Iterator[str]:
         yield f"diffusion model: {find_weights(settings)}"
 
 
+def _downstream(context: Context) -> Iterator[str]:
+    DOWNSTREAM[context.settings.task.name].check_installed()
+    yield f"downstream model: {context.settings.downstream.model}"
+
+
 def _pretrained(context: Context) -> Iterator[str]:
     name = context.settings.downstream.pretrained
     if name is None:
-        yield "downstream model: from random weights"
+        yield "downstream weights: random"
     elif _is_hub_name(name):
         hub, _, revision = name.partition("@")
         yield f"downstream weights: {_hub_state(hub, revision or None, 'model.safetensors')}"
@@ -149,7 +155,15 @@ def _disk(context: Context) -> Iterator[str]:
     yield f"disk: about {needed:.1f} of {free:.0f} free GB, models aside"
 
 
-_CHECKS: tuple[Callable[[Context], Iterator[str]], ...] = (_device, _log, _backbone, _pretrained, _data, _disk)
+_CHECKS: tuple[Callable[[Context], Iterator[str]], ...] = (
+    _device,
+    _log,
+    _backbone,
+    _downstream,
+    _pretrained,
+    _data,
+    _disk,
+)
 
 
 def _open(source: Source, side: str) -> Split:

@@ -46,6 +46,10 @@ def _make_no_unit(project: Any, unit: Unit) -> None:
     """Never called: the plan of a stage without units is empty."""
 
 
+def _needs_nothing(project: Any) -> None:
+    return None
+
+
 def _describe_nothing(project: Any, output: Path) -> dict[str, Any]:
     return {}
 
@@ -84,6 +88,8 @@ class Stage(Generic[P]):
         finish: puts the units together, publishes and records the output.
         output: the published path.
         checks: what must hold of the output before it is published.
+        check_ready: raises `DatasetDMError` if this machine lacks what the stage needs besides its inputs. A run asks
+            all its stages before the first of them begins; the answer takes no time.
         describe: what the record of a published folder says of its contents.
     """
 
@@ -99,6 +105,7 @@ class Stage(Generic[P]):
     units: Callable[[P], Iterable[Unit]] = _no_units
     make: Callable[[P, Unit], None] = _make_no_unit
     checks: Sequence[Check[P]] = ()
+    check_ready: Callable[[P], None] = _needs_nothing
     describe: Callable[[P, Path], dict[str, Any]] = _describe_nothing
     unused: Callable[[P], Sequence[str]] = _all_used
 
