@@ -11,7 +11,15 @@ PLACE = re.compile(r"`(\w+)`(?: and `(\w+)`)? in `(datasetdm/[\w/]+\.py)`")
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/extending.md", "docs/reproduce.md", "docs/serving.md", "benchmarks/results/README.md"]
+    "page",
+    [
+        "README.md",
+        "docs/extending.md",
+        "docs/reproduce.md",
+        "docs/serving.md",
+        "docs/setup.md",
+        "benchmarks/results/README.md",
+    ],
 )
 def test_every_file_that_is_named_is_there(page: str) -> None:
     named = PATH.findall((ROOT / page).read_text())
