@@ -79,13 +79,14 @@ class Progress:
 
     Args:
         what: what it does, for people.
+        unit: what is counted.
         step: pattern of the lines that count; with two groups they are the number done and the number in all.
         total: the number in all, where the lines do not say it; 0: not known.
         clock: gives seconds.
     """
 
-    def __init__(self, what: str, step: str, total: int = 0, clock: Callable[[], float] = time.monotonic):
-        self.what, self.total, self.done = what, total, 0
+    def __init__(self, what: str, unit: str, step: str, total: int = 0, clock: Callable[[], float] = time.monotonic):
+        self.what, self.unit, self.total, self.done = what, unit, total, 0
         self._step, self._clock = re.compile(step), clock
         self._start = self._first = clock()
 
@@ -100,8 +101,8 @@ class Progress:
         self.total = int(match[2]) if match.groups() else self.total
 
     def text(self) -> str:
-        """`what: 12 of 87, 1:05, about 6 min left`; the time left once a few steps have shown their pace."""
-        parts = [f"{self.done} of {self.total}"] if self.done and self.total else []
+        """`what: 12 of 87 files, 1:05, about 6 min left`; the time left once a few steps have shown their pace."""
+        parts = [f"{self.done} of {self.total} {self.unit}"] if self.done and self.total else []
         parts.append(_clock_time(self._clock() - self._start))
         if self.done > 2 and self.total > self.done:
             seconds = (self._clock() - self._first) / (self.done - 1) * (self.total - self.done)

@@ -57,7 +57,7 @@ def build_mmcv(folder: Path, cuda: bool) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         # Build isolation would hide torch and leave out the ops. Python's own CFLAGS take three times as long.
         watch(
-            Progress("compiling mmcv, files", r"\[(\d+)/(\d+)\]"),
+            Progress("compiling mmcv", "files", r"\[(\d+)/(\d+)\]"),
             *pip_command("--verbose", "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir"),
             "--wheel-dir", scratch, MMCV,
             CFLAGS="-O2 -g0 -DNDEBUG", MMCV_WITH_OPS="1", FORCE_CUDA="1" if cuda else "0", MAX_JOBS=str(jobs),

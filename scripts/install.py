@@ -140,7 +140,7 @@ def install_torch(cuda: bool) -> None:
     if present == (requirement.split("==")[1], cuda):
         return
     size = "CUDA build, several GB" if cuda else "CPU build, 0.2 GB"
-    progress = Progress(f"installing {requirement} ({size})", "$^")
+    progress = Progress(f"installing {requirement} ({size})", "", "$^")
     if present:
         pip("uninstall", "--yes", "torch", "mmcv")
     index = os.environ.get("TORCH_INDEX_URL")
@@ -180,7 +180,7 @@ def check_torch(cuda: bool) -> None:
 def install_lock() -> None:
     count = sum("==" in line for line in LOCK.read_text().splitlines())
     watch(
-        Progress("installing requirements.lock (about 1 GB), packages", "Collecting |Requirement already", count),
+        Progress("installing requirements.lock (about 1 GB)", "packages", "Collecting |Requirement already", count),
         *pip_command("install", "--progress-bar", "off", "--no-compile", "--no-deps", "--requirement", LOCK),
     )  # compiled at first import
 
