@@ -35,7 +35,6 @@ small = {
         "sampler": {"num_inference_steps": 2},
         "filter": {"score_threshold": 0.0, "min_area": 0.0},
     },
-    "augmentation": {"num_images": 2},
     "downstream": {"iterations": 2, "batch_size": 2},
     "experiment": {"arms": ["real", "both"]},
 }
@@ -46,6 +45,7 @@ for name in list(content["benchmarks"]):
         continue
     for section, values in small.items():
         block[section] = {**block.get(section, {}), **values} if isinstance(values, dict) else values
+    block["augmentation"]["num_images"] = min(2, block["augmentation"]["num_images"])  # 0 where splices make no sense
     block["source"]["miniworld"].update(num_train=12, num_val=5)
 content.pop("study", None)
 yaml.safe_dump(content, open("params.yaml", "w"), sort_keys=False)
