@@ -46,7 +46,7 @@ for name in list(content["benchmarks"]):
     for section, values in small.items():
         block[section] = {**block.get(section, {}), **values} if isinstance(values, dict) else values
     block["augmentation"]["num_images"] = min(2, block["augmentation"]["num_images"])  # 0 where splices make no sense
-    block["source"]["miniworld"].update(num_train=12, num_val=5)
+    block["source"]["miniworld"].update(num_train=40, num_val=5)
 content.pop("study", None)
 yaml.safe_dump(content, open("params.yaml", "w"), sort_keys=False)
 """
