@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export CUDA TORCH_INDEX_URL
+export CUDA DETECTION TORCH_INDEX_URL
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
@@ -25,9 +25,10 @@ help:
 	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK)"
 	@echo "make bench    speed next to stated references; for an idle machine"
 	@echo "make docs     the documentation as a site, in build/site; opens without a server or a network"
-	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index"
+	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index,"
+	@echo "              DETECTION=0 to do without the detectors of instance segmentation, which take minutes to compile"
 	@echo "make lint     ruff, mypy, import contracts"
-	@echo "make lock     resolve requirements-dev.in into requirements.lock"
+	@echo "make lock     resolve all dependencies into requirements.lock and requirements-detection.lock"
 	@echo "make clean    remove what the stages made; data/raw, data/backbones, data/answers, data/study, .venv and the run histories stay"
 
 setup:
@@ -54,6 +55,9 @@ demo-all: setup
 	@echo
 	@echo "leaderboard    data/reports/leaderboard.html"
 	@echo "reports        data/reports/<benchmark>/index.html"
+
+# Lint and test everything.
+lint test: export DETECTION = 1
 
 test: lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -n 2 --dist loadscope
@@ -83,11 +87,16 @@ docs: setup
 	@echo "the site: build/site/index.html"
 
 # torch's CUDA packages are left out of the lock: pip takes them with the CUDA build of torch.
+# Both together first, so that they fit each other; requirements-detection.lock has what the other one has not.
+RESOLVE := uv pip compile --quiet --python-version 3.11 --no-annotate --no-header
+NEW := build/lock
 lock: setup
-	uv pip compile --quiet --upgrade --python-version 3.11 --no-annotate --no-header requirements-dev.in \
-		| grep -vE '^(nvidia-|cuda-|triton=)' > requirements.lock.new
-	{ grep '^#' requirements.lock; cat requirements.lock.new; } > requirements.lock.tmp
-	rm requirements.lock.new && mv requirements.lock.tmp requirements.lock
+	@mkdir -p $(NEW)
+	$(RESOLVE) --upgrade --extra detection pyproject.toml requirements-dev.in --output-file $(NEW)/all
+	$(RESOLVE) --constraint $(NEW)/all requirements-dev.in --output-file $(NEW)/base
+	{ grep '^#' requirements.lock; grep -vE '^(nvidia-|cuda-|triton=)' $(NEW)/base; } > $(NEW)/requirements.lock
+	{ grep '^#' requirements-detection.lock; grep -vxFf $(NEW)/base $(NEW)/all; } > $(NEW)/requirements-detection.lock
+	mv $(NEW)/requirements.lock $(NEW)/requirements-detection.lock .
 
 clean:
 	rm -rf data/.work data/real data/adapted data/decoders data/prompts data/synthetic data/pseudo data/augmented data/downstream data/reports data/preview data/diagnosis

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: a wheel carries requirements.lock, which models of the registry are logged with."""
+"""What pyproject.toml cannot say: a wheel carries the locks, which models of the registry are logged with."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 
-class BuildWithLock(build_py):
-    """Copies the lock into the package."""
+class BuildWithLocks(build_py):
+    """Copies the locks into the package."""
 
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            self.copy_file("requirements.lock", str(Path(self.build_lib) / "datasetdm" / "requirements.lock"))
+            for lock in ("requirements.lock", "requirements-detection.lock"):
+                self.copy_file(lock, str(Path(self.build_lib) / "datasetdm" / lock))
 
 
-setup(cmdclass={"build_py": BuildWithLock})
+setup(cmdclass={"build_py": BuildWithLocks})

@@ -45,7 +45,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskParts:
-    """What a task consists of. All but the last three name an object as `module:object`.
+    """What a task consists of. Its parts are named as `module:object`.
 
     Attributes:
         settings: the `TaskSection` that `task` in params.yaml fills in.
@@ -56,6 +56,7 @@ class TaskParts:
         baseline: makes a `Guess` of the settings and the training annotations; None if the trivial answer is to find
             nothing.
         downstream: the `DownstreamModel`; its module has a function `load`, too, for MLflow.
+        downstream_extra: the extra (see `utils.extras`) without which that cannot be imported.
         readout: the `Readout`, if a network that scores every pixel serves the task.
         metrics: those that tables show, in order. Tables skip metrics that no arm has.
         scores: what the filter gives to every annotation. The lower the first, the more doubtful the annotation.
@@ -70,6 +71,7 @@ class TaskParts:
     evaluator: str
     baseline: str | None
     downstream: str
+    downstream_extra: str | None = None
     readout: str | None = None
     metrics: Mapping[str, Metric]
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -95,6 +97,7 @@ TASKS: dict[str, TaskParts] = {
         evaluator="datasetdm.evaluation.evaluators:mask_evaluator",
         baseline=None,
         downstream="datasetdm.downstream.detection:Detector",
+        downstream_extra="detection",
         metrics={
             "mask_ap": Metric(
                 "AP",

@@ -5,7 +5,7 @@ what a stage reads and writes lies in `data/`.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ from dagster import (
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
-from datasetdm.pipeline.engine.run import announcement, finish_stage, run_unit
+from datasetdm.pipeline.engine.run import announcement, check_ready, finish_stage, run_unit
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.utils.progress import say, working_on
 from orchestration import dvc
@@ -58,9 +58,9 @@ def build_assets(params: Params, stages: Mapping[str, Stage[Context]]) -> list[A
         for stage in stages.values():
             upstream = [asset_name(step, benchmark) for step in stage.upstream]
             if stage.has_units:
-                assets.append(_asset_of_units(stage, benchmark, upstream, params.device))
+                assets.append(_asset_of_units(stage, benchmark, upstream, params.device, stages.values()))
             else:
-                assets.append(_plain_asset(stage, benchmark, upstream))
+                assets.append(_plain_asset(stage, benchmark, upstream, stages.values()))
     return assets
 
 
@@ -82,22 +82,27 @@ def readable_failures() -> Iterator[None]:
         raise Failure(description=f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 
-def _plain_asset(stage: Stage[Context], benchmark: str, upstream: list[str]) -> AssetsDefinition:
+def _plain_asset(
+    stage: Stage[Context], benchmark: str, upstream: list[str], chain: Collection[Stage[Context]]
+) -> AssetsDefinition:
     """A stage that is one step."""
 
     @asset(**_labels(stage, benchmark), deps=upstream, retry_policy=RETRIES)
     def make(context: AssetExecutionContext) -> MaterializeResult:
         look_after(context.instance, context.run_id)
+        _check_ready(context, benchmark, chain)
         with working_on(asset_name(stage, benchmark)):
             return _finish(stage, benchmark, context.run_id, RunPlans(stage, benchmark))
 
     return make
 
 
-def _asset_of_units(stage: Stage[Context], benchmark: str, upstream: list[str], device: str) -> AssetsDefinition:
+def _asset_of_units(
+    stage: Stage[Context], benchmark: str, upstream: list[str], device: str, chain: Collection[Stage[Context]]
+) -> AssetsDefinition:
     """A stage that is cut into units: those that are missing fan out, then the output is put together."""
     plans = RunPlans(stage, benchmark)
-    plan = _plan_op(stage, benchmark, upstream, plans)
+    plan = _plan_op(stage, benchmark, upstream, plans, chain)
     run_unit = _unit_op(stage, benchmark, device, plans)
     finish = _finish_op(stage, benchmark, plans)
 
@@ -108,7 +113,9 @@ def _asset_of_units(stage: Stage[Context], benchmark: str, upstream: list[str], 
     return make
 
 
-def _plan_op(stage: Stage[Context], benchmark: str, upstream: list[str], plans: RunPlans) -> OpDefinition:
+def _plan_op(
+    stage: Stage[Context], benchmark: str, upstream: list[str], plans: RunPlans, chain: Collection[Stage[Context]]
+) -> OpDefinition:
     @op(
         name=f"plan_{stage.name}_{benchmark}",
         description="The units that are missing.",
@@ -118,6 +125,7 @@ def _plan_op(stage: Stage[Context], benchmark: str, upstream: list[str], plans: 
     )
     def plan(context: OpExecutionContext) -> Iterator[DynamicOutput]:
         look_after(context.instance, context.run_id)
+        _check_ready(context, benchmark, chain)
         with readable_failures():
             whole = plans.begin(context.run_id)
             keys = whole.missing()
@@ -160,6 +168,16 @@ def _finish_op(stage: Stage[Context], benchmark: str, plans: RunPlans) -> OpDefi
             return _finish(stage, benchmark, context.run_id, plans)
 
     return finish
+
+
+def _check_ready(
+    context: OpExecutionContext | AssetExecutionContext, benchmark: str, chain: Collection[Stage[Context]]
+) -> None:
+    """Fail in the first step of a run, not after hours, if the machine lacks what a later stage of this run needs."""
+    nodes = context.job_def.graph.node_dict
+    with readable_failures():
+        selected = [stage for stage in chain if asset_name(stage, benchmark) in nodes]
+        check_ready(selected, open_run(benchmark, context.run_id))
 
 
 def _finish(stage: Stage[Context], benchmark: str, run_id: str, plans: RunPlans) -> MaterializeResult:

@@ -5,6 +5,8 @@ in .venv records what it was built from, so a second call does nothing. You can 
 
 Environment variables:
     CUDA: 1 for the CUDA builds of torch and mmcv, 0 for the CPU builds. Unset: as in the last set-up, else CPU.
+    DETECTION: 0 to do without mmdet and mmcv, which only instance segmentation needs and which takes most of the time;
+        1 to install them. Unset: as in the last set-up, else 1. To change from 0 to 1 later only adds them.
     TORCH_INDEX_URL: a package index for torch, e.g. the PyTorch CPU index or a mirror of it.
     XDG_CACHE_HOME: $XDG_CACHE_HOME/datasetdm (default: ~/.cache/datasetdm) keeps the wheel of mmcv.
 """
@@ -16,91 +18,61 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-import tempfile
-import zipfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import detection
 import preflight
+from commands import PYTHON, ROOT, VENV, Progress, fail, pip, pip_command, python_says, run, say, watch
 
-ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / ".venv"
-CUDA_HEADERS = ROOT / "scripts" / "cuda_headers"  # torch's own are searched first
-PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "datasetdm-setup.json"
 LOCK = ROOT / "requirements.lock"
-MMCV = "mmcv==2.1.0"
 DAGSTER_HOME_LINE = re.compile(r"^DAGSTER_HOME=.*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to install: the CUDA builds, and the libraries of the detectors."""
+
+    cuda: bool
+    detection: bool
 
 
 def main() -> None:
     os.chdir(ROOT)
     refuse_linked_environment()
-    cuda = wanted_cuda()
-    fingerprint = environment_fingerprint(cuda)
+    choice = Choice(cuda=wanted("CUDA", default=False), detection=wanted("DETECTION", default=True))
+    fingerprint = environment_fingerprint(choice)
     stale = read_stamp().get("fingerprint") != fingerprint
     if stale:
-        check_machine(cuda)
+        check_machine(choice)
         create_environment()
-        install_torch(cuda)
+        install_torch(choice.cuda)
         install_lock()
-        install_mmcv(cuda)
+        if choice.detection:
+            detection.install_detection(choice.cuda)
         install_project()
-        write_stamp(fingerprint, cuda)
+        write_stamp(fingerprint, choice)
     else:
         say("The environment in .venv is up to date.")
     write_env_file()
     initialise_dvc()
     initialise_dagster(stale)
     initialise_mlflow(stale)
-
-
-def say(text: str) -> None:
-    print(f"setup: {text}", flush=True)
-
-
-def fail(text: str) -> NoReturn:
-    sys.exit(f"setup: {text}")
-
-
-def run(*command: str | Path, quiet: bool = False, **environment: str) -> None:
-    """Run a command with .venv/bin first on the path; exit if it fails. `quiet`: show output only if it fails."""
-    path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    words = [str(word) for word in command]
-    answer = subprocess.run(
-        words,
-        env={**os.environ, "PATH": path, **environment},
-        stdout=subprocess.PIPE if quiet else None,
-        stderr=subprocess.STDOUT if quiet else None,
-        text=True,
-    )
-    if answer.returncode != 0:
-        print(answer.stdout or "", file=sys.stderr)
-        fail(f"this command failed, see above. Fix the cause and run make setup again:\n       {' '.join(words)}")
-
-
-def pip(*arguments: str | Path, **environment: str) -> None:
-    run(PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments, quiet=False, **environment)
-
-
-def python_says(code: str) -> str | None:
-    """What `code` prints in the environment; None if it fails or there is no environment."""
-    try:
-        answer = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True)
-    except OSError:
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    if stale and not choice.detection:
+        say("Done, without the detectors of instance segmentation; make setup DETECTION=1 adds them.")
 
 
 # --- what to build, and what exists ---
 
 
-def wanted_cuda() -> bool:
-    choice = os.environ.get("CUDA", "")
-    if choice not in ("", "0", "1"):
-        fail(f"CUDA={choice} is not valid; set CUDA=1 or CUDA=0.")
-    return choice == "1" if choice else bool(read_stamp().get("cuda", False))
+def wanted(name: str, default: bool) -> bool:
+    """The choice of an environment variable; that of the last set-up where it is not set."""
+    value = os.environ.get(name, "")
+    if value not in ("", "0", "1"):
+        fail(f"{name}={value} is not valid; set {name}=1 or {name}=0.")
+    return value == "1" if value else bool(read_stamp().get(name.lower(), default))
 
 
 def read_stamp() -> dict[str, Any]:
@@ -110,18 +82,19 @@ def read_stamp() -> dict[str, Any]:
         return {}
 
 
-def write_stamp(fingerprint: str, cuda: bool) -> None:
-    STAMP.write_text(json.dumps({"fingerprint": fingerprint, "cuda": cuda}) + "\n")
+def write_stamp(fingerprint: str, choice: Choice) -> None:
+    STAMP.write_text(json.dumps({"fingerprint": fingerprint, **asdict(choice)}) + "\n")
 
 
-def environment_fingerprint(cuda: bool) -> str:
+def environment_fingerprint(choice: Choice) -> str:
     """Digest of what the environment depends on; scripts in .venv/bin contain the path of the folder."""
-    parts = [LOCK.read_text(), MMCV, sys.version, str(VENV), str(cuda)]
+    added = detection.LOCK.read_text() if choice.detection else ""
+    parts = [LOCK.read_text(), added, sys.version, str(VENV), str(choice.cuda)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def check_machine(cuda: bool) -> None:
-    problems = preflight.missing(cuda)
+def check_machine(choice: Choice) -> None:
+    problems = preflight.missing(cuda=choice.cuda, detection=choice.detection)
     for what, remedy in problems:
         say(f"{what}\n       {remedy}")
     if problems:
@@ -141,7 +114,8 @@ def refuse_linked_environment() -> None:
 
 
 def create_environment() -> None:
-    if python_says("import sys, pip; print(*sys.version_info[:2], sys.prefix)") != f"3 11 {VENV}":
+    present = python_says("import sys, pip; print(*sys.version_info[:2], sys.prefix)")
+    if present != "{} {} {}".format(*sys.version_info[:2], VENV):
         say(f"Creating the environment in .venv with Python {sys.version.split()[0]} ...")
         run(sys.executable, "-m", "venv", "--clear", VENV)
 
@@ -165,18 +139,19 @@ def install_torch(cuda: bool) -> None:
     present = installed_torch()
     if present == (requirement.split("==")[1], cuda):
         return
-    say(f"Installing {requirement} ({'CUDA build, several GB' if cuda else 'CPU build, 0.2 GB'}) ...")
+    size = "CUDA build, several GB" if cuda else "CPU build, 0.2 GB"
+    progress = Progress(f"installing {requirement} ({size})", "", "$^")
     if present:
-        pip("uninstall", "--quiet", "--yes", "torch", "mmcv")
+        pip("uninstall", "--yes", "torch", "mmcv")
     index = os.environ.get("TORCH_INDEX_URL")
     if cuda or index or not pip_offers_cuda(requirement):
         source = ["--extra-index-url", index] if index else []
-        pip("install", "--quiet", "--constraint", LOCK, *source, requirement)
+        watch(progress, *pip_command("install", "--constraint", LOCK, *source, requirement))
     else:
         say("pip only offers the CUDA build, so uv installs the CPU build (to use another index, set TORCH_INDEX_URL).")
-        pip("install", "--quiet", "--no-deps", pinned("uv"))
-        options = ["--quiet", "--torch-backend=cpu", "--constraint", LOCK]
-        run(VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, *options, requirement)
+        pip("install", "--no-deps", pinned("uv"))
+        options = ["--torch-backend=cpu", "--constraint", LOCK]
+        watch(progress, VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, *options, requirement)
     check_torch(cuda)
 
 
@@ -204,62 +179,15 @@ def check_torch(cuda: bool) -> None:
 
 def install_lock() -> None:
     count = sum("==" in line for line in LOCK.read_text().splitlines())
-    say(f"Installing the {count} packages of requirements.lock (about 1 GB) ...")
-    pip("install", "--quiet", "--no-compile", "--no-deps", "--requirement", LOCK)  # compiled at first import
-
-
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datasetdm"
-
-
-def install_mmcv(cuda: bool) -> None:
-    """Install mmcv with its compiled ops; the wheel is built once per machine, Python and torch."""
-    name, version = MMCV.split("==")
-    installed = "import mmcv.ops; print(mmcv.__version__, mmcv.ops.get_compiling_cuda_version() != 'not available')"
-    if python_says(installed) == f"{version} {cuda}":
-        return
-    torch = python_says("import torch; print(torch.__version__)")
-    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    flavour = "cuda" if cuda else "cpu"
-    folder = cache() / f"{name}-{version}-{python}-torch{torch}-{flavour}-{sysconfig.get_platform()}"
-    if not any(folder.glob("*.whl")):
-        build_mmcv(folder, cuda)
-    wheel = next(folder.glob("*.whl"))
-    say(f"Installing {wheel.name} ...")
-    pip("install", "--quiet", "--no-deps", "--force-reinstall", wheel)
-    if python_says("import mmcv._ext") is None:
-        shutil.rmtree(folder)
-        fail("mmcv's compiled ops do not load. Its wheel was removed; make setup builds a new one.")
-
-
-def build_mmcv(folder: Path, cuda: bool) -> None:
-    jobs = compile_jobs()
-    say(f"Compiling {MMCV} with its ops on {jobs} cores, once for this machine: 5 to 40 minutes ...")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        # Build isolation would hide torch and leave out the ops. Python's own CFLAGS take three times as long.
-        pip(
-            "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "--wheel-dir", scratch, MMCV,
-            CFLAGS="-O2 -g0 -DNDEBUG", MMCV_WITH_OPS="1", FORCE_CUDA="1" if cuda else "0", MAX_JOBS=str(jobs),
-            CPATH=os.pathsep.join(filter(None, [os.environ.get("CPATH"), str(CUDA_HEADERS)])),
-        )  # fmt: skip
-        wheel = next(Path(scratch).glob("*.whl"))
-        if not any(name.startswith("mmcv/_ext.") for name in zipfile.ZipFile(wheel).namelist()):
-            fail("mmcv was built without its ops; see the compiler's message above.")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-        Path(scratch).mkdir()  # for TemporaryDirectory to remove
-
-
-def compile_jobs() -> int:
-    """One per core, but no more than memory allows: each of mmcv's files may take 2 GB to compile."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(os.cpu_count() or 1, memory // 2_000_000_000))
+    watch(
+        Progress("installing requirements.lock (about 1 GB)", "packages", "Collecting |Requirement already", count),
+        *pip_command("install", "--progress-bar", "off", "--no-compile", "--no-deps", "--requirement", LOCK),
+    )  # compiled at first import
 
 
 def install_project() -> None:
     say("Installing the project itself ...")
-    pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+    pip("install", "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
 # --- the stores ---
@@ -290,7 +218,7 @@ def dagster_home() -> Path:
     home.mkdir(exist_ok=True)
     if "?" not in str(home):
         return home
-    link = cache() / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12] / ".dagster_home"
+    link = detection.cache() / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12] / ".dagster_home"
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
         link.symlink_to(home, target_is_directory=True)
@@ -304,7 +232,7 @@ def initialise_dvc() -> None:
     alone = local.exists() and "no_scm" in local.read_text()
     if in_git == alone:
         change = ["--unset", "core.no_scm"] if in_git else ["core.no_scm", "true"]
-        run(VENV / "bin" / "dvc", "config", "--local", *change, quiet=True)
+        run(VENV / "bin" / "dvc", "config", "--local", *change)
 
 
 def initialise_dagster(stale: bool) -> None:
@@ -313,13 +241,13 @@ def initialise_dagster(stale: bool) -> None:
         shutil.copy(ROOT / "scripts" / "dagster.yaml", home)
     if stale or not (home / "history").exists():
         say("Initialising Dagster's run history in .dagster_home ...")
-        run(VENV / "bin" / "dagster", "instance", "migrate", quiet=True, DAGSTER_HOME=str(home))
+        run(VENV / "bin" / "dagster", "instance", "migrate", DAGSTER_HOME=str(home))
 
 
 def initialise_mlflow(stale: bool) -> None:
     if stale or not (ROOT / "mlflow" / "mlflow.db").exists():
         say("Initialising MLflow's store in mlflow/ ...")
-        run(VENV / "bin" / "mlflow", "db", "upgrade", "sqlite:///mlflow/mlflow.db", quiet=True)
+        run(VENV / "bin" / "mlflow", "db", "upgrade", "sqlite:///mlflow/mlflow.db")
 
 
 if __name__ == "__main__":

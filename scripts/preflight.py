@@ -1,7 +1,7 @@
 """Check what this machine lacks, and name the remedies, before anything long starts.
 
-    python3 scripts/preflight.py [--cuda]              # what `make setup` needs
-    python3 scripts/preflight.py --ports 3000 5000     # what `make ui` needs
+    python3 scripts/preflight.py [--cuda] [--no-detection]    # what `make setup` needs
+    python3 scripts/preflight.py --ports 3000 5000            # what `make ui` needs
 
 It uses only the standard library and the syntax of old Pythons, because it runs before the environment exists, on any
 `python3`.
@@ -34,6 +34,9 @@ MODULES = ("venv", "ensurepip", "ssl", "sqlite3", "ctypes", "bz2", "lzma", "zlib
 # What the pinned packages are built for; the project itself is tested under the first of them.
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 
+# Ends the remedies for what only the compilation of mmcv needs.
+WITHOUT = "Or do without instance segmentation, which alone needs it: make setup DETECTION=0"
+
 # The wheels on the package index are built for this C library or newer.
 GLIBC = (2, 28)
 
@@ -41,18 +44,22 @@ GLIBC = (2, 28)
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cuda", action="store_true", help="also check what a build for NVIDIA GPUs needs")
+    parser.add_argument("--no-detection", action="store_true", help="do not check what compiling mmcv needs")
     parser.add_argument("--ports", nargs="+", type=int, metavar="PORT", help="only check whether these ports are free")
     arguments = parser.parse_args()
-    problems = busy_ports(arguments.ports) if arguments.ports else missing(arguments.cuda)
+    wanted = {"cuda": arguments.cuda, "detection": not arguments.no_detection}
+    problems = busy_ports(arguments.ports) if arguments.ports else missing(**wanted)
     for what, remedy in problems:
         print("preflight: {}\n           {}".format(what, remedy), file=sys.stderr)
     sys.exit(1 if problems else 0)
 
 
-def missing(cuda=False):
+def missing(cuda=False, detection=True):
     """What `make setup` needs and this machine lacks, as pairs (what, remedy)."""
-    problems = misnamed_folder() + missing_python() + missing_tools() + missing_libraries() + missing_disk(cuda)
-    return problems + (missing_cuda() if cuda else [])
+    problems = misnamed_folder() + missing_python() + missing_git() + missing_libraries() + missing_disk(cuda)
+    if detection:
+        problems += missing_headers() + missing_compiler() + (missing_nvcc() if cuda else [])
+    return problems
 
 
 def misnamed_folder(root=ROOT):
@@ -73,26 +80,15 @@ def missing_python():
             )
         ]
     version = "{}.{}".format(*sys.version_info[:2])
-    problems = [
+    return [
         (
             "Python's module '{}' is missing in {}.".format(name, sys.executable),
-            "On Debian or Ubuntu: apt-get install python{0}-venv python{0}-dev. To build Python "
+            "On Debian or Ubuntu: apt-get install python{0}-venv. To build Python "
             "from source, first install the headers of OpenSSL, SQLite, libffi, bzip2, xz and zlib.".format(version),
         )
         for name in MODULES
         if not importable(name)
     ]
-    headers = Path(sysconfig.get_path("include")) / "Python.h"
-    if not headers.exists():
-        problems.append(
-            (
-                "Python's headers are missing ({}); they are needed to compile mmcv.".format(headers),
-                "On Debian or Ubuntu: apt-get install python{0}-dev. On Fedora: dnf install python{0}-devel.".format(
-                    version
-                ),
-            )
-        )
-    return problems
 
 
 def importable(name):
@@ -102,19 +98,35 @@ def importable(name):
         return False
 
 
-def missing_tools():
-    problems = []
-    compilers = [*os.environ.get("CXX", "").split()[:1], "c++", "g++", "clang++"]
-    if not any(shutil.which(name) for name in compilers):
-        problems.append(
-            (
-                "No C++ compiler was found; mmcv has no wheel and must be compiled.",
-                "On Debian or Ubuntu: apt-get install g++. On Fedora: dnf install gcc-c++.",
-            )
+def missing_git():
+    if shutil.which("git"):
+        return []
+    return [("git was not found; DVC needs it.", "Install the package 'git' of your system.")]
+
+
+def missing_headers():
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    if headers.exists():
+        return []
+    remedy = "On Debian or Ubuntu: apt-get install python{0}-dev. On Fedora: dnf install python{0}-devel. {1}"
+    return [
+        (
+            "Python's headers are missing ({}); they are needed to compile mmcv.".format(headers),
+            remedy.format("{}.{}".format(*sys.version_info[:2]), WITHOUT),
         )
-    if not shutil.which("git"):
-        problems.append(("git was not found; DVC needs it.", "Install the package 'git' of your system."))
-    return problems
+    ]
+
+
+def missing_compiler():
+    compilers = [*os.environ.get("CXX", "").split()[:1], "c++", "g++", "clang++"]
+    if any(shutil.which(name) for name in compilers):
+        return []
+    return [
+        (
+            "No C++ compiler was found; mmcv has no wheel and must be compiled.",
+            "On Debian or Ubuntu: apt-get install g++. On Fedora: dnf install gcc-c++. " + WITHOUT,
+        )
+    ]
 
 
 def missing_libraries():
@@ -161,14 +173,14 @@ def missing_disk(cuda=False):
     ]
 
 
-def missing_cuda():
+def missing_nvcc():
     home = os.environ.get("CUDA_HOME")
     if shutil.which("nvcc") or (home and (Path(home) / "bin" / "nvcc").exists()):
         return []
     return [
         (
             "CUDA=1 is set, but nvcc was not found; it compiles mmcv's CUDA ops.",
-            "Install the CUDA toolkit 13.0 (the one torch 2.13.0 is built with) and set CUDA_HOME to it.",
+            "Install the CUDA toolkit 13.0 (the one torch 2.13.0 is built with) and set CUDA_HOME to it. " + WITHOUT,
         )
     ]
 

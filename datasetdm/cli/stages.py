@@ -52,7 +52,7 @@ def run_stages(options: argparse.Namespace, names: Sequence[str]) -> None:
     """Run the stages of a benchmark one after the other."""
     require_project()
     from datasetdm.pipeline.context import open_context
-    from datasetdm.pipeline.engine.run import preview_stage, run_stage
+    from datasetdm.pipeline.engine.run import check_ready, preview_stage, run_stage
     from datasetdm.pipeline.stages import STAGES
 
     context = open_context(options.benchmark, study=options.study)
@@ -60,6 +60,7 @@ def run_stages(options: argparse.Namespace, names: Sequence[str]) -> None:
         previews = {name: preview_stage(STAGES[name], context) for name in names}
         print_text(json.dumps(previews, indent=2) + "\n" if options.json else _as_table(previews))
         return
+    check_ready([STAGES[name] for name in names], context)
     results = {name: run_stage(STAGES[name], context) for name in names}
     if options.json:
         outputs = {name: {"output": str(STAGES[name].output(context)), **asdict(results[name])} for name in names}

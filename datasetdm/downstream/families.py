@@ -13,6 +13,7 @@ from datasetdm.downstream.registry import find_model
 from datasetdm.downstream.sources import Labelled
 from datasetdm.task_parts import TASKS
 from datasetdm.tasks.base import Task
+from datasetdm.utils.extras import require_extra
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,12 @@ class Family:
     Attributes:
         task: name of the task.
         model: `module:class`, imported when it is first used.
+        extra: what has to be installed for that, besides what the package always needs (see `utils.extras`).
     """
 
     task: str
     model: str
+    extra: str | None = None
 
     @property
     def loader(self) -> str:
@@ -35,6 +38,11 @@ class Family:
     def check_model(self, settings: config.Downstream) -> None:
         """DatasetDMError where the model does not serve the task, or cannot be trained with these settings."""
         find_model(self.task, settings.model).check(settings)
+
+    def check_installed(self) -> None:
+        """DatasetDMError where the library of the models is missing; it is not imported."""
+        if self.extra is not None:
+            require_extra(self.extra)
 
     def train(
         self,
@@ -71,4 +79,6 @@ class Family:
         return found
 
 
-DOWNSTREAM: dict[str, Family] = {name: Family(name, parts.downstream) for name, parts in TASKS.items()}
+DOWNSTREAM: dict[str, Family] = {
+    name: Family(name, parts.downstream, parts.downstream_extra) for name, parts in TASKS.items()
+}

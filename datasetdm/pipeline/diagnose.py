@@ -19,6 +19,7 @@ from datasetdm.downstream import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.pace import pace
+from datasetdm.pipeline.engine.run import check_ready
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.stages import annotate, synthesize, train_decoder, train_downstream
 from datasetdm.pipeline.training import train
@@ -37,7 +38,8 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
     Its figures are written to a JSON file of the same name.
 
     Raises:
-        DatasetDMError: there is no synthetic set yet, or no further real image to compare with.
+        DatasetDMError: there is no synthetic set yet, or no further real image to compare with, or the library of the
+            downstream model is not installed.
     """
     if not context.settings.ingest.num_oracle:
         raise DatasetDMError(
@@ -45,6 +47,7 @@ def diagnose(context: Context, *, minutes_per_label: float) -> str:
             "params.yaml to about the number of synthetic images, and run `ingest` again. (That draws other labelled "
             "images, so that the decoder has to be trained again, too.)"
         )
+    check_ready([train_downstream.STAGE], context)
     seconds = pace(train_downstream.STAGE, context)
     last = f". The last training took {duration(seconds)}." if seconds else "."
     say(

@@ -48,6 +48,7 @@ def register_model(
     inputs: Mapping[str, Path],
     options: Mapping[str, Any] | None = None,
     takes_boxes: bool = False,
+    extra: str | None = None,
 ) -> None:
     """Register a model as a version that says what it is.
 
@@ -56,7 +57,7 @@ def register_model(
         run: the run of its training.
         kind: `decoder` or `downstream`.
         folder: its files.
-        loader: see `TrackedRun.register_model`, like `options` and `takes_boxes`.
+        loader: see `TrackedRun.register_model`, like `options`, `takes_boxes` and `extra`.
         facts: what tells it from the other versions: arm, seed, numbers of images.
         figures: its figures on dev, without a prefix.
         inputs: the data that it learnt from, by name.
@@ -71,6 +72,7 @@ def register_model(
         loader,
         options=options,
         takes_boxes=takes_boxes,
+        extra=extra,
         description=_description(context, facts, figures),
         labels={**short, **on_dev, **data},
     )

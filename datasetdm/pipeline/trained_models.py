@@ -36,7 +36,7 @@ def load_model(
         the pixels of the image.
 
     Raises:
-        DatasetDMError: there is no such model, or its files cannot be used.
+        DatasetDMError: there is no such model, its files cannot be used, or its library is not installed.
     """
     if str(model) not in _REGISTERED:
         return _load_folder(Path(model), device)
@@ -45,7 +45,9 @@ def load_model(
             f"The model '{model}' is that of a benchmark: say of which one, such as load_model('{model}', "
             f"benchmark='coco') or --benchmark coco."
         )
-    load_params().benchmark(benchmark)
+    settings = load_params().benchmark(benchmark)
+    if _REGISTERED[str(model)] == "downstream":
+        DOWNSTREAM[settings.task.name].check_installed()
     alias = CHALLENGER if str(model) == CHALLENGER else CHAMPION
     name = f"{benchmark}{'_study' if study else ''}_{_REGISTERED[str(model)]}"
     try:

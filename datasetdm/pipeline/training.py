@@ -14,6 +14,11 @@ from datasetdm.pipeline.context import Context, missing, release_backbone
 Groups = list[tuple[float, list[tuple[Path, str, str]]]]
 
 
+def check_installed(context: Context) -> None:
+    """DatasetDMError where the library of the benchmark's downstream model is missing."""
+    DOWNSTREAM[context.settings.task.name].check_installed()
+
+
 def train(context: Context, datasets: Sequence[Labelled], seed: int, folder: Path, *, resume: Path) -> None:
     """Train the benchmark's model on these sets and write it to `folder`, with its dev figures in `metrics.json`.
 

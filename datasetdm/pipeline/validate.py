@@ -15,6 +15,7 @@ from datasetdm.datasets.split import Split
 from datasetdm.diffusion import draws_miniworld, find_weights, words_unknown_to
 from datasetdm.diffusion.adapters import check_peft, find_lora
 from datasetdm.diffusion.ip_adapter import find_ip_adapter, reference_images
+from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.paths import DATA
@@ -81,7 +82,7 @@ def _adapters(context: Context) -> Iterator[str]:
     """LoRAs, the IP-Adapter and `backbone.adapt`: whether they are there, and what they need."""
     backbone = context.params.backbone
     for lora in backbone.loras:
-        if _is_hub_name(lora.path):
+        if is_hub_name(lora.path):
             yield f"LoRA: {lora.path}, from the hub"
         else:
             yield f"LoRA: {find_lora(lora)}"
@@ -89,7 +90,7 @@ def _adapters(context: Context) -> Iterator[str]:
         check_peft("backbone.adapt" if backbone.adapt else "backbone.loras")
     if adapter := backbone.ip_adapter:
         images = len(reference_images(adapter))
-        place = adapter.path if _is_hub_name(adapter.path) else find_ip_adapter(adapter)
+        place = adapter.path if is_hub_name(adapter.path) else find_ip_adapter(adapter)
         yield f"IP-Adapter: {place}, with {images} reference image{'s' * (images > 1)}"
 
 
@@ -106,17 +107,22 @@ def _unpinned(context: Context) -> Iterator[str]:
         hub, _, commit = pretrained.partition("@")
         named.append((f"downstream.pretrained ({hub}@<commit>)", hub, commit or None))
     for setting, name, revision in named:
-        if _is_hub_name(name) and revision is None:
+        if is_hub_name(name) and revision is None:
             yield (
                 f"{name} on the hub has no pinned version, so its owner may change the weights, and you would not "
                 f"notice: write the commit that its page shows as {setting} in params.yaml."
             )
 
 
+def _downstream(context: Context) -> Iterator[str]:
+    DOWNSTREAM[context.settings.task.name].check_installed()
+    yield f"downstream model: {context.settings.downstream.model}"
+
+
 def _pretrained(context: Context) -> Iterator[str]:
     name = context.settings.downstream.pretrained
     if name is None:
-        yield "downstream model: from random weights"
+        yield "downstream weights: random"
     elif is_hub_name(name):
         hub, _, revision = name.partition("@")
         yield f"downstream weights: {_hub_state(hub, revision or None, 'model.safetensors')}"
@@ -196,6 +202,7 @@ _CHECKS: tuple[Callable[[Context], Iterator[str]], ...] = (
     _log,
     _backbone,
     _adapters,
+    _downstream,
     _pretrained,
     _data,
     _disk,
@@ -228,5 +235,5 @@ def downloads(context: Context) -> list[str]:
     return [
         f"{setting}: {name}"
         for setting, name, pinned, file in models
-        if name and _is_hub_name(name) and not _is_stored(name, pinned, file)
+        if name and is_hub_name(name) and not _is_stored(name, pinned, file)
     ]

@@ -6,7 +6,7 @@ artifacts in `mlflow/artifacts`, in the project's root folder (the current folde
 
 from datasetdm.tracking.links import artifact_file
 from datasetdm.tracking.promotion import CHALLENGER, promote
-from datasetdm.tracking.registry import CHAMPION, REQUIREMENTS, load_model, serve
+from datasetdm.tracking.registry import CHAMPION, load_model, requirements, serve
 from datasetdm.tracking.runs import TrackedRun, dvc_md5, experiment_identity, git_commit, params_digest, track_run
 from datasetdm.tracking.store import check_server
 
@@ -15,7 +15,6 @@ _load_pyfunc = serve  # the name that MLflow looks for in the `loader_module` of
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
-    "REQUIREMENTS",
     "TrackedRun",
     "artifact_file",
     "check_server",
@@ -25,5 +24,6 @@ __all__ = [
     "load_model",
     "params_digest",
     "promote",
+    "requirements",
     "track_run",
 ]

@@ -41,9 +41,8 @@ MOVED = dict.fromkeys(
     ("datasetdm.stages.registry", "datasetdm.pipeline.registry"), "datasetdm.pipeline.registered_decoder"
 )
 LOADER_MODULE = "datasetdm.tracking"  # registered models name it, so it must not move
-# A wheel has the lock inside the package, a checkout has it in its root folder.
-_LOCKS = [folder / "requirements.lock" for folder in Path(__file__).resolve().parents[1:3]]
-REQUIREMENTS = next(filter(Path.is_file, _LOCKS), _LOCKS[-1])
+# A wheel has the locks inside the package, a checkout has them in its root folder.
+_FOLDERS_OF_LOCKS = Path(__file__).resolve().parents[1:3]
 
 
 def register(
@@ -54,6 +53,7 @@ def register(
     *,
     options: Mapping[str, Any] | None = None,
     takes_boxes: bool = False,
+    extra: str | None = None,
     description: str = "",
     labels: Mapping[str, object],
 ) -> str:
@@ -74,12 +74,24 @@ def register(
             model_config={"loader": loader, "device": "auto", **(options or {})},
             registered_model_name=name,
             signature=ModelSignature(inputs=Schema([IMAGE, BOXES] if takes_boxes else [IMAGE])),
-            pip_requirements=str(REQUIREMENTS),
+            pip_requirements=requirements(extra),
         )
     version = str(logged.registered_model_version)
     mlflow.MlflowClient().update_model_version(name, version, description)
     _label(name, version, labels)
     return version
+
+
+def requirements(extra: str | None = None) -> list[str]:
+    """What a model is logged with: the pinned packages of the project, and those of an extra (see `utils.extras`)."""
+    names = ["requirements.lock", *([f"requirements-{extra}.lock"] if extra else [])]
+    lines = [line for name in names for line in _lock(name).read_text().splitlines()]
+    return [line for line in lines if "==" in line and not line.startswith("#")]
+
+
+def _lock(name: str) -> Path:
+    places = [folder / name for folder in _FOLDERS_OF_LOCKS]
+    return next(filter(Path.is_file, places), places[-1])
 
 
 def label_versions(run_id: str, figures: Mapping[str, float]) -> None:

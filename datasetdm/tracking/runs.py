@@ -131,6 +131,7 @@ class TrackedRun:
         *,
         options: Mapping[str, Any] | None = None,
         takes_boxes: bool = False,
+        extra: str | None = None,
         description: str = "",
         labels: Mapping[str, object] | None = None,
     ) -> str:
@@ -146,6 +147,7 @@ class TrackedRun:
             options: further arguments of the loader, plain values by name. Users of MLflow can override them with
                 `model_config` or MLFLOW_PYFUNC_INFERENCE_CONFIG.
             takes_boxes: whether the model needs the persons' boxes.
+            extra: what the loader needs besides what the package always needs (see `utils.extras`).
             description: what the version is, as Markdown.
             labels: tags of the version, such as its arm.
 
@@ -162,6 +164,7 @@ class TrackedRun:
             loader,
             options=options,
             takes_boxes=takes_boxes,
+            extra=extra,
             description=description,
             labels=labels or {},
         )

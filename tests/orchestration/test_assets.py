@@ -163,3 +163,15 @@ def test_the_code_version_of_a_stage_is_that_of_its_asset(toy):
     assets = build_assets(toy.params, toy.stages)
     versions = {key.to_user_string(): version for one in assets for key, version in one.code_versions_by_key.items()}
     assert versions == {"counts_coco": "7", "totals_coco": "8"}
+
+
+def test_a_run_whose_last_stage_cannot_run_here_fails_at_once(toy):
+    def lacks(context) -> None:
+        raise DatasetDMError("a library is not installed")
+
+    toy.stages["total"] = replace(toy.stages["total"], check_ready=lacks)
+    result = toy.run()
+    assert not result.success and toy.trouble.attempts == []
+    assert any("a library is not installed" in message for message in failures(result))
+    assert toy.run("counts_coco").success
+    assert sorted(toy.trouble.attempts) == UNITS

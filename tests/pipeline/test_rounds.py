@@ -46,6 +46,9 @@ class FakeFamily:
     def __init__(self, blind: Callable[[str], bool]):
         self.blind, self.trained_on = blind, []
 
+    def check_installed(self) -> None:
+        pass
+
     def check_model(self, settings: Any) -> None:
         """Everything suits it."""
 

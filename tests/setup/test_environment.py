@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "requirements-detection.lock")
 
 
 def requirements(file):
@@ -21,26 +23,32 @@ def requirements(file):
     return [Requirement(line) for line in lines if line and not line.startswith(("#", "-r "))]
 
 
-def pins():
-    return {
-        canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in requirements("requirements.lock")
-    }
+def pins(lock):
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in requirements(lock)}
 
 
-def test_lock_holds_names_and_versions_only():
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_hold_names_and_versions_only(lock):
+    for line in (ROOT / lock).read_text().splitlines():
         assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[a-z0-9.]+", line), line
 
 
-def test_lock_covers_the_direct_dependencies():
-    locked = pins()
-    for requirement in [*requirements("requirements.in"), *requirements("requirements-dev.in")]:
-        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True)
+def test_locks_cover_the_direct_dependencies_and_do_not_overlap():
+    always, detection = (pins(lock) for lock in LOCKS)
+    assert not always.keys() & detection.keys()
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["detection"]
+    for locked, wanted in (
+        (always, [*requirements("requirements.in"), *requirements("requirements-dev.in")]),
+        (detection, map(Requirement, extra)),
+    ):
+        for requirement in wanted:
+            assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True)
 
 
-def test_environment_is_the_lock():
-    installed = {name: importlib.metadata.version(name).split("+")[0] for name in pins()}
-    assert installed == pins()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_environment_is_the_lock(lock):
+    installed = {name: importlib.metadata.version(name).split("+")[0] for name in pins(lock)}
+    assert installed == pins(lock)
 
 
 def test_dagster_selections_and_dvc_overrides_share_one_antlr():

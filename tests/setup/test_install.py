@@ -4,29 +4,39 @@ import shutil
 import sys
 from pathlib import Path
 
+import detection
 import install
 import pytest
 from dotenv import dotenv_values
+from install import Choice
 
 
 @pytest.fixture(autouse=True)
 def stamp(tmp_path, monkeypatch):
     monkeypatch.setattr(install, "STAMP", tmp_path / "stamp.json")
     monkeypatch.delenv("CUDA", raising=False)
+    monkeypatch.delenv("DETECTION", raising=False)
 
 
-def test_choice_of_cuda_is_remembered(monkeypatch):
-    assert install.wanted_cuda() is False
-    install.write_stamp("fingerprint", cuda=True)
-    assert install.wanted_cuda() is True
-    monkeypatch.setenv("CUDA", "0")
-    assert install.wanted_cuda() is False
+@pytest.mark.parametrize(("name", "default"), [("CUDA", False), ("DETECTION", True)])
+def test_choices_are_remembered(monkeypatch, name, default):
+    assert install.wanted(name, default) is default
+    install.write_stamp("fingerprint", Choice(cuda=not default, detection=not default))
+    assert install.wanted(name, default) is not default
+    monkeypatch.setenv(name, str(int(default)))
+    assert install.wanted(name, default) is default
 
 
-def test_unknown_choice_of_cuda_is_refused(monkeypatch):
-    monkeypatch.setenv("CUDA", "yes")
-    with pytest.raises(SystemExit, match="CUDA=yes"):
-        install.wanted_cuda()
+def test_a_stamp_from_before_there_was_a_choice_had_everything():
+    install.STAMP.write_text('{"fingerprint": "f", "cuda": true}')
+    assert install.wanted("CUDA", False) is True
+    assert install.wanted("DETECTION", True) is True
+
+
+def test_unknown_choice_is_refused(monkeypatch):
+    monkeypatch.setenv("DETECTION", "yes")
+    with pytest.raises(SystemExit, match="DETECTION=yes"):
+        install.wanted("DETECTION", True)
 
 
 def test_broken_stamp_counts_as_none():
@@ -34,17 +44,21 @@ def test_broken_stamp_counts_as_none():
     assert install.read_stamp() == {}
 
 
-def test_fingerprint_follows_lock_flavour_and_place(tmp_path, monkeypatch):
-    before = install.environment_fingerprint(cuda=False)
-    assert before == install.environment_fingerprint(cuda=False)
-    assert before != install.environment_fingerprint(cuda=True)
+def test_fingerprint_follows_locks_choices_and_place(tmp_path, monkeypatch):
+    choices = [Choice(cuda=cuda, detection=detection) for cuda in (False, True) for detection in (False, True)]
+    before = [install.environment_fingerprint(choice) for choice in choices]
+    assert before == [install.environment_fingerprint(choice) for choice in choices]
+    assert len(set(before)) == 4
     monkeypatch.setattr(install, "VENV", tmp_path)
-    assert before != install.environment_fingerprint(cuda=False)
+    assert before[0] != install.environment_fingerprint(choices[0])
     monkeypatch.undo()
     lock = tmp_path / "requirements.lock"
     lock.write_text(install.LOCK.read_text() + "another==1.0\n")
+    monkeypatch.setattr(detection, "LOCK", lock)
+    assert before[0] == install.environment_fingerprint(choices[0])  # does not concern it
+    assert before[1] != install.environment_fingerprint(choices[1])
     monkeypatch.setattr(install, "LOCK", lock)
-    assert before != install.environment_fingerprint(cuda=False)
+    assert before[0] != install.environment_fingerprint(choices[0])
 
 
 def test_env_file_is_written_once_and_then_left_alone(tmp_path, monkeypatch):
@@ -59,7 +73,7 @@ def test_env_file_is_written_once_and_then_left_alone(tmp_path, monkeypatch):
 
 def test_failed_command_stops_setup_with_its_output(capsys):
     with pytest.raises(SystemExit, match="this command failed"):
-        install.run("sh", "-c", "echo the reason; exit 3", quiet=True)
+        install.run("sh", "-c", "echo the reason; exit 3")
     assert "the reason" in capsys.readouterr().err
 
 

@@ -37,6 +37,10 @@ def test_missing_tools_are_named(monkeypatch, tmp_path):
     assert "C++ compiler" in text
     assert "git was not found" in text
     assert "nvcc was not found" in text
+    monkeypatch.setattr(preflight.sysconfig, "get_path", lambda name: f"/nowhere/{name}")
+    lighter = " ".join(what for what, _ in preflight.missing(cuda=True, detection=False))
+    assert "git was not found" in lighter
+    assert not [tool for tool in ("C++ compiler", "nvcc", "Python.h") if tool in lighter]
 
 
 @pytest.mark.parametrize("number", [(3, 10), (3, 14)])

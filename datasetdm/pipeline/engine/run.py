@@ -1,7 +1,7 @@
 """The one way to run a stage: plan, make what is missing, publish."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
@@ -54,12 +54,30 @@ def announcement(stage: Stage[P], project: P, plan: Plan, missing: Sequence[str]
     return f"{len(missing)} of {len(plan)} parts to make{last}"
 
 
+def check_ready(stages: Iterable[Stage[P]], project: P) -> None:
+    """Find out, before any work, whether this machine has all that the stages of a run need.
+
+    Raises:
+        DatasetDMError: it has not; the message names everything that is missing.
+    """
+    problems: dict[str, None] = {}  # in order, each once
+    for stage in stages:
+        try:
+            stage.check_ready(project)
+        except DatasetDMError as error:
+            problems[str(error)] = None
+    if problems:
+        raise DatasetDMError("\n".join(problems))
+
+
 def begin_stage(stage: Stage[P], project: P) -> Plan:
     """The plan of a stage that is about to run, after a look at what could spoil hours of work.
 
     Raises:
-        DatasetDMError: the experiment log could not record the results, or an input is missing.
+        DatasetDMError: the machine lacks something, the experiment log could not record the results, or an input is
+            missing.
     """
+    stage.check_ready(project)
     sweep_work(project)
     project.check_log()
     for step in (*stage.upstream, stage):

@@ -50,6 +50,10 @@ def _restore_nothing(output: Path) -> None:
     """An output that version control brings back whole."""
 
 
+def _needs_nothing(project: Any) -> None:
+    return None
+
+
 def _describe_nothing(project: Any, output: Path) -> dict[str, Any]:
     return {}
 
@@ -88,6 +92,8 @@ class Stage(Generic[P]):
         finish: puts the units together, publishes and records the output.
         output: the published path.
         checks: what must hold of the output before it is published.
+        check_ready: raises `DatasetDMError` if this machine lacks what the stage needs besides its inputs. A run asks
+            all its stages before the first of them begins; the answer takes no time.
         describe: what the record of a published folder says of its contents.
         restore: makes the published path whole again after version control has brought back the files that it tracks.
     """
@@ -104,6 +110,7 @@ class Stage(Generic[P]):
     units: Callable[[P], Iterable[Unit]] = _no_units
     make: Callable[[P, Unit], None] = _make_no_unit
     checks: Sequence[Check[P]] = ()
+    check_ready: Callable[[P], None] = _needs_nothing
     describe: Callable[[P, Path], dict[str, Any]] = _describe_nothing
     restore: Callable[[Path], None] = _restore_nothing
     unused: Callable[[P], Sequence[str]] = _all_used

@@ -33,6 +33,7 @@ from datasetdm.pipeline.report_facts import explained_arms, report_facts
 from datasetdm.pipeline.report_figures import write_all_figures
 from datasetdm.pipeline.rounds.choice import read_rounds
 from datasetdm.pipeline.stages import adapt, annotate, augment, ingest, synthesize, train_decoder, train_downstream
+from datasetdm.pipeline.training import check_installed
 from datasetdm.reports.comparison import plot, summarize, table
 from datasetdm.reports.contrasts import contrast_lines, contrasts
 from datasetdm.reports.curves import plot_losses
@@ -304,5 +305,6 @@ STAGE: Stage[Context] = Stage(
     make=make,
     finish=finish,
     output=lambda context: context.paths.reports,
+    check_ready=check_installed,
     checks=(Check(name="arms_complete", description="Every arm has its figures.", run=_check_arms),),
 )

@@ -28,6 +28,7 @@ from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
 from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
 from datasetdm.pipeline.stages import adapt, ingest, train_decoder, write_prompts
+from datasetdm.pipeline.training import check_installed
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet
@@ -207,6 +208,11 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
+def _check_ready(context: Context) -> None:
+    if context.settings.synthesis.rounds > 1:  # a downstream model is trained after each
+        check_installed(context)
+
+
 STAGE: Stage[Context] = Stage(
     name="synthesize",
     asset="synthetic",
@@ -221,6 +227,7 @@ STAGE: Stage[Context] = Stage(
     finish=finish,
     restore=restore_images,
     output=lambda context: context.paths.synthetic,
+    check_ready=_check_ready,
     describe=lambda context, folder: describe_sets(folder),
     checks=(
         Check(

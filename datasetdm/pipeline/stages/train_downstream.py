@@ -34,7 +34,7 @@ from datasetdm.pipeline.experiment_log import (
 from datasetdm.pipeline.model_log import dev_picture, register_model
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
 from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
-from datasetdm.pipeline.training import Groups, dependencies, mixture, train
+from datasetdm.pipeline.training import Groups, check_installed, dependencies, mixture, train
 from datasetdm.pipeline.unlabelled_images import labelling
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
@@ -187,6 +187,7 @@ def _log(context: Context, unit: Unit, sets: AnnotatedSets) -> tuple[dict[str, f
                 figures=figures,
                 inputs=inputs,
                 takes_boxes=context.task().uses_prompt_boxes,
+                extra=family.extra,
             )
     return figures, picture
 
@@ -252,5 +253,6 @@ STAGE: Stage[Context] = Stage(
     make=make,
     finish=finish,
     output=lambda context: context.paths.downstream,
+    check_ready=check_installed,
     checks=(Check(name="models_load", description="Every trained model loads back.", run=_check_loads),),
 )

@@ -11,7 +11,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.engine.pace import finishing_pace, note_pace, pace
 from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.engine.run import preview_stage, run_stage
+from datasetdm.pipeline.engine.run import check_ready, preview_stage, run_stage
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.pipeline.engine.units import make_unit
 
@@ -131,3 +131,19 @@ def test_nothing_is_made_if_its_results_could_not_be_recorded(stage: Stage[Any],
 def test_a_changed_code_version_names_other_units(stage: Stage[Any], toy: Any) -> None:
     changed = replace(stage, code_version="2")
     assert stage.folder(toy, "a") == stage.folder(toy, "a") != changed.folder(toy, "a")
+
+
+def test_all_that_the_machine_lacks_is_named_before_any_work(stage: Stage[Any], toy: Any, tmp_path: Path) -> None:
+    def lacking(what: str) -> Stage[Any]:
+        def check(project: Any) -> None:
+            raise DatasetDMError(f"{what} is not installed")
+
+        return replace(stage, check_ready=check)
+
+    check_ready([stage], toy)
+    with pytest.raises(DatasetDMError) as caught:
+        check_ready([lacking("this"), stage, lacking("that"), lacking("this")], toy)
+    assert str(caught.value) == "this is not installed\nthat is not installed"
+    with pytest.raises(DatasetDMError, match="this is not"):
+        run_stage(lacking("this"), toy)
+    assert not [key for key in ("0", "1", "2") if (tmp_path / key).exists()]
