@@ -13,6 +13,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export CUDA DETECTION TORCH_INDEX_URL
 export DO_NOT_TRACK := true
+# Set in many containers. With it every start of Python would compile what it imports again, for ten seconds or more.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-all test lint ui study bench docs lock clean

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from diffusers.training_utils import cast_training_params
 
 from datasetdm import config
 from datasetdm.diffusion.adapters import LORA_FILE, check_takes_loras
@@ -67,6 +66,8 @@ class LoraTraining:
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(settings.seed, 5))
             _add_layers(self.network, settings)
+        from diffusers.training_utils import cast_training_params  # seconds to import, and few train a LoRA
+
         cast_training_params(self.network)  # steps so small are lost in bfloat16
         self.parameters = [one for one in self.network.parameters() if one.requires_grad]
         if settings.gradient_checkpointing:

@@ -33,6 +33,7 @@ CPU = torch.device("cpu")
 CATEGORIES = (Category(id=3, name="disc"), Category(id=17, name="bar"))
 SIZES = ((64, 64), (50, 90), (1, 70), (900, 3))
 DENSE = [(spec.name, task) for task in ("semantic", "depth") for spec in models_of(task)]
+LARGE = pytest.mark.extended  # of the same architecture as a smaller one
 READOUTS = {"semantic": SemanticReadout(2), "depth": DepthReadout(0.1, 10.0, 5.0)}
 
 
@@ -63,7 +64,10 @@ def check(model: Predictor, images: Sequence[np.ndarray], prompt_boxes: Sequence
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(spec.name, marks=pytest.mark.slow if "swin" in spec.name else ()) for spec in models_of("instance")],
+    [
+        pytest.param(spec.name, marks=LARGE if spec.name.endswith(("rcnn_r50", "swin-b")) else ())
+        for spec in models_of("instance")
+    ],
 )
 def test_detectors(name: str) -> None:
     torch.manual_seed(0)
@@ -88,7 +92,7 @@ def test_dense_models(name: str, task: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(spec.name, marks=pytest.mark.slow if "base" in spec.name else ()) for spec in models_of("pose")],
+    [pytest.param(spec.name, marks=LARGE if "base" in spec.name else ()) for spec in models_of("pose")],
 )
 def test_pose_models(name: str) -> None:
     torch.manual_seed(0)

@@ -55,11 +55,13 @@ Write = Callable[[dict[str, Any]], Path]
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Write:
     """Writes `params.yaml` (the tiny settings under those given) and makes its folder the current one."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "data/backbones/miniworld", tmp_path / "data/backbones/miniworld")
+    (tmp_path / "mlflow").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlflow")
 
     def write(source: dict[str, Any]) -> Path:
         block = {"task": "instance", "source": source, **TINY}

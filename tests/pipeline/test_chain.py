@@ -242,7 +242,10 @@ def test_benchmarks_with_the_same_prompts_share_the_drawn_images(project, edit):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("benchmark", ["voc_long_tail", "nyu", "coco_pose", "lvis"])
+@pytest.mark.parametrize(
+    "benchmark",
+    ["nyu", "coco_pose", *(pytest.param(name, marks=pytest.mark.extended) for name in ("voc_long_tail", "lvis"))],
+)
 def test_chain_of_every_task(project, edit, tiny, benchmark, capsys):
     """The shipped benchmark with tiny numbers and the arms of the study, down to the leaderboard."""
     project(MINIWORLD)

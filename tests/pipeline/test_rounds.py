@@ -195,6 +195,7 @@ def test_a_weakness_is_found_named_and_asked_for(project, edit, fake) -> None:
     for name, value in {"num_dev": 90, "num_oracle": 0}.items():
         edit(f"benchmarks.coco.ingest.{name}", value)
     edit("benchmarks.coco.experiment.arms", ["real", "both"])
+    edit("benchmarks.coco.decoder.evaluate_every", 4)  # once
     edit("benchmarks.coco.prompts.num_prompts", 100)
     edit("benchmarks.coco.synthesis.num_images", 40)
     edit("benchmarks.coco.synthesis.shard_size", 20)
@@ -250,7 +251,7 @@ def test_the_report_shows_the_rounds(project, edit) -> None:
     assert list(metrics["arms"]) == ["real", "both"]
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.skipif(not REALDATA.exists(), reason=f"the real COCO samples are not at {REALDATA}")
 def test_rounds_on_real_photographs(project, edit) -> None:
     """80 categories, five captions by people, images of all sizes."""

@@ -9,7 +9,6 @@ Without `backbone.adapt` in the settings, nothing is trained.
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import cycle, islice
 from pathlib import Path
 
 import torch
@@ -17,11 +16,8 @@ from safetensors.torch import load_file
 
 from datasetdm import config
 from datasetdm.datasets.standard.unlabelled import Unlabelled
-from datasetdm.diffusion import find_weights, load_backbone
+from datasetdm.diffusion import find_weights
 from datasetdm.diffusion.adapters import LORA_FILE
-from datasetdm.diffusion.backbone import encode_images
-from datasetdm.diffusion.lora_training import LoraTraining, Pictures
-from datasetdm.diffusion.pipeline_backbone import PipelineBackbone
 from datasetdm.diffusion.weights import model_fingerprint
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.backbone_match import check_match
@@ -35,18 +31,9 @@ from datasetdm.pipeline.experiment_log import log_curves, log_result, logged_run
 from datasetdm.pipeline.stages import ingest
 from datasetdm.pipeline.unlabelled_images import domain_images
 from datasetdm.prompts.english import counted
-from datasetdm.synthesis.generate import GenerationRequest, draw
-from datasetdm.transforms.geometry import squeeze
-from datasetdm.utils.batches import batches
-from datasetdm.utils.files import write_json
-from datasetdm.utils.progress import say
 from datasetdm.utils.seeding import derived_seed
 
 CODE_VERSION = "1"
-
-HELD_OUT = 0.1  # share of the images that are not learnt, to see what the LoRA makes of others
-MOST_HELD_OUT = 32
-ENCODED = 8  # images at a time
 
 
 def units(context: Context) -> Iterator[Unit]:
@@ -71,46 +58,11 @@ def make(context: Context, unit: Unit) -> None:
     check_match(context)
 
     def work(folder: Path) -> None:
-        train(context, unit.payload, folder, resume_folder(unit.folder))
+        from datasetdm.pipeline.lora import train_lora
+
+        train_lora(context, unit.payload, _prior_prompts(context), folder, resume_folder(unit.folder))
 
     make_unit(unit.folder, work)
-
-
-def train(context: Context, images: Sequence[Unlabelled], folder: Path, resume: Path) -> None:
-    """Train the LoRA on images and write it to a folder, with the curve of its loss and `metrics.json`.
-
-    Args:
-        context: the benchmark.
-        images: the last `HELD_OUT` of them only measure the model's error before and after.
-        folder: of the result.
-        resume: folder for a checkpoint.
-    """
-    settings = context.params.backbone.adapt
-    assert settings is not None  # there is no unit otherwise
-    release_backbone()
-    training = LoraTraining(_plain_backbone(context), settings, identity=resume.name)
-    prior = _draw_prior(context, training.backbone, settings) if settings.prior_weight else None
-    num_held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
-    learnt, held_out = images[: len(images) - num_held_out], images[len(images) - num_held_out :]
-    say(f"learns from {len(learnt)} images; {num_held_out} more show what it has learnt")
-    judged = _pictures(training.backbone, held_out)
-    before = training.error(judged, with_lora=False)
-    training.run(_pictures(training.backbone, learnt), prior, resume / "checkpoint.pt")
-    metrics = {"images": float(len(learnt)), "loss": training.rows[-1]["loss"]}
-    if held_out:
-        metrics |= {"held_out_error_before": before, "held_out_error": training.error(judged)}
-        say(f"error on held-out images: {before:.4f} before, {metrics['held_out_error']:.4f} now")
-    training.save(folder)
-    write_json(folder / "metrics.json", metrics)
-
-
-def _plain_backbone(context: Context) -> PipelineBackbone:
-    """The model without the LoRA, loaded for this alone, as its network is about to change."""
-    # Offloading moves the network about, and the optimizer would lose sight of it.
-    settings = context.params.backbone.model_copy(update={"adapt": None, "cpu_offload": False})
-    backbone = load_backbone(settings, context.params.device)
-    assert isinstance(backbone, PipelineBackbone)
-    return backbone
 
 
 def _shuffled(images: Sequence[Unlabelled], settings: config.Adaptation) -> list[Unlabelled]:
@@ -120,30 +72,9 @@ def _shuffled(images: Sequence[Unlabelled], settings: config.Adaptation) -> list
     return [images[number] for number in order[: settings.num_images]]
 
 
-def _pictures(backbone: PipelineBackbone, images: Sequence[Unlabelled]) -> Pictures:
-    """Images as the model sees them: squeezed into its square as a whole, as the P-Decoder sees them, too."""
-    latents = [
-        encode_images(backbone, [squeeze(image.read(), backbone.image_size) for image in part]).float().cpu()
-        for part in batches(images, ENCODED)
-    ]
-    empty = torch.zeros(0, *backbone.latent_shape)
-    return Pictures(latents=torch.cat([empty, *latents]), captions=[image.caption for image in images])
-
-
 def _prior_prompts(context: Context) -> list[str]:
     """What the model is asked to draw, so that it does not forget it: each category by itself."""
     return [f"a photo of {counted(1, category.noun)}" for category in context.task().subjects] or ["a photo"]
-
-
-def _draw_prior(context: Context, backbone: PipelineBackbone, settings: config.Adaptation) -> Pictures:
-    """Images that the model draws before it learns; the layers of the LoRA change nothing yet."""
-    prompts = list(islice(cycle(_prior_prompts(context)), settings.num_prior_images))
-    requests = [
-        GenerationRequest(index=number, prompt_id=number, prompt=prompt, seed=derived_seed(settings.seed, 9, number))
-        for number, prompt in enumerate(prompts)
-    ]
-    latents = draw(backbone, requests, context.settings.synthesis.sampler, settings.batch_size)
-    return Pictures(latents=latents.float().cpu(), captions=prompts)
 
 
 def finish(context: Context, plan: Plan) -> StageResult:
