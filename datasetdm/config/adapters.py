@@ -47,9 +47,9 @@ class Adaptation(Section):
     num_images: PositiveInt | None = Field(
         default=None, description="Unlabelled images that it learns from (the oracle set); null: all"
     )
-    steps: PositiveInt = 500
-    batch_size: PositiveInt = 4
-    learning_rate: PositiveFloat = 1e-4
+    steps: PositiveInt = Field(default=500, description="Training steps")
+    batch_size: PositiveInt = Field(default=4, description="Images per step")
+    learning_rate: PositiveFloat = Field(default=1e-4, description="Of AdamW, the same in all steps")
     prior_weight: NonNegativeFloat = Field(
         default=0.0,
         description="Weight of the loss on images that the model drew before (DreamBooth's prior preservation)",
@@ -57,4 +57,4 @@ class Adaptation(Section):
     num_prior_images: PositiveInt = Field(default=64, description="Number of these images")
     gradient_checkpointing: bool = Field(default=False, description="Less memory on a GPU, more time")
     scale: float = Field(default=1.0, description="How strongly later stages use it")
-    seed: Seed = 0
+    seed: Seed = Field(default=0, description="Of the order of the images, the noise and the first weights")

@@ -40,14 +40,14 @@ def train_lora(
     settings = context.params.backbone.adapt
     assert settings is not None  # there is no unit otherwise
     release_backbone()
-    training = LoraTraining(_plain_backbone(context), settings, identity=resume.name)
+    training = LoraTraining(plain_backbone(context), settings, identity=resume.name)
     prior = _draw_prior(context, training.backbone, settings, prior_prompts) if settings.prior_weight else None
     num_held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
     learnt, held_out = images[: len(images) - num_held_out], images[len(images) - num_held_out :]
     say(f"learns from {len(learnt)} images; {num_held_out} more show what it has learnt")
-    judged = _pictures(training.backbone, held_out)
+    judged = encode_pictures(training.backbone, held_out)
     before = training.error(judged, with_lora=False)
-    training.run(_pictures(training.backbone, learnt), prior, resume / "checkpoint.pt")
+    training.run(encode_pictures(training.backbone, learnt), prior, resume / "checkpoint.pt")
     metrics = {"images": float(len(learnt)), "loss": training.rows[-1]["loss"]}
     if held_out:
         metrics |= {"held_out_error_before": before, "held_out_error": training.error(judged)}
@@ -56,7 +56,7 @@ def train_lora(
     write_json(folder / "metrics.json", metrics)
 
 
-def _plain_backbone(context: Context) -> PipelineBackbone:
+def plain_backbone(context: Context) -> PipelineBackbone:
     """The model without the LoRA, loaded for this alone, as its network is about to change."""
     # Offloading moves the network about, and the optimizer would lose sight of it.
     settings = context.params.backbone.model_copy(update={"adapt": None, "cpu_offload": False})
@@ -65,7 +65,7 @@ def _plain_backbone(context: Context) -> PipelineBackbone:
     return backbone
 
 
-def _pictures(backbone: PipelineBackbone, images: Sequence[Unlabelled]) -> Pictures:
+def encode_pictures(backbone: PipelineBackbone, images: Sequence[Unlabelled]) -> Pictures:
     """Images as the model sees them: squeezed into its square as a whole, as the P-Decoder sees them, too."""
     latents = [
         encode_images(backbone, [squeeze(image.read(), backbone.image_size) for image in part]).float().cpu()

@@ -17,13 +17,14 @@ PAGES = (
     *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")),
 )
 #: What `<!-- needs: ... -->` before a block may name.
-NEEDS = ("gpu", "network", "server")
+NEEDS = ("docker", "gpu", "network", "server")
 PROGRAMS = (
     "make",
     "datasetdm",
     "python",
     "dvc",
     "dagster",
+    "docker",
     "mlflow",
     "cp",
     "export",

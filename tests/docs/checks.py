@@ -100,7 +100,8 @@ def _cp(arguments: list[str]) -> None:
 def _pip(arguments: list[str]) -> None:
     assert arguments[0] == "install"
     for name in arguments[1:]:
-        Requirement(name)
+        if not name.startswith(("-", "dist/")):
+            Requirement(name)
 
 
 def _hf(arguments: list[str]) -> None:
@@ -125,6 +126,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "dvc": _dvc,
     "dagster": _dagster,
     "mlflow": _mlflow,
+    "docker": _anything,
     "cp": _cp,
     "pip": _pip,
     "hf": _hf,
@@ -133,4 +135,4 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "curl": _anything,
 }
 #: Programs that need more than the project has, so that a block with them has to say so.
-NEEDED_BY = {"pip": "network", "hf": "network", "curl": "server", "mlflow": "server"}
+NEEDED_BY = {"docker": "docker", "pip": "network", "hf": "network", "curl": "server", "mlflow": "server"}

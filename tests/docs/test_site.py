@@ -42,7 +42,7 @@ def test_the_reference_of_python_has_its_docstrings(site: Path) -> None:
     page = (site / "python.html").read_text(encoding="utf-8")
     for name in re.findall(r"^::: ([\w.]+)", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.MULTILINE):
         assert f'id="{name}"' in page
-    assert "there is no such model, or its files cannot be used" in page
+    assert "there is no such model, its files cannot be used" in page
 
 
 def test_the_start_page_is_the_readme(site: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.planning import decoder_probe
+from datasetdm.pipeline.planning import adapt_probe, decoder_probe
 from datasetdm.pipeline.planning.clock import now
 from datasetdm.pipeline.planning.downstream_probe import DownstreamProbe
 from datasetdm.pipeline.planning.rate import Rate, of_host
@@ -82,6 +82,7 @@ _PROBES: Mapping[Measure, Callable[[Calibration], Rate]] = {
     Measure.RENDER: lambda calibration: calibration.rehearsal.ingested[1][Measure.RENDER],
     Measure.OPEN: lambda calibration: calibration.rehearsal.ingested[1][Measure.OPEN],
     Measure.COPY: lambda calibration: calibration.rehearsal.ingested[1][Measure.COPY],
+    Measure.ADAPT: lambda calibration: adapt_probe.steps(calibration.rehearsal),
     Measure.WRITE_PROMPTS: _prompts,
     Measure.VIEW: lambda calibration: decoder_probe.views(calibration.rehearsal),
     Measure.STEP: lambda calibration: decoder_probe.iterations(calibration.rehearsal),

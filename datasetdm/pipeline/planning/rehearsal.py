@@ -49,10 +49,14 @@ class Rehearsal:
     Args:
         benchmark: as the project has it.
         folder: temporary.
+
+    Attributes:
+        adaptation: the settings of the stage `adapt`, if a LoRA is to be trained.
     """
 
     def __init__(self, benchmark: Context, folder: Path):
-        self.benchmark, self.folder = benchmark, folder
+        self.adaptation = benchmark.params.backbone.adapt
+        self.benchmark, self.folder = _without_lora(benchmark), folder
 
     @cached_property
     def context(self) -> Context:
@@ -175,6 +179,12 @@ class Rehearsal:
         if settings.source == "language_model":
             return template_prompts(self.context, subjects(self.context))
         return candidates(self.context)
+
+
+def _without_lora(benchmark: Context) -> Context:
+    """The benchmark without the LoRA of the stage `adapt`, which may not be trained yet; drawing costs the same."""
+    backbone = benchmark.params.backbone.model_copy(update={"adapt": None})
+    return replace(benchmark, params=benchmark.params.model_copy(update={"backbone": backbone}))
 
 
 def _small_source(source: config.DataSource, folder: Path) -> config.DataSource:

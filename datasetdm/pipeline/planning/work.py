@@ -23,6 +23,7 @@ class Measure(StrEnum):
     RENDER = "images rendered"
     OPEN = "data sets opened"
     COPY = "images selected"
+    ADAPT = "steps of the LoRA"
     WRITE_PROMPTS = "prompts"
     VIEW = "views"
     STEP = "iterations of the P-Decoder"
@@ -89,6 +90,13 @@ def _ingest(context: Context, tested: int) -> Iterator[tuple[str, Planned]]:
     world = settings.source.miniworld
     rendered = world.num_train + world.num_val if world and not settings.source.root.exists() else 0
     yield "", _planned({Measure.RENDER: rendered, Measure.OPEN: 1, Measure.COPY: images})
+
+
+def _adapt(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
+    settings = context.params.backbone.adapt
+    if settings is not None:
+        drawn = settings.num_prior_images if settings.prior_weight else 0
+        yield "lora", _planned({Measure.ADAPT: settings.steps, Measure.DRAW: drawn}, "ingest")
 
 
 def _train_decoder(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
@@ -193,6 +201,7 @@ def _planned(work: Mapping[Measure, int], *after: str) -> Planned:
 
 _UNITS: Mapping[str, Callable[[Context, int], Iterator[tuple[str, Planned]]]] = {
     "ingest": _ingest,
+    "adapt": _adapt,
     "train_decoder": _train_decoder,
     "write_prompts": _write_prompts,
     "synthesize": _synthesize,
