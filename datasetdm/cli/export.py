@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from datasetdm.cli.options import add_study, require_project
+from datasetdm.cli.options import add_study, open_published, require_project
 from datasetdm.datasets.exporting.formats import FORMATS
 from datasetdm.pipeline.export_sets import SETS, TOGETHER
 
@@ -44,10 +44,9 @@ def add_commands(commands: Any) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     require_project()
-    from datasetdm.pipeline.context import open_context
     from datasetdm.pipeline.export_data import Options, export_data
 
-    contexts = [open_context(name, study=options.study) for name in options.benchmarks]
+    contexts = [open_published(name, study=options.study) for name in options.benchmarks]
     settings = Options(
         format=options.format,
         out=options.out,

@@ -4,7 +4,7 @@ import argparse
 import webbrowser
 from typing import Any
 
-from datasetdm.cli.options import add_command, positive, require_project
+from datasetdm.cli.options import add_command, open_published, positive, require_project
 
 
 def add_commands(commands: Any) -> None:
@@ -40,9 +40,9 @@ def _preview(options: argparse.Namespace) -> None:
 
 def _view(options: argparse.Namespace) -> None:
     require_project()
-    from datasetdm.pipeline.context import missing, open_context
+    from datasetdm.pipeline.context import missing
 
-    context = open_context(options.benchmark, study=options.study)
+    context = open_published(options.benchmark, study=options.study)
     if options.fiftyone:
         from datasetdm.pipeline.fiftyone_view import open_in_fiftyone
 

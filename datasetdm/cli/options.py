@@ -3,10 +3,13 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError
+
+if TYPE_CHECKING:  # takes seconds to import
+    from datasetdm.pipeline.context import Context
 
 HOME = "DATASETDM_HOME"
 
@@ -68,3 +71,15 @@ def require_project() -> None:
     """
     if not Path("params.yaml").exists():
         load_params()
+
+
+def open_published(benchmark: str, *, study: bool) -> "Context":
+    """A benchmark whose published sets are about to be read: images that DVC has brought as archives are unpacked."""
+    from datasetdm.pipeline.context import open_context
+    from datasetdm.pipeline.engine.run import restore_output
+    from datasetdm.pipeline.stages import STAGES
+
+    context = open_context(benchmark, study=study)
+    for stage in STAGES.values():
+        restore_output(stage, context)
+    return context

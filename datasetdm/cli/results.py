@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from datasetdm.cli.options import add_command, add_json, add_study, require_project
+from datasetdm.cli.options import add_command, add_json, add_study, open_published, require_project
 from datasetdm.cli.tables import print_text
 from datasetdm.config import load_params
 
@@ -40,10 +40,9 @@ def _show(options: argparse.Namespace) -> None:
 
 def _diagnose(options: argparse.Namespace) -> None:
     require_project()
-    from datasetdm.pipeline.context import open_context
     from datasetdm.pipeline.diagnose import diagnose
 
-    context = open_context(options.benchmark, study=options.study)
+    context = open_published(options.benchmark, study=options.study)
     text = diagnose(context, minutes_per_label=options.minutes_per_label)
     _print(context.paths.diagnosis.with_suffix(".json").read_text() if options.json else f"{text}\n", options)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datasetdm.cli.options import add_command, add_json, add_study, require_project
+from datasetdm.cli.options import add_command, add_json, add_study, open_published, require_project
 from datasetdm.errors import DatasetDMError
 
 
@@ -39,10 +39,9 @@ def add_commands(commands: Any) -> None:
 
 def _publish(options: argparse.Namespace) -> None:
     require_project()
-    from datasetdm.pipeline.context import open_context
     from datasetdm.pipeline.publication.publish import publish
 
-    context = open_context(options.benchmark, study=options.study)
+    context = open_published(options.benchmark, study=options.study)
     done = publish(context, options.out, hub=options.hub, private=options.private, replace=options.replace)
     if options.json:
         print(json.dumps(asdict(done), indent=2, default=str))
@@ -56,13 +55,12 @@ def _publish(options: argparse.Namespace) -> None:
 
 def _reproduce(options: argparse.Namespace) -> None:
     require_project()
-    from datasetdm.pipeline.context import open_context
     from datasetdm.pipeline.reproduce import benchmark_of, reproduce
 
     benchmark, image = options.benchmark, options.image
     if image is None:
         benchmark, image = benchmark_of(Path(benchmark))
-    found = reproduce(open_context(benchmark, study=options.study), image, options.out)
+    found = reproduce(open_published(benchmark, study=options.study), image, options.out)
     if options.json:
         print(json.dumps({"equal": found.equal, **asdict(found)}, indent=2, default=str))
     else:

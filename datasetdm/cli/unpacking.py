@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from datasetdm.cli.options import add_study, require_project
+from datasetdm.cli.options import add_study, open_published, require_project
 
 
 def add_commands(commands: Any) -> None:
@@ -21,10 +21,4 @@ def add_commands(commands: Any) -> None:
 
 def _unpack(options: argparse.Namespace) -> None:
     require_project()
-    from datasetdm.pipeline.context import open_context
-    from datasetdm.pipeline.engine.run import restore_output
-    from datasetdm.pipeline.stages import STAGES
-
-    context = open_context(options.benchmark, study=options.study)
-    for stage in STAGES.values():
-        restore_output(stage, context)
+    open_published(options.benchmark, study=options.study)

@@ -37,30 +37,44 @@ def pack_images(folder: Path) -> None:
     write_json(folder / ARCHIVES / CONTENTS, contents)
 
 
-def restore_images(folder: Path) -> None:
-    """Unpack the archives of a set, unless its images are those of the archives already.
+def has_images(folder: Path) -> bool:
+    """Whether the images of a set are those of its archives, by name and size.
 
-    A set without archives, which an older version of the project made, stays as it is.
+    A set without archives, which an older version of the project made, counts as whole.
+    """
+    return not any(True for _ in _missing(folder))
+
+
+def restore_images(folder: Path) -> None:
+    """Unpack the archives of a set where `has_images` says no.
 
     Raises:
         DatasetDMError: an archive is missing or damaged.
     """
-    file = folder / ARCHIVES / CONTENTS
-    if not file.exists():
-        return
-    remedy = f"Bring it back with `dvc checkout`, or remove {folder} and make the set again."
-    for name, content in read_json(file, remedy=remedy).items():
-        images = folder / name
-        if images.is_dir() and digest_of_images(images) == content["digest"]:
-            continue
+    archives, remedy = folder / ARCHIVES, _remedy(folder)
+    for images, content in _missing(folder):
         with replacing(images) as temporary:
             temporary.mkdir()
             for archive in content["archives"]:
-                _unpack(safe_join(folder / ARCHIVES, archive), temporary, remedy)
+                _unpack(safe_join(archives, archive), temporary, remedy)
             if digest_of_images(temporary) != content["digest"]:
                 raise DatasetDMError(
-                    f"The archives in {file.parent} do not hold the images that {file} lists. {remedy}"
+                    f"The archives in {archives} do not hold the images that {archives / CONTENTS} lists. {remedy}"
                 )
+
+
+def _missing(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folders whose images are not those of the archives, and what the archives hold of them."""
+    file = folder / ARCHIVES / CONTENTS
+    contents = read_json(file, remedy=_remedy(folder)) if file.exists() else {}
+    for name, content in contents.items():
+        images = folder / name
+        if not images.is_dir() or digest_of_images(images) != content["digest"]:
+            yield images, content
+
+
+def _remedy(folder: Path) -> str:
+    return f"Bring it back with `dvc checkout`, or remove {folder} and make the set again."
 
 
 def _pack(folder: Path, name: str) -> Iterator[Path]:

@@ -4,6 +4,7 @@ What the rows do not hold (the filter, the layers that are read) is in the recor
 whether `params.yaml` has changed since.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -30,6 +31,7 @@ from datasetdm.synthesis.manifest import manifest_rows, sample_of
 from datasetdm.utils.files import remove_leftovers, replacing, write_image, write_json
 
 ROW, COMPARED = "row.json", "compared.png"
+ROUNDING = 1e-5  # of the scores in a row: some processors add up in another order where data lie elsewhere
 #: Columns of the manifest that say where something lies, and not how it was made.
 _PLACES = ("folder", "shard", "round")
 
@@ -58,7 +60,7 @@ class Reproduction:
 
     @property
     def equal(self) -> bool:
-        """Whether image, annotations and rows are the stored ones to the last bit."""
+        """Whether image and annotations are the stored ones to the last bit, and the rows but for rounding."""
         return not self.changed_pixels and all(self.same_labels.values()) and not any(self.columns.values())
 
     @property
@@ -224,10 +226,16 @@ def same_annotation(one: Any, other: Any) -> bool:
 
 
 def _differences(stored: Mapping[Any, Any], again: Mapping[Any, Any]) -> dict[str, tuple[Any, Any]]:
-    """The columns of two rows that differ; what is not there counts as None."""
+    """The columns of two rows that differ by more than `ROUNDING`; what is not there counts as None."""
     names = [name for name in {**stored, **again} if name not in _PLACES]
     pairs = {name: (_simple(stored.get(name)), _simple(again.get(name))) for name in names}
-    return {name: (before, now) for name, (before, now) in pairs.items() if before != now}
+    return {name: (before, now) for name, (before, now) in pairs.items() if not _same(before, now)}
+
+
+def _same(before: Any, now: Any) -> bool:
+    if isinstance(before, float) and isinstance(now, float):
+        return math.isclose(before, now, rel_tol=ROUNDING)
+    return bool(before == now)
 
 
 def _simple(value: Any) -> Any:

@@ -10,7 +10,7 @@ from dvc.repo import Repo
 from datasetdm import tracking
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline import image_archives
-from datasetdm.pipeline.image_archives import pack_images, restore_images
+from datasetdm.pipeline.image_archives import has_images, pack_images, restore_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,11 +53,12 @@ def test_what_is_missing_or_of_another_version_is_unpacked_and_the_rest_is_left_
     made = contents(published)
     times = (published / "images/1.png").stat()
     restore_images(published)
-    assert (published / "images/1.png").stat() == times
+    assert has_images(published) and (published / "images/1.png").stat() == times
 
     write(published / "images/1.png", "another version")
     write(published / "images/left over.png", "of another version")
     shutil.rmtree(published / "rejected/images")
+    assert not has_images(published)
     restore_images(published)
     assert contents(published) == made
     assert (published / "rejected/images").is_dir()
@@ -111,5 +112,6 @@ def test_an_archive_of_somebody_else_writes_nothing_outside_and_its_images_are_n
 
 def test_a_set_without_archives_stays_as_it_is(published: Path) -> None:
     made = contents(published)
+    assert has_images(published)
     restore_images(published)
     assert contents(published) == made

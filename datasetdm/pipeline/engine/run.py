@@ -87,9 +87,12 @@ def begin_stage(stage: Stage[P], project: P) -> Plan:
 
 def restore_output(stage: Stage[P], project: P) -> None:
     """Make the published output of a stage whole, if there is one (see `Stage.restore`)."""
-    if stage.output(project).exists():
-        with _publishing(stage, project):
-            stage.restore(stage.output(project))
+    output = stage.output(project)
+    if not output.exists() or stage.is_whole(output):
+        return
+    with _publishing(stage, project):
+        if not stage.is_whole(output):  # another process may have been faster
+            stage.restore(output)
 
 
 def preview_stage(stage: Stage[P], project: P) -> str:

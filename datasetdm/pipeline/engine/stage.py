@@ -46,8 +46,12 @@ def _make_no_unit(project: Any, unit: Unit) -> None:
     """Never called: the plan of a stage without units is empty."""
 
 
+def _always_whole(output: Path) -> bool:
+    return True
+
+
 def _restore_nothing(output: Path) -> None:
-    """An output that version control brings back whole."""
+    """Never called: the output is always whole."""
 
 
 def _needs_nothing(project: Any) -> None:
@@ -95,7 +99,8 @@ class Stage(Generic[P]):
         check_ready: raises `DatasetDMError` if this machine lacks what the stage needs besides its inputs. A run asks
             all its stages before the first of them begins; the answer takes no time.
         describe: what the record of a published folder says of its contents.
-        restore: makes the published path whole again after version control has brought back the files that it tracks.
+        is_whole: whether the published path has more than the files that version control tracks and has brought back.
+        restore: makes it whole from these files.
     """
 
     name: str
@@ -112,6 +117,7 @@ class Stage(Generic[P]):
     checks: Sequence[Check[P]] = ()
     check_ready: Callable[[P], None] = _needs_nothing
     describe: Callable[[P, Path], dict[str, Any]] = _describe_nothing
+    is_whole: Callable[[Path], bool] = _always_whole
     restore: Callable[[Path], None] = _restore_nothing
     unused: Callable[[P], Sequence[str]] = _all_used
 

@@ -21,7 +21,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit, publish_unit, unit_times
 from datasetdm.pipeline.experiment_log import log_result, logged_run
-from datasetdm.pipeline.image_archives import pack_images, restore_images
+from datasetdm.pipeline.image_archives import has_images, pack_images, restore_images
 from datasetdm.pipeline.stages import adapt, ingest, train_decoder
 from datasetdm.pipeline.unlabelled_images import labelling, save_labelled, unlabelled_images
 from datasetdm.synthesis.pseudo_labels import read_labels
@@ -107,6 +107,7 @@ STAGE: Stage[Context] = Stage(
     units=units,
     make=make,
     finish=finish,
+    is_whole=has_images,
     restore=restore_images,
     output=lambda context: context.paths.pseudo,
     describe=lambda context, folder: describe_sets(folder),

@@ -23,7 +23,7 @@ from datasetdm.pipeline.engine.publish import publish_checked
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import make_unit
-from datasetdm.pipeline.image_archives import pack_images, restore_images
+from datasetdm.pipeline.image_archives import has_images, pack_images, restore_images
 from datasetdm.pipeline.stages import annotate, ingest, synthesize
 from datasetdm.transforms.splice import augment_with_rows
 from datasetdm.utils.files import link
@@ -147,6 +147,7 @@ STAGE: Stage[Context] = Stage(
     units=units,
     make=make,
     finish=finish,
+    is_whole=has_images,
     restore=restore_images,
     output=lambda context: context.paths.augmented,
     describe=lambda context, folder: describe_sets(folder),

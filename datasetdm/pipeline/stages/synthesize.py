@@ -23,7 +23,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import unit_seconds, unit_times
 from datasetdm.pipeline.experiment_log import log_result, logged_run
-from datasetdm.pipeline.image_archives import pack_images, restore_images
+from datasetdm.pipeline.image_archives import has_images, pack_images, restore_images
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
 from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
@@ -225,6 +225,7 @@ STAGE: Stage[Context] = Stage(
     units=units,
     make=make_unit_of_round,
     finish=finish,
+    is_whole=has_images,
     restore=restore_images,
     output=lambda context: context.paths.synthetic,
     check_ready=_check_ready,

@@ -86,6 +86,7 @@ def test_what_version_control_brought_back_is_made_whole_before_the_stage_is_pla
             stage,
             name=name.replace(" ", "_"),
             output=lambda project: outputs[name],
+            is_whole=lambda output: output.name in done,
             restore=lambda output: done.append(output.name),
             **changes,
         )
