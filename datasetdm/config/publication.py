@@ -4,7 +4,7 @@ from pydantic import Field
 
 from datasetdm.config.base import Names, Section, Text
 
-_LICENCE = "an identifier of the Hugging Face Hub such as cc-by-4.0, or a name of its own; None: unknown"
+_LICENCE = "an identifier of the Hugging Face Hub such as cc-by-4.0, or the name of another licence; None: unknown"
 
 
 class Publication(Section):

@@ -4,10 +4,8 @@ import os
 import pickle
 import platform
 import re
-import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import pandas as pd
 import psutil
 import pytest
 from dvc.repo import Repo
-from filelock import FileLock
 
 import datasetdm
 from datasetdm import tracking
@@ -404,63 +401,3 @@ def test_files_that_may_hold_code_are_refused(tmp_path, name):
         tracking.track_run(benchmark="registry", stage="train", params={}) as run,
     ):
         run.register_model("model", folder, LOADER)
-
-
-def test_runs_on_the_local_store_take_turns():
-    def track():
-        with tracking.track_run(benchmark="coco", stage="ingest", params={}):
-            pass
-
-    other = threading.Thread(target=track)
-    with FileLock("mlflow/.lock"):
-        other.start()
-        other.join(1.0)
-        assert other.is_alive()
-    other.join()
-
-
-def test_unreachable_server_is_told(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with (
-        pytest.raises(DatasetDMError, match=r"http://127\.0\.0\.1:1"),
-        tracking.track_run(benchmark="coco", stage="ingest", params={}),
-    ):
-        pass
-
-
-def test_a_server_that_is_down_is_told_before_any_work_and_within_seconds(monkeypatch):
-    with socket.socket() as taken:  # bound, but nobody listens
-        taken.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        start = time.perf_counter()
-        with pytest.raises(DatasetDMError, match="MLFLOW_TRACKING_URI chooses the store"):
-            tracking.check_server()
-        assert time.perf_counter() - start < 15
-    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
-
-
-def test_without_a_server_there_is_nothing_to_ask(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tracking.check_server()
-
-
-@pytest.mark.parametrize("name", ["what now?", "a #1, 100 %", "it's mine"])
-def test_the_store_lies_in_a_project_of_any_name(tmp_path, monkeypatch, name):
-    folder = tmp_path / name
-    folder.mkdir()
-    (folder / "params.yaml").touch()
-    monkeypatch.chdir(folder)
-    with tracking.track_run(benchmark="coco", stage="ingest", params={}) as run:
-        run.log_metrics({"images": 1.0})
-        run.log_artifact("params.yaml")
-    assert (folder / "mlflow" / "mlflow.db").is_file()
-    assert list((folder / "mlflow" / "artifacts").rglob("params.yaml"))
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_outside_of_a_project_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DatasetDMError, match="not the project's root folder"):
-        tracking.experiment_identity("coco")
-    assert not list(tmp_path.iterdir())

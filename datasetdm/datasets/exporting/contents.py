@@ -26,7 +26,7 @@ class SourceSet:
         split: where its images go.
         count: number of images.
         describe: goes through its images.
-        table: int64, the label among `Contents.categories` of each of its own labels; None: they are the same.
+        table: int64, the label among `Contents.categories` for each label of the set; None: they are the same.
         columns: image name -> further facts about the image by name, such as its seed and scores.
         license: COCO's record of the licence of images that come without one.
     """

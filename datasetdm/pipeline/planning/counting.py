@@ -49,7 +49,7 @@ class _Tensors(TorchDispatchMode):
         self._live = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Called by torch in the place of each operation."""
+        """torch calls this instead of each operation."""
         found = func(*args, **(kwargs or {}))
         self._count.launches += not func.is_view
         for tensor in tree_leaves((args, kwargs, found)):
