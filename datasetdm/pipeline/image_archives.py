@@ -34,7 +34,8 @@ def pack_images(folder: Path) -> None:
         for name in IMAGE_FOLDERS
         if (folder / name).is_dir()
     }
-    write_json(folder / ARCHIVES / CONTENTS, contents)
+    if contents:  # there is nothing in a set that no arm needs
+        write_json(folder / ARCHIVES / CONTENTS, contents)
 
 
 def has_images(folder: Path) -> bool:
