@@ -32,7 +32,7 @@ def digest(*parts: Any) -> str:
 
 
 def digest_of_images(folder: Path) -> str:
-    """A digest of the names and sizes of all files in a folder; takes a third of a second for 80 000 of them."""
+    """A digest of the names and sizes of all files in a folder, which takes 0.3 seconds for 10 000 of them."""
     root, found = str(folder), []
     for parent, _, names in os.walk(root):
         paths = [os.path.join(parent, name) for name in names]
