@@ -52,6 +52,7 @@ class TaskParts:
         task: makes a `Task` of the categories and these settings.
         format: makes a `StandardFormat` of the settings and the categories.
         filter: makes a `Filter` of the settings and the categories.
+        judge: makes a `Judge` of the categories; None if the decoder gives no scores, so that nothing can be promised.
         evaluator: makes an `Evaluator` of the settings and the categories.
         baseline: makes a `Guess` of the settings and the training annotations; None if the trivial answer is to find
             nothing.
@@ -68,6 +69,7 @@ class TaskParts:
     task: str
     format: str
     filter: str
+    judge: str | None = None
     evaluator: str
     baseline: str | None
     downstream: str
@@ -79,11 +81,13 @@ class TaskParts:
     hub_task: str = "other"
 
 
+_CONFIDENCE = Score("confidence", "probability that a label is right, calibrated on dev, the mean of the image")
 _OBJECT_SCORES = {
     "score": Score("score", "mean confidence of the objects that are kept, from 0 to 1; 0 if there is none"),
     "best_score": Score("best score", "confidence of the surest object before anything was left out, from 0 to 1"),
     "num_objects": Score("objects", "number of objects that are kept"),
     "covered_area": Score("covered area", "share of the image that objects cover, from 0 to 1"),
+    "confidence": _CONFIDENCE,
 }
 
 
@@ -94,6 +98,7 @@ TASKS: dict[str, TaskParts] = {
         task="datasetdm.tasks.instance:InstanceTask",
         format="datasetdm.datasets.standard.formats:InstanceFormat",
         filter="datasetdm.filters.instance:InstanceFilter",
+        judge="datasetdm.calibration.judges:ObjectJudge",
         evaluator="datasetdm.evaluation.evaluators:mask_evaluator",
         baseline=None,
         downstream="datasetdm.downstream.detection:Detector",
@@ -127,6 +132,7 @@ TASKS: dict[str, TaskParts] = {
         task="datasetdm.tasks.open_vocabulary_semantic:semantic_task",
         format="datasetdm.datasets.standard.formats:SemanticFormat",
         filter="datasetdm.filters.semantic:SemanticFilter",
+        judge="datasetdm.calibration.judges:MapJudge",
         evaluator="datasetdm.evaluation.evaluators:semantic_evaluator",
         baseline="datasetdm.evaluation.baselines:majority_map",
         downstream="datasetdm.downstream.dense:DenseModel",
@@ -148,6 +154,7 @@ TASKS: dict[str, TaskParts] = {
             "num_categories": Score("categories", "number of categories that are kept, without the background"),
             "covered_area": Score("covered area", "share of the image that these cover, from 0 to 1"),
             "ignored_area": Score("ignored area", "share of the pixels that are too uncertain to be used, from 0 to 1"),
+            "confidence": _CONFIDENCE,
         },
         legend="Each category has its own colour on all pictures. Uncertain pixels, which nothing is learnt from, are "
         "darker; the background has no colour.",
@@ -192,6 +199,7 @@ TASKS: dict[str, TaskParts] = {
         task="datasetdm.tasks.pose:PoseTask",
         format="datasetdm.datasets.standard.formats:PersonFormat",
         filter="datasetdm.filters.pose:PersonFilter",
+        judge="datasetdm.calibration.judges:PersonJudge",
         evaluator="datasetdm.evaluation.evaluators:keypoint_evaluator",
         baseline="datasetdm.evaluation.baselines:mean_pose",
         downstream="datasetdm.downstream.pose:PoseModel",

@@ -19,6 +19,7 @@ from datasetdm.config.tasks import TaskSettings
 from datasetdm.config.training import Decoder, Downstream
 from datasetdm.errors import DatasetDMError
 from datasetdm.layouts import LAYOUTS
+from datasetdm.task_parts import TASKS
 
 # Names that Dagster reserves; its assets and jobs are named after benchmarks.
 _DAGSTERS = frozenset(
@@ -138,6 +139,20 @@ def _miniworld_has_enough(source: DataSource, ingest: Ingest) -> Iterator[str]:
         yield f"source.miniworld.num_val is {world.num_val}, but ingest.num_test asks for {ingest.num_test}"
 
 
+def _labels_can_be_promised(task: TaskSettings, ingest: Ingest, synthesis: Synthesis) -> Iterator[str]:
+    settings = synthesis.filter
+    if settings.target_precision is None:
+        return
+    if TASKS[task.name].judge is None:
+        yield f"synthesis.filter.target_precision is set, but '{task.name}' has no scores that could be calibrated"
+    if ingest.num_dev < settings.fewest_tested:
+        yield (
+            f"synthesis.filter.target_precision is {settings.target_precision:g}, which takes {settings.fewest_tested} "
+            f"dev images without a single error, but ingest.num_dev is {ingest.num_dev}: raise it, promise less, or "
+            "set score_threshold"
+        )
+
+
 _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _task_fits_source,
     _prompts_name_what_the_decoder_predicts,
@@ -145,6 +160,7 @@ _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _arms_have_what_they_need,
     _tail_images_have_a_tail,
     _miniworld_has_enough,
+    _labels_can_be_promised,
 )
 
 

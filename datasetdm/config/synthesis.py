@@ -1,5 +1,6 @@
 """The settings of the synthetic images: their prompts, how they are sampled, which are kept, how they are spliced."""
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -20,6 +21,7 @@ from datasetdm.config.selection import Selection
 
 GRID = r"^([1-9]\d*)x([1-9]\d*)$"  # rows x columns
 Scene = Literal["field", "street", "beach", "water", "snow", "room", "table"]
+CHAINS = 3  # of tests, which share the error that `confidence` allows; see calibration/promise.py
 SMALLEST_TILE = 4  # pixels; smallest side of a tile in a splice
 
 
@@ -100,6 +102,14 @@ class Filter(Section):
     """Which predicted annotations become training data."""
 
     score_threshold: Fraction = Field(default=0.4, description="Lowest score of an object, or of a whole semantic map")
+    target_precision: Fraction | None = Field(
+        default=None,
+        description="Choose the threshold on dev, so that at least this share of the labels is right, instead of "
+        "`score_threshold` (docs/labels.md)",
+    )
+    confidence: Fraction = Field(
+        default=0.9, description="How surely `target_precision` has to hold, given that dev has only so many images"
+    )
     require_prompted: bool = Field(
         default=False,
         description="Reject images that lack a category of the prompt, or have another number of its objects",
@@ -114,10 +124,31 @@ class Filter(Section):
         default=20, description="Objects kept in an image, those with the highest scores"
     )
 
+    @property
+    def fewest_tested(self) -> int:
+        """How many dev images have to pass, all without an error, before `target_precision` can be promised."""
+        if self.target_precision is None:
+            return 0
+        return math.ceil(math.log((1 - self.confidence) / CHAINS) / math.log(self.target_precision))
+
+    @field_validator("target_precision", "confidence")
+    @classmethod
+    def _no_certainty(cls, share: float | None) -> float | None:
+        if share in (0, 1):
+            raise ValueError(f"is {share:g}; it has to be between 0 and 1, because nothing is certain")
+        return share
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_promises(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not used is not listed, so that records of sets with a threshold set by hand stay what they were."""
+        content: dict[str, Any] = serialize(self)
+        unused = ("target_precision", "confidence") if self.target_precision is None else ("score_threshold",)
+        return {name: value for name, value in content.items() if name not in unused}
+
     @field_validator("doubt_threshold")
     @classmethod
     def _doubt_below_trust(cls, doubt: float | None, info: ValidationInfo) -> float | None:
-        trust = info.data.get("score_threshold")
+        trust = info.data.get("score_threshold") if info.data.get("target_precision") is None else None
         if doubt is not None and trust is not None and doubt >= trust:
             raise ValueError(f"is {doubt:g}; it has to be below score_threshold, which is {trust:g}")
         return doubt

@@ -4,7 +4,9 @@ from typing import Any
 
 from datasetdm.arms import ARMS, P_DECODER, P_DECODER_EXPLANATION
 from datasetdm.pipeline.backbone_match import mismatch
+from datasetdm.pipeline.calibrated import published_calibrations
 from datasetdm.pipeline.context import Context
+from datasetdm.reports.promises import promise_text
 from datasetdm.reports.verdict import arm_summary
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json
@@ -22,6 +24,7 @@ def report_facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
         "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "
         f"{metrics['num_spliced']} more spliced out of these",
         **_facts_of_labels(context, metrics),
+        **_facts_of_promise(context),
         "Seeds": ", ".join(map(str, context.seeds)) + " (labelled subset and initialisation)",
         "Choices": "made on dev; the test labels are read by this comparison alone",
     }
@@ -59,6 +62,12 @@ def _facts_of_labels(context: Context, metrics: dict[str, Any]) -> dict[str, str
         if name in figures
     ]
     return {"Labels on dev": ", ".join(texts)} if texts else {}
+
+
+def _facts_of_promise(context: Context) -> dict[str, str]:
+    """What was promised of the labels, if anything was."""
+    promises = published_calibrations(context.paths.synthetic)
+    return {"What is promised of the labels": promise_text(promises)} if promises else {}
 
 
 def _captions_from_labels(context: Context) -> int:

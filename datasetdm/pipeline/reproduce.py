@@ -19,9 +19,10 @@ from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.unlabelled import load_unlabelled
 from datasetdm.decoder.checkpoint import decoder_fingerprint
 from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.calibrated import decoder_folder
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.made_with import as_made, changes
-from datasetdm.pipeline.rounds.shard import REJECTED, annotator_of, decoder_folder, subset_of
+from datasetdm.pipeline.rounds.shard import REJECTED, annotator_of, subset_of
 from datasetdm.pipeline.stages import synthesize
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet

@@ -18,7 +18,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone, NoiseLevel
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.filters import build_filter
-from datasetdm.filters.base import NOTHING_ASKED, Acceptance
+from datasetdm.filters.base import NOTHING_ASKED, Acceptance, Filter
 from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import full_batches
@@ -60,12 +60,14 @@ class Annotator:
         fingerprint: digest of its weights.
         decoder: the network.
         settings: how it reads.
+        label_filter: calibrated for it; None: the task's, with thresholds set by hand.
     """
 
     name: str
     fingerprint: str
     decoder: PDecoder
     settings: config.Decoder
+    label_filter: Filter | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,7 @@ def _annotate(
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[NoiseLevel, int], DiffusionFeatures] = {}
-    label_filter = build_filter(*task.kind)
+    by_hand = build_filter(*task.kind)
     asked = [_asked(request, task) if settings.filter.require_prompted else NOTHING_ASKED for request in batch]
     for annotator in annotators:
         reading = (annotator.settings.timestep, annotator.settings.ensemble_size)
@@ -186,6 +188,7 @@ def _annotate(
             )
             features[reading] = _with_table(found_in, batch, task)
         predictions = read(annotator.decoder, task, features[reading], images, annotator.settings)
+        label_filter = annotator.label_filter or by_hand
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
             found[annotator.name] = label_filter.accept(prediction, settings.filter, counts)
     for request, image, found in zip(batch, images, acceptances, strict=True):

@@ -15,7 +15,7 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import EVALUATION_BATCH
 from datasetdm.filters import build_filter
-from datasetdm.filters.base import NOTHING_ASKED, Acceptance
+from datasetdm.filters.base import NOTHING_ASKED, Acceptance, Filter
 from datasetdm.prompts.mentions import asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
@@ -30,6 +30,7 @@ def read_labels(
     task: Task,
     reading: config.Decoder,
     images: Sequence[Unlabelled],
+    label_filter: Filter,
     settings: config.Filter,
 ) -> Iterator[Sample]:
     """The images that are accepted, with what a P-Decoder sees in them.
@@ -40,9 +41,9 @@ def read_labels(
         task: what is annotated.
         reading: the settings that the decoder was trained with.
         images: their captions are the prompts.
-        settings: the filter of the synthetic set.
+        label_filter: of that decoder.
+        settings: of the filter of the synthetic set.
     """
-    label_filter = build_filter(*task.kind)
     done, progress = 0, Progress(len(images), "images annotated")
     for part in batches(images, CHUNK):
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]

@@ -10,7 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from datasetdm.config import Distribution, PromptNoise, Scene, load_params
+from datasetdm.config.benchmark import disagreements
 from datasetdm.config.problems import RENAMED
+from datasetdm.config.synthesis import Filter
 from datasetdm.errors import DatasetDMError
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +146,9 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
             {"filter": {"score_threshold": 0.3, "doubt_threshold": 0.3}},
             "doubt_threshold is 0.3; it has to be below score_threshold, which is 0.3",
         ),
+        ("synthesis", {"filter": {"target_precision": 1.0}}, "target_precision is 1; it has to be between 0 and 1"),
+        ("synthesis", {"filter": {"target_precision": 0.9, "confidence": 0}}, "confidence is 0; it has to be between"),
+        ("synthesis", {"filter": {"target_precision": 0.995}}, "takes 679 dev images without a single error"),
         ("synthesis", {"num_images": 3, "rounds": 4}, "rounds is 4, more than the images of num_images, which is 3"),
         ("synthesis", {"feedback": {"weights": {"weakness": 0, "rejection": 0, "uncertainty": 0}}}, "are all 0"),
         ("synthesis", {"feedback": {"strength": -1}}, "strength"),
@@ -406,3 +411,16 @@ def test_fewest_and_most_objects_are_held_against_each_other(tmp_path: Path) -> 
     assert "benchmarks.lvis.prompts.min_objects is 5, more than max_objects, which is 4" in str(error.value)
     assert "benchmarks.voc.prompts.selection.duplicates is 0; it has to be above 0" in str(error.value)
     assert "prompts.selection.balance is 'rare'; choose one of 'uniform', 'real', 'sqrt'" in str(error.value)
+
+
+def test_only_the_settings_of_the_chosen_kind_of_threshold_are_listed() -> None:
+    by_hand, promised = Filter(score_threshold=0.3), Filter(target_precision=0.9)
+    assert {"target_precision", "confidence"}.isdisjoint(by_hand.model_dump()) and promised.fewest_tested == 33
+    assert "score_threshold" not in promised.model_dump() and by_hand.fewest_tested == 0
+
+
+def test_nothing_can_be_promised_without_scores() -> None:
+    nyu = load_params(ROOT / "params.yaml").benchmark("nyu")
+    promised = nyu.synthesis.model_copy(update={"filter": Filter(target_precision=0.9)})
+    said = disagreements({"task": nyu.task, "ingest": nyu.ingest, "synthesis": promised})
+    assert said == ["synthesis.filter.target_precision is set, but 'depth' has no scores that could be calibrated"]

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from datasetdm.decoder.checkpoint import decoder_fingerprint
+from datasetdm.pipeline.calibrated import decoder_folder, depends_on
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.rounds.choice import Choice
 from datasetdm.pipeline.rounds.feedback import Feedback
-from datasetdm.pipeline.rounds.shard import Shard, decoder_folder
+from datasetdm.pipeline.rounds.shard import Shard
 from datasetdm.utils.digests import digest
 
 #: From what a unit depends on to its folder.
@@ -72,7 +73,7 @@ def _common(context: Context) -> str:
     own = [settings.sampler, settings.extraction, settings.filter, settings.batch_size]
     backbone = context.backbone().fingerprint
     words = [(word.noun, word.synonyms) for word in task.words]
-    return digest(*own, backbone, context.settings.task, words, decoders, list(context.seeds))
+    return digest(*own, backbone, context.settings.task, words, decoders, list(context.seeds), *depends_on(context))
 
 
 def _content(context: Context, shard: Shard) -> list[Any]:

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
-from datasetdm.pipeline.context import Context, missing
+from datasetdm.pipeline.calibrated import decoder_folder, label_filter
+from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.rounds.choice import Choice
@@ -100,18 +101,6 @@ def reads_last_step(context: Context) -> bool:
     return context.settings.synthesis.extraction == "last_step"
 
 
-def decoder_folder(context: Context, seed: int) -> Path:
-    """The published P-Decoder of a seed.
-
-    Raises:
-        DatasetDMError: it is missing.
-    """
-    folder = context.paths.decoders / str(seed)
-    if not folder.exists():
-        raise missing(context, folder, "train_decoder")
-    return folder
-
-
 def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) -> torch.Tensor:
     """The drawn images of a shard, as latents; `drawing` is their unit."""
     settings, backbone = context.settings.synthesis, context.backbone()
@@ -159,7 +148,13 @@ def annotate_images(
 
 
 def annotator_of(context: Context, seed: int) -> Annotator:
-    """The published P-Decoder of a seed; errors as in `decoder_folder`."""
+    """The published P-Decoder of a seed; errors as in `decoder_folder` and `label_filter`."""
     folder = decoder_folder(context, seed)
     decoder, _, settings = load_decoder(folder, context.backbone())
-    return Annotator(name=subset_of(seed), fingerprint=decoder_fingerprint(folder), decoder=decoder, settings=settings)
+    return Annotator(
+        name=subset_of(seed),
+        fingerprint=decoder_fingerprint(folder),
+        decoder=decoder,
+        settings=settings,
+        label_filter=label_filter(context, seed),
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 from datasetdm.arms import ARMS
 from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
 from datasetdm.pipeline.annotated_sets import AnnotatedSets, check_accepted, describe_sets
+from datasetdm.pipeline.calibrated import depends_on, label_filter
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
@@ -48,18 +49,20 @@ def units(context: Context) -> Iterator[Unit]:
         decoder = context.paths.decoders / str(seed)
         if not decoder.exists():
             raise missing(context, decoder, "train_decoder")
-        folder = STAGE.folder(context, subset, decoder_fingerprint(decoder), *images)
+        folder = STAGE.folder(context, subset, decoder_fingerprint(decoder), *images, *depends_on(context))
         yield Unit(key=subset, folders=(folder,), payload=decoder)
 
 
 def make(context: Context, unit: Unit) -> None:
     """Annotate all images with the decoder of one seed."""
+    wanted = subsets(context)
 
     def work(folder: Path) -> None:
         task, backbone = context.task(), context.backbone()
         decoder, _, reading = load_decoder(unit.payload, backbone)
         images = unlabelled_images(context)
-        samples = read_labels(backbone, decoder, task, reading, images, context.settings.synthesis.filter)
+        accepting = label_filter(context, wanted[unit.key]), context.settings.synthesis.filter
+        samples = read_labels(backbone, decoder, task, reading, images, *accepting)
         save_labelled(task, folder, unit.key, samples, context.paths.real / "images")
 
     make_unit(unit.folder, work)

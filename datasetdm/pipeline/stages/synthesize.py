@@ -16,6 +16,7 @@ from datasetdm.datasets.standard.annotated_set import count_images
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.annotated_sets import check_accepted, describe_sets
+from datasetdm.pipeline.calibrated import publish_calibrations, published_calibrations
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
@@ -32,6 +33,7 @@ from datasetdm.pipeline.training import check_installed
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet
+from datasetdm.reports.promises import promise_text
 from datasetdm.reports.rounds import round_metrics, round_tables
 from datasetdm.tasks.base import Task
 from datasetdm.utils.files import link, write_image
@@ -79,6 +81,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         manifest.to_parquet(folder / "manifest.parquet", index=False)
         for unit in _choices(plan):
             link(unit.folder / ROUND, folder / "rounds" / f"{unit.payload.round}.json")
+        publish_calibrations(context, folder)
         pack_images(folder)
     return _log(context, _result(context, manifest, sum(_seconds(context, plan))), plan)
 
@@ -145,6 +148,7 @@ def _draw_previews(task: Task, accepted: Iterable[Sample], folder: Path, subset:
 def _result(context: Context, manifest: pd.DataFrame, seconds: float) -> StageResult:
     reasons = manifest["rejected"].fillna("accepted").groupby(manifest["decoder"]).value_counts()
     rounds = read_rounds(context.paths.synthetic)
+    promises = published_calibrations(context.paths.synthetic)
     return StageResult(
         metrics={
             "images": float(manifest["image"].nunique()),
@@ -156,6 +160,7 @@ def _result(context: Context, manifest: pd.DataFrame, seconds: float) -> StageRe
         tables={
             "Accepted and rejected": reasons.rename("images").reset_index().to_markdown(index=False),
             **round_tables(rounds),
+            **({"What is promised of the labels": promise_text(promises)} if promises else {}),
         },
     )
 
