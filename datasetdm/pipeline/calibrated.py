@@ -49,7 +49,7 @@ def label_filter(context: Context, seed: int) -> Filter:
         return plain
     if found.chosen is None:
         raise DatasetDMError(_no_promise(context, found))
-    return CalibratedFilter(plain, _judge(context), found.curve, found.chosen.threshold)
+    return CalibratedFilter(plain, judge_of(context), found.curve, found.chosen.threshold)
 
 
 def calibration(context: Context, seed: int) -> Calibration | None:
@@ -87,30 +87,44 @@ def depends_on(context: Context) -> list[str]:
     return [CODE_VERSION, AnnotatedSets().identity(context.paths.real, "dev")]
 
 
-def _calibrate(context: Context, seed: int) -> Calibration:
-    say(f"calibrating the scores of the P-Decoder of seed {seed} on dev")
-    task, backbone, settings = context.task(), context.backbone(), context.settings.synthesis.filter
+def judged_images(context: Context, seed: int, subset: str, *, require_prompted: bool) -> list[Judged]:
+    """The images of a set of the real data, with what the P-Decoder of a seed finds in them and what is true.
+
+    Args:
+        context: the benchmark.
+        seed: of the decoder.
+        subset: such as `dev`.
+        require_prompted: whether images have to show what their captions name.
+    """
+    task, backbone = context.task(), context.backbone()
     decoder, _, reading = load_decoder(decoder_folder(context, seed), backbone)
-    samples = list(standard_format(*task.kind).load(context.paths.real, "dev"))
+    samples = list(standard_format(*task.kind).load(context.paths.real, subset))
     pixels, captions = [sample.image for sample in samples], [sample.caption for sample in samples]
     found = predict_images(backbone, decoder, task, pixels, captions, reading)
-    images = [
+    return [
         Judged(
             prediction=prediction,
             truth=task.shown(sample.target),
-            asked=asked_counts(sample.caption, task.words) if settings.require_prompted else NOTHING_ASKED,
+            asked=asked_counts(sample.caption, task.words) if require_prompted else NOTHING_ASKED,
         )
         for sample, prediction in zip(samples, found, strict=True)
     ]
-    return calibrate(_judge(context), build_filter(*task.kind), images, settings, seed=seed)
 
 
-def _judge(context: Context) -> Judge:
+def judge_of(context: Context) -> Judge:
+    """The judge of the benchmark's task, whose decoder gives scores."""
     task = context.task()
     name = TASKS[task.name].judge
     assert name is not None  # the settings were checked
     judge: Judge = resolve_name(name)(task.categories)
     return judge
+
+
+def _calibrate(context: Context, seed: int) -> Calibration:
+    say(f"calibrating the scores of the P-Decoder of seed {seed} on dev")
+    settings = context.settings.synthesis.filter
+    images = judged_images(context, seed, "dev", require_prompted=settings.require_prompted)
+    return calibrate(judge_of(context), build_filter(*context.task().kind), images, settings, seed=seed)
 
 
 def _no_promise(context: Context, found: Calibration) -> str:
