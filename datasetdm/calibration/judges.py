@@ -71,12 +71,14 @@ class ObjectJudge(Judge):
         """See `Judge.right`.
 
         Each true object is found once, by the best that fits. Nobody can tell of what lies in a crowd, nor, in a
-        federated annotation, of categories that were not looked for everywhere.
+        federated annotation, of categories that were not looked for everywhere. Regions to ignore claim nothing.
         """
         objects, crowds = truth.select(~truth.crowd), truth.select(truth.crowd)
         fits = mask_iou(found.masks, objects.masks) * (found.labels[:, None] == objects.labels[None])
+        fits[found.crowd] = 0
         verdict = _matched(fits, found.scores)
-        unclear = _covered(found.masks, found.labels, crowds) | np.isin(found.labels, truth.not_exhaustive)
+        unclear = found.crowd | _covered(found.masks, found.labels, crowds)
+        unclear |= np.isin(found.labels, truth.not_exhaustive)
         if truth.judged is not None:
             unclear |= ~np.isin(found.labels, truth.judged)
         return np.where((verdict == 0) & unclear, UNKNOWN, verdict)

@@ -153,6 +153,16 @@ def _labels_can_be_promised(task: TaskSettings, ingest: Ingest, synthesis: Synth
         )
 
 
+def _objects_can_be_ignored(task: TaskSettings, synthesis: Synthesis, downstream: Downstream) -> Iterator[str]:
+    if task.name == "instance":
+        return
+    if synthesis.filter.ignore_threshold is not None:
+        instead = "; task.min_certainty does it for pixels" if task.name == "semantic" else ""
+        yield f"synthesis.filter.ignore_threshold is set, which is for the task 'instance', not '{task.name}'{instead}"
+    if downstream.hide_ignored:
+        yield f"downstream.hide_ignored is true, which is for the task 'instance', not for '{task.name}'"
+
+
 _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _task_fits_source,
     _prompts_name_what_the_decoder_predicts,
@@ -161,6 +171,7 @@ _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _tail_images_have_a_tail,
     _miniworld_has_enough,
     _labels_can_be_promised,
+    _objects_can_be_ignored,
 )
 
 

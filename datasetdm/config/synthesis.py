@@ -119,6 +119,11 @@ class Filter(Section):
         description="Reject images with an object whose score is between this and score_threshold: it would be missing "
         "from the labels and learned as background",
     )
+    ignore_threshold: Fraction | None = Field(
+        default=None,
+        description="Objects with a score between this and score_threshold become regions that are neither learnt nor "
+        "evaluated (COCO's iscrowd), instead of background; downstream.hide_ignored makes detectors heed them",
+    )
     min_area: Fraction = Field(default=0.001, description="Smallest mask to keep, as a share of the image")
     max_instances: PositiveInt = Field(
         default=20, description="Objects kept in an image, those with the highest scores"
@@ -142,10 +147,12 @@ class Filter(Section):
     def _as_before_there_were_promises(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What is not used is not listed, so that records of sets with a threshold set by hand stay what they were."""
         content: dict[str, Any] = serialize(self)
-        unused = ("target_precision", "confidence") if self.target_precision is None else ("score_threshold",)
+        unused = ["target_precision", "confidence"] if self.target_precision is None else ["score_threshold"]
+        if self.ignore_threshold is None:
+            unused.append("ignore_threshold")
         return {name: value for name, value in content.items() if name not in unused}
 
-    @field_validator("doubt_threshold")
+    @field_validator("doubt_threshold", "ignore_threshold")
     @classmethod
     def _doubt_below_trust(cls, doubt: float | None, info: ValidationInfo) -> float | None:
         trust = info.data.get("score_threshold") if info.data.get("target_precision") is None else None

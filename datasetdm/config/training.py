@@ -1,8 +1,16 @@
 """The settings of the two trainings: of the P-Decoder, and of the ordinary model downstream."""
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from datasetdm.config.base import Fraction, NoiseLevel, PathOrName, Section, Text
 
@@ -102,6 +110,17 @@ class Downstream(Section):
         default=True, description="Multiply in bfloat16 if the CPU supports it and the (instance) model allows it"
     )
     score_threshold: Fraction = Field(default=0.05, description="Detections below it are dropped")
+    hide_ignored: bool = Field(
+        default=False,
+        description="Paint over crowds and other regions that are to be ignored in training images, because the "
+        "detectors would learn them as background",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before_regions_could_be_hidden(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Records of trainings without it stay what they were."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.hide_ignored else {k: v for k, v in content.items() if k != "hide_ignored"}
 
     @property
     def num_batches(self) -> int:

@@ -58,14 +58,15 @@ class Filter(ABC):
     def filter_pseudo_labels(self, found: Any, threshold: float, settings: config.Filter) -> Acceptance:
         """Filter what a downstream model found in an unlabelled image, so that another model can learn from it.
 
-        The filter is that of `accept`, with `threshold` instead of `score_threshold` and without `doubt_threshold`: the
-        scores of another model are on another scale. If a model scores the parts of an annotation, the parts below the
-        threshold are left out.
+        The filter is that of `accept`, with `threshold` instead of `score_threshold` and without `doubt_threshold` and
+        `ignore_threshold`: the scores of another model are on another scale. If a model scores the parts of an
+        annotation, the parts below the threshold are left out.
 
         Args:
             found: the predicted annotation.
             threshold: the lowest score that is trusted, in [0, 1].
             settings: the other thresholds.
         """
-        stricter = settings.model_copy(update={"score_threshold": threshold, "doubt_threshold": None})
+        other_scale = {"score_threshold": threshold, "doubt_threshold": None, "ignore_threshold": None}
+        stricter = settings.model_copy(update=other_scale)
         return self.accept(Prediction(target=found, score=1.0), stricter)

@@ -24,13 +24,13 @@ class InstanceFilter(Filter):
         """See `Filter.accept`.
 
         An annotation holds the visible pixels of each object: where two claim a pixel, the one with the higher score
-        gets it.
+        gets it. With `ignore_threshold` less likely objects follow as crowds.
         """
         found: Instances = prediction.target
         likely = found.select(np.flatnonzero(found.scores >= settings.score_threshold)[: settings.max_instances])
         kept = _large_enough(_disjoint(likely), settings.min_area)
         return Acceptance(
-            target=kept,
+            target=Instances.merge([kept, _half_seen(found, kept, settings)]),
             rejected=_reason(found, likely, kept, settings, asked),
             scores={
                 "num_objects": float(len(kept)),
@@ -58,6 +58,16 @@ def _reason(
     ):
         return DOUBTFUL
     return None
+
+
+def _half_seen(found: Instances, kept: Instances, settings: config.Filter) -> Instances:
+    """The objects that are too unsure to be learnt and too likely to be background, as regions to ignore (crowds)."""
+    lowest = settings.score_threshold if settings.ignore_threshold is None else settings.ignore_threshold
+    unsure = found.select(np.flatnonzero((found.scores >= lowest) & (found.scores < settings.score_threshold)))
+    free = unsure.masks & ~kept.masks.any(axis=0)
+    visible = free.sum(axis=(1, 2)) >= np.maximum(1, UNCLAIMED_SHARE * unsure.masks.sum(axis=(1, 2)))
+    regions = replace(unsure, masks=free, crowd=np.ones(len(unsure), dtype=bool))
+    return _large_enough(regions.select(np.flatnonzero(visible)), settings.min_area)
 
 
 def _large_enough(objects: Instances, min_area: float) -> Instances:

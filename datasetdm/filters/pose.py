@@ -34,7 +34,8 @@ class PersonFilter(Filter):
         """
         found: Persons = prediction.target
         numbered = found.as_instances(np.arange(len(found)))  # a label leads back from an object to its person
-        kept = self._objects.accept(Prediction(target=numbered, score=prediction.score), settings)
+        alone = settings.model_copy(update={"ignore_threshold": None})  # a top-down model sees no background persons
+        kept = self._objects.accept(Prediction(target=numbered, score=prediction.score), alone)
         persons = found.select(kept.target.labels)
         keypoints = _annotated(persons.keypoints, persons.keypoints[..., 2] >= KEYPOINT_SCORE)
         rejected = kept.rejected

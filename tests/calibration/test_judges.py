@@ -41,6 +41,12 @@ def test_nobody_can_tell_in_crowds_and_where_nobody_looked() -> None:
     assert str(judge.right(found, federated).tolist()) == "[1.0, nan, nan]"
 
 
+def test_regions_to_ignore_claim_nothing() -> None:
+    truth = objects((0, 0, 10, 10), labels=[0])
+    found = objects((0, 0, 10, 10), (0, 0, 10, 10), labels=[0, 0], scores=[0.3, 0.2], crowd=np.array([True, False]))
+    assert str(ObjectJudge(CATEGORIES).right(found, truth).tolist()) == "[nan, 1.0]"
+
+
 def test_empty_annotations() -> None:
     judge, nothing = ObjectJudge(CATEGORIES), Instances.empty(20, 30)
     assert judge.right(nothing, objects((0, 0, 5, 5), labels=[0])).shape == (0,)

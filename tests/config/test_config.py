@@ -149,6 +149,11 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
         ("synthesis", {"filter": {"target_precision": 1.0}}, "target_precision is 1; it has to be between 0 and 1"),
         ("synthesis", {"filter": {"target_precision": 0.9, "confidence": 0}}, "confidence is 0; it has to be between"),
         ("synthesis", {"filter": {"target_precision": 0.995}}, "takes 679 dev images without a single error"),
+        (
+            "synthesis",
+            {"filter": {"score_threshold": 0.3, "ignore_threshold": 0.4}},
+            "ignore_threshold is 0.4; it has",
+        ),
         ("synthesis", {"num_images": 3, "rounds": 4}, "rounds is 4, more than the images of num_images, which is 3"),
         ("synthesis", {"feedback": {"weights": {"weakness": 0, "rejection": 0, "uncertainty": 0}}}, "are all 0"),
         ("synthesis", {"feedback": {"strength": -1}}, "strength"),
@@ -424,3 +429,11 @@ def test_nothing_can_be_promised_without_scores() -> None:
     promised = nyu.synthesis.model_copy(update={"filter": Filter(target_precision=0.9)})
     said = disagreements({"task": nyu.task, "ingest": nyu.ingest, "synthesis": promised})
     assert said == ["synthesis.filter.target_precision is set, but 'depth' has no scores that could be calibrated"]
+
+
+def test_regions_are_ignored_where_there_are_objects() -> None:
+    pose = load_params(ROOT / "params.yaml").benchmark("coco_pose")
+    ignoring = pose.synthesis.model_copy(update={"filter": Filter(ignore_threshold=0.1)})
+    downstream = pose.downstream.model_copy(update={"hide_ignored": True})
+    said = disagreements({"task": pose.task, "synthesis": ignoring, "downstream": downstream})
+    assert len(said) == 2 and all("is for the task 'instance'" in problem for problem in said)

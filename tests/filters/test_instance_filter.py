@@ -89,3 +89,21 @@ def test_a_second_view_of_an_accepted_object_is_dropped() -> None:
     prediction = Prediction(target=Instances.of(masks, [0, 0, 0], np.array([0.9, 0.8, 0.7])), score=0.8)
     np.testing.assert_array_equal(FILTER.accept(prediction, thresholds()).target.masks, masks[[0, 2]])
     assert FILTER.accept(Prediction(target=Instances.empty(*SIZE), score=0.0), thresholds()).target.masks.dtype == bool
+
+
+def test_half_seen_objects_become_regions_to_ignore() -> None:
+    seen = predicted((0.9, 0.8, 0.3))
+    plain = FILTER.accept(seen, thresholds(score_threshold=0.5))
+    ignoring = FILTER.accept(seen, thresholds(score_threshold=0.5, ignore_threshold=0.2))
+    assert ignoring.target.crowd.tolist() == [False, False, True]
+    np.testing.assert_array_equal(ignoring.target.masks[2], seen.target.masks[2] & ~plain.target.masks.any(axis=0))
+    assert ignoring.scores == plain.scores and ignoring.rejected is None, "only objects count"
+    assert len(FILTER.accept(seen, thresholds(score_threshold=0.5, ignore_threshold=0.35)).target) == 2
+
+
+def test_a_half_seen_object_inside_a_sure_one_is_no_region() -> None:
+    mask = np.zeros((2, *SIZE), dtype=bool)
+    mask[0, :8], mask[1, :7] = True, True
+    found = Instances.of(mask, np.array([0, 1]), np.array([0.9, 0.3]))
+    kept = FILTER.accept(Prediction(target=found, score=0.6), thresholds(score_threshold=0.5, ignore_threshold=0.2))
+    assert kept.target.crowd.tolist() == [False]

@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 from mmcv.image import rescale_size
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, RandomResize
 from mmdet.datasets import CocoDataset
-from mmdet.datasets.transforms import Resize
+from mmdet.datasets.transforms import (
+    FilterAnnotations,
+    LoadAnnotations,
+    PackDetInputs,
+    PhotoMetricDistortion,
+    RandomCrop,
+    RandomFlip,
+    Resize,
+)
 from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
 from torch.utils.data import DataLoader
 
@@ -31,6 +39,23 @@ class ReadImage(BaseTransform):
         return results | {"img": image, "img_shape": image.shape[:2], "ori_shape": image.shape[:2]}
 
 
+class HideIgnored(BaseTransform):
+    """Paints over regions that are neither learnt nor evaluated (`iscrowd`), where no object lies.
+
+    Most of mmdet's losses take what is not annotated for background, whatever its flags say.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """`img` with the mean colour of the image in the regions that `gt_ignore_flags` marks."""
+        ignored, masks = results["gt_ignore_flags"], results["gt_masks"].to_ndarray().astype(bool)
+        region = masks[ignored].any(axis=0) & ~masks[~ignored].any(axis=0)
+        if not region.any():
+            return results
+        image = results["img"].copy()
+        image[region] = image.mean(axis=(0, 1)).round()
+        return results | {"img": image}
+
+
 class ResizeStrips(Resize):
     """mmdet's own resizing to fit into `scale`, but no side of a long strip shrinks to less than a pixel."""
 
@@ -43,34 +68,40 @@ class ResizeStrips(Resize):
         return super().transform(results)
 
 
-def train_pipeline(image_size: int) -> list[dict[str, Any]]:
-    """Transforms of a training image: flip, large-scale jitter to half and double size, mild colour changes."""
+def train_pipeline(image_size: int, *, hide_ignored: bool = False) -> list[dict[str, Any]]:
+    """Transforms of a training image: flip, large-scale jitter to half and double size, mild colour changes.
+
+    With `hide_ignored` regions to ignore are painted over first.
+    """
     size = (image_size, image_size)
     return [
         {"type": ReadImage},
-        {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True},
-        {"type": "RandomFlip", "prob": 0.5},
+        {"type": LoadAnnotations, "with_bbox": True, "with_mask": True},
+        *([{"type": HideIgnored}] if hide_ignored else []),
+        {"type": RandomFlip, "prob": 0.5},
         {
-            "type": "RandomResize",
+            "type": RandomResize,
             "scale": size,
             "ratio_range": (0.5, 2.0),
             "resize_type": ResizeStrips,
             "keep_ratio": True,
         },
-        {"type": "RandomCrop", "crop_size": size, "recompute_bbox": True, "allow_negative_crop": True},
-        {"type": "FilterAnnotations", "min_gt_bbox_wh": (2, 2), "by_mask": True, "keep_empty": False},
+        {"type": RandomCrop, "crop_size": size, "recompute_bbox": True, "allow_negative_crop": True},
+        {"type": FilterAnnotations, "min_gt_bbox_wh": (2, 2), "by_mask": True, "keep_empty": False},
         {
-            "type": "PhotoMetricDistortion",
+            "type": PhotoMetricDistortion,
             "brightness_delta": 16,
             "contrast_range": (0.8, 1.2),
             "saturation_range": (0.8, 1.2),
             "hue_delta": 6,
         },
-        {"type": "PackDetInputs"},
+        {"type": PackDetInputs},
     ]
 
 
-def coco_dataset(source: Labelled, categories: Sequence[Category], image_size: int) -> CocoDataset:
+def coco_dataset(
+    source: Labelled, categories: Sequence[Category], image_size: int, *, hide_ignored: bool = False
+) -> CocoDataset:
     """One source as an mmdet dataset; images without objects are kept.
 
     Raises:
@@ -83,7 +114,7 @@ def coco_dataset(source: Labelled, categories: Sequence[Category], image_size: i
             ann_file=str(source.annotation_file.absolute()),
             data_prefix={"img": str(source.images_dir.absolute())},
             metainfo={"classes": tuple(category.name for category in categories)},
-            pipeline=train_pipeline(image_size),
+            pipeline=train_pipeline(image_size, hide_ignored=hide_ignored),
             serialize_data=False,  # fails on a file without images
         )
     # mmdet numbers classes in the order of the file, whatever the order in `classes`.
@@ -105,6 +136,7 @@ def train_loader(
     seed: int,
     num_workers: int = 0,
     start: int = 0,
+    hide_ignored: bool = False,
 ) -> DataLoader:
     """Exactly `num_batches` batches, less the first `start`, drawn from the sources by their weights.
 
@@ -113,7 +145,7 @@ def train_loader(
     Raises:
         DatasetDMError: no source has an image.
     """
-    datasets = [coco_dataset(source, categories, image_size) for source in sources]
+    datasets = [coco_dataset(source, categories, image_size, hide_ignored=hide_ignored) for source in sources]
     filled = [(dataset, source.weight) for dataset, source in zip(datasets, sources, strict=True) if len(dataset)]
     if not filled:
         files = ", ".join(str(source.annotation_file) for source in sources)

@@ -64,6 +64,7 @@ def run_runner(
         seed=seed,
         num_workers=num_workers(device),
         start=checkpoints.done,
+        hide_ignored=settings.hide_ignored,
     )
     curve_hook = CurveHook(curve, accumulate=settings.accumulate, done=checkpoints.done, device=device)
     with tempfile.TemporaryDirectory() as workspace:

@@ -1,6 +1,7 @@
 import csv
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -283,6 +284,29 @@ def test_images_that_are_no_strips_are_resized_as_mmdet_does(
         objects, expected = (item["data_samples"].gt_instances for item in items)
         np.testing.assert_array_equal(objects.masks.masks, expected.masks.masks)
         assert torch.equal(objects.bboxes.tensor, expected.bboxes.tensor)
+
+
+def test_regions_to_ignore_are_painted_over_and_objects_in_them_stay(
+    categories: tuple[Category, ...], tmp_path: Path
+) -> None:
+    rng, masks = np.random.default_rng(0), np.zeros((2, 40, 70), dtype=bool)
+    image = rng.integers(0, 255, (40, 70, 3), dtype=np.uint8)
+    masks[0, 5:20, 5:20], masks[1, 10:30, 10:60] = True, True
+    target = replace(Instances.of(masks, np.array([0, 1])), crowd=np.array([False, True]))
+    source, task = Labelled(folder=tmp_path, subset="half_seen"), InstanceTask(categories)
+    sample = Sample(name="0.png", image=image, caption="", target=target, image_id=1)
+    standard_format(*task.kind).save(source.folder, source.subset, [sample])
+    seen = {}
+    for hide in (False, True):
+        loaded = coco_dataset(source, categories, 96, hide_ignored=hide)
+        results = loaded.get_data_info(0)
+        for transform in loaded.pipeline.transforms[: 3 if hide else 2]:
+            results = transform(results)
+        seen[hide] = results["img"][..., ::-1]
+    np.testing.assert_array_equal(seen[False], image)
+    region = masks[1] & ~masks[0]
+    np.testing.assert_array_equal(seen[True][~region], image[~region])
+    assert (seen[True][region] == image.mean(axis=(0, 1)).round()).all()
 
 
 def test_labels_follow_the_order_of_the_categories(
