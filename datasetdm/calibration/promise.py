@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import xlogy
-from scipy.stats import binom
+from scipy.special import bdtr, xlogy
 
 from datasetdm.config.synthesis import CHAINS
 
@@ -53,7 +52,7 @@ def p_value(losses: np.ndarray, limit: float) -> float:
     low = min(mean, limit)
     distance = xlogy(low, low / limit) + xlogy(1 - low, (1 - low) / (1 - limit))
     # Rounded, because 0.1 + 0.2 is a little more than 0.3, and `ceil` would make one loss more of it.
-    bentkus = math.e * binom.cdf(math.ceil(round(count * mean, 9)), count, limit)
+    bentkus = math.e * bdtr(math.ceil(round(count * mean, 9)), count, limit)
     return float(min(math.exp(-count * distance), bentkus, 1.0))
 
 

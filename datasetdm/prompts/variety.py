@@ -7,8 +7,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import entropy
-from vendi_score import vendi
+from scipy.special import entr
 
 from datasetdm.prompts.cooccurrence import Objects
 
@@ -50,6 +49,8 @@ def embedding_figures(embeddings: np.ndarray) -> dict[str, float]:
     The Vendi score (Friedman & Dieng, arXiv 2210.02410) is the effective number of different prompts: 1 if all are the
     same, N if no two have anything in common.
     """
+    from vendi_score import vendi  # takes a second, as it imports scikit-learn
+
     count = len(embeddings)
     if count < 2:
         return {}
@@ -69,7 +70,7 @@ def balance_figures(named: Mapping[str, int]) -> dict[str, float]:
         "most_per_category": counts.max(),
     }
     if len(counts) > 1 and counts.any():
-        figures["evenness"] = float(entropy(counts, base=len(counts)))
+        figures["evenness"] = float(entr(counts / counts.sum()).sum() / np.log(len(counts)))
     return {name: float(value) for name, value in figures.items()}
 
 

@@ -5,11 +5,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 from datasetdm.task_parts import METRICS
 
 
@@ -68,9 +63,12 @@ def figure_text(name: str, figure: Mapping[str, Any] | None) -> str:
 
 def plot(metrics: Mapping[str, Any], name: str, file: Path) -> None:
     """A bar per arm. With several seeds it also shows the standard deviation and a point per seed."""
+    from matplotlib.figure import Figure  # takes a second, which commands without plots need not wait
+
     arms = [arm for arm, figures in metrics["arms"].items() if name in figures]
     metric = METRICS[name]
-    figure, axes = plt.subplots(figsize=(max(4.4, 1.2 + 1.1 * len(arms)), 3.4), layout="constrained")
+    figure = Figure(figsize=(max(4.4, 1.2 + 1.1 * len(arms)), 3.4), layout="constrained")
+    axes = figure.subplots()
     for position, arm in enumerate(arms):
         values = metrics["arms"][arm][name]
         spread = None if values["std"] is None else metric.scaled(values["std"])
@@ -84,4 +82,3 @@ def plot(metrics: Mapping[str, Any], name: str, file: Path) -> None:
     axes.set_title(title, fontsize="medium", wrap=True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=130, metadata={"Software": None})
-    plt.close(figure)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from datasetdm.arms import CONTRASTS
 from datasetdm.task_parts import METRICS
@@ -54,7 +54,7 @@ def paired_difference(one: Mapping[str, float], other: Mapping[str, float]) -> d
     mean, count = fmean(values.values()), len(values)
     interval = None
     if count > 1:
-        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * stdev(values.values()) / math.sqrt(count)
+        reach = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * stdev(values.values()) / math.sqrt(count)
         interval = [mean - reach, mean + reach]
     return {"mean": mean, "interval": interval, "seeds": values}
 

@@ -3,10 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import pandas as pd
 
 
@@ -17,7 +13,10 @@ def plot_losses(curves: Mapping[str, Sequence[Path]], file: Path) -> None:
         curves: title -> CSV files, one per seed.
         file: the PNG to write.
     """
-    figure, panels = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 2.8), layout="constrained", squeeze=False)
+    from matplotlib.figure import Figure  # takes a second, which commands without plots need not wait
+
+    figure = Figure(figsize=(3.2 * len(curves), 2.8), layout="constrained")
+    panels = figure.subplots(1, len(curves), squeeze=False)
     for axes, (title, files) in zip(panels[0], curves.items(), strict=True):
         for table in files:
             losses = pd.read_csv(table)
@@ -28,4 +27,3 @@ def plot_losses(curves: Mapping[str, Sequence[Path]], file: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("training loss")
     figure.savefig(file, dpi=110, metadata={"Software": None})
-    plt.close(figure)

@@ -31,6 +31,7 @@ def controls(project, edit) -> Path:
     edit("benchmarks.coco.experiment.arms", ALL)
     edit("benchmarks.coco.experiment.self_training_threshold", 0.0)  # two iterations teach no certainty
     edit("benchmarks.coco.downstream.score_threshold", 0.0)
+    edit("benchmarks.coco.downstream.score_threshold", 0.0)
     assert main(["ingest", "coco"]) == 0
     return folder
 
