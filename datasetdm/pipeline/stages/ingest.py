@@ -15,6 +15,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.ingestion.ingest import ingest
 from datasetdm.pipeline.ingestion.leaks import check_no_leak
+from datasetdm.pipeline.near_copies import check_held_out
 from datasetdm.pipeline.paths import BACKBONES
 from datasetdm.utils.digests import IMAGE_SUFFIXES, digest
 from datasetdm.utils.files import read_json, write_json
@@ -112,6 +113,13 @@ STAGE: Stage[Context] = Stage(
             name="no_test_image_in_training",
             description="No test image, by name or by content, is in a set that training or choices read.",
             run=_check_no_leak,
+        ),
+        Check(
+            name="no_copy_of_held_out_image",
+            description="No image is nearly the same as one that is held out from its set: saved again, in another "
+            "size, cut at the edges, mirrored, brighter or darker.",
+            run=check_held_out,
+            advice=True,
         ),
     ),
 )
