@@ -124,7 +124,9 @@ def different_photographs(folder: Path) -> list[Path]:
     return list(known.values())
 
 
-def plant(files: Sequence[Path], change: Callable[[np.ndarray, np.random.Generator], np.ndarray], folder: Path) -> list[Path]:
+def plant(
+    files: Sequence[Path], change: Callable[[np.ndarray, np.random.Generator], np.ndarray], folder: Path
+) -> list[Path]:
     """Changed copies as PNG, in the order of the files."""
     planted = []
     for number, file in enumerate(files):

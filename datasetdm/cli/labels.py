@@ -4,18 +4,47 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasetdm.cli.options import add_command, open_published, require_project
+from datasetdm.cli.options import add_command, open_published, positive, require_project
 from datasetdm.cli.tables import print_text
 
 if TYPE_CHECKING:  # takes seconds to import
+    from datasetdm.pipeline.context import Context
     from datasetdm.pipeline.near_copies import Copy
+
+_SHOWN = 5
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
     add_command(commands, "copies", _copies, help="list images that show the same picture, in sets that must not")
+    review = add_command(
+        commands,
+        "review",
+        _review,
+        help="send doubtful labels to a person: CVAT, Label Studio, PNG; and take them back corrected",
+        as_json=False,
+    )
+    what = review.add_mutually_exclusive_group(required=True)
+    what.add_argument("--worst", type=positive, metavar="N", help="write the N images whose labels are most doubtful")
+    what.add_argument(
+        "--take", nargs="+", type=Path, metavar="PATH", help="take back what the labelling tool has exported"
+    )
+    review.add_argument("--folder", type=Path, help="of the review (default: review/<benchmark>)")
+    review.add_argument(
+        "--set",
+        nargs="+",
+        choices=("synthetic", "real"),  # REVIEWABLE of datasetdm.pipeline.labels.send
+        default=["synthetic"],
+        dest="sets",
+        help="with --worst: the generated images that passed the filters (default), the few labelled images, or both",
+    )
+    review.add_argument("--seed", type=int, help="with --worst: whose labels, of several seeds (default: the first)")
+    review.add_argument(
+        "--keep-going", action="store_true", help="with --take: take what can be used, even if something is left out"
+    )
 
 
 def _copies(options: argparse.Namespace) -> None:
@@ -54,3 +83,38 @@ def _short(file: Any) -> str:
     parts = file.parts
     start = parts.index("rejected") if "rejected" in parts else parts.index("images")
     return "/".join(parts[start:])
+
+
+def _review(options: argparse.Namespace) -> None:
+    require_project()
+    context = open_published(options.benchmark, study=options.study)
+    folder = options.folder or Path("review") / options.benchmark
+    if options.take:
+        _take(context, folder, options)
+        return
+    from datasetdm.pipeline.labels.send import send_worst
+
+    sent = send_worst(context, folder, sets=options.sets, worst=options.worst, seed=options.seed)
+    print(f"{folder}: {sent.count} images, judged by {sent.judge}. The most doubtful:")
+    for image, doubt in sent.worst[:_SHOWN]:
+        print(f"  {doubt.score:.2f}  {image}: {doubt.reason}")
+    print(f"{folder}/README.md says what to do with {', '.join(f'{tool}/' for tool in sent.tools)}")
+
+
+def _take(context: "Context", folder: Path, options: argparse.Namespace) -> None:
+    from datasetdm.arms import ARMS
+    from datasetdm.pipeline.labels.take import take_back
+
+    taken = take_back(context, folder, options.take, keep_going=options.keep_going)
+    print("\n".join(taken.report))
+    print(
+        f"{taken.images} of the {taken.sent} images that were sent came back, {taken.new} for the first time; "
+        f"{taken.folder} now holds {taken.in_all}."
+    )
+    arms = [arm for arm in context.settings.experiment.arms if ARMS[arm].with_reviewed]
+    if arms:
+        flag = " --study" if options.study else ""
+        print(f"Next: datasetdm run {context.benchmark}{flag}   (trains {', '.join(arms)} again, on them too)")
+    else:
+        able = ", ".join(arm for arm in ARMS if ARMS[arm].with_reviewed)
+        print(f"No arm of {context.benchmark} is trained on them: add {able} to experiment.arms in params.yaml.")

@@ -2,9 +2,9 @@
 
 Two steps, as a few numbers say which images may be the same, and only a closer look says which are. First every image
 is compared with every other by what it looks like at 8 x 8 pixels (`_views`): a product of matrices, which takes
-seconds for ten thousand images. Then those that look alike are laid over each other (`cv2.findTransformECC`, Evangelidis
-and Psarakis, TPAMI 2008), and their details are compared: two views of a street are alike at 8 x 8 pixels, but only
-copies have the same edges in the same places. `benchmarks/near_copies.py` measures both.
+seconds for ten thousand images. Then those that look alike are laid over each other (`cv2.findTransformECC`, after
+Evangelidis and Psarakis, TPAMI 2008), and their details are compared: two views of a street are alike at 8 x 8 pixels,
+but only copies have the same edges in the same places. `benchmarks/near_copies.py` measures it.
 """
 
 import os

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasetdm.arms import REVIEWED
 from datasetdm.datasets.near_copies import Looks, look_at_images, near_copies
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
@@ -48,7 +49,8 @@ def copies_of_held_out(real: Path) -> tuple[list[Copy], int]:
 def copies_of_drawn(drawn: Path, real: Path) -> tuple[list[Copy], int]:
     """Drawn images that are near-copies of a real or of another drawn one, and how many were drawn; errors as above."""
     files, sets = _images(drawn), _sets_of(real)
-    known = [real / "images" / name for name in sorted(sets)]
+    # Those that a person has reviewed are drawn images themselves, or in another set, too.
+    known = [real / "images" / name for name in sorted(sets) if sets[name] != {REVIEWED.name}]
     looks: Looks = look_at_images(files)
     among = [(files[pair.first], files[pair.second], pair.similarity) for pair in near_copies(looks)]
     of_real = [

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from datasetdm.arms import REVIEWED
 from datasetdm.datasets.object_counts import remarks, tables
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
@@ -15,6 +16,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.ingestion.ingest import ingest
 from datasetdm.pipeline.ingestion.leaks import check_no_leak
+from datasetdm.pipeline.labels.store import add_reviewed, has_reviewed
 from datasetdm.pipeline.near_copies import check_held_out
 from datasetdm.pipeline.paths import BACKBONES
 from datasetdm.utils.digests import IMAGE_SUFFIXES, digest
@@ -46,9 +48,13 @@ def finish(context: Context, plan: Plan) -> StageResult:
             context.seeds,
             folder,
         )
+        reviewed = add_reviewed(context.paths.reviews, folder)
         if elsewhere := weights_elsewhere(context):
             write_json(folder / "weights.json", elsewhere)
     figures = read_json(context.paths.real / "ingest.json", remedy="Ingest again.")
+    if reviewed:
+        say(f"{reviewed} images whose labels a person has corrected, from {context.paths.reviews}")
+        metrics |= {"reviewed_images": reviewed}
     for line in remarks(figures, [category.name for category in context.task().subjects]):
         say(line)
     return StageResult(metrics={key: float(value) for key, value in metrics.items()}, tables=tables(figures))
@@ -84,7 +90,9 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _check_annotations(context: Context, folder: Path) -> dict[str, int]:
     task = context.task_of(folder)
-    return {subset: standard_format(*task.kind).check(folder, subset)["images"] for subset in subsets(context)}
+    corrected = [REVIEWED.name] if has_reviewed(folder) else []
+    names = [*subsets(context), *corrected]
+    return {subset: standard_format(*task.kind).check(folder, subset)["images"] for subset in names}
 
 
 def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:

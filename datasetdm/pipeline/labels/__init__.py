@@ -1,0 +1,1 @@
+"""Which labels are doubtful, and what a person has made of them."""
