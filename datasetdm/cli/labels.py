@@ -20,6 +20,7 @@ _SHOWN = 5
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
     add_command(commands, "copies", _copies, help="list images that show the same picture, in sets that must not")
+    add_command(commands, "labels", _labels, help="list the labels that a trained model doubts, as a page and a table")
     review = add_command(
         commands,
         "review",
@@ -36,7 +37,7 @@ def add_commands(commands: Any) -> None:
     review.add_argument(
         "--set",
         nargs="+",
-        choices=("synthetic", "real"),  # REVIEWABLE of datasetdm.pipeline.labels.send
+        choices=("synthetic", "real"),  # REVIEWABLE of datasetdm.pipeline.reviewed.store
         default=["synthetic"],
         dest="sets",
         help="with --worst: the generated images that passed the filters (default), the few labelled images, or both",
@@ -83,6 +84,21 @@ def _short(file: Any) -> str:
     parts = file.parts
     start = parts.index("rejected") if "rejected" in parts else parts.index("images")
     return "/".join(parts[start:])
+
+
+def _labels(options: argparse.Namespace) -> None:
+    require_project()
+    from datasetdm.pipeline.engine.run import run_stage
+    from datasetdm.pipeline.labels.report import STAGE
+
+    context = open_published(options.benchmark, study=options.study)
+    result = run_stage(STAGE, context)
+    if options.json:
+        print(json.dumps({"output": str(context.paths.labels), **asdict(result)}, indent=2))
+        return
+    for title, table in result.tables.items():
+        print_text(f"{title}:\n\n{table}\n")
+    print(f"all of them     {context.paths.labels}/labels.csv\nwith pictures   {context.paths.labels}/index.html")
 
 
 def _review(options: argparse.Namespace) -> None:

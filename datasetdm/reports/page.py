@@ -95,6 +95,12 @@ def render_preview(benchmark: str, summary: str, viewer: Mapping[str, Any]) -> s
     return template.render(benchmark=benchmark, summary=summary, viewer=viewer)
 
 
+def render_labels(benchmark: str, judges: Mapping[str, str], viewer: Mapping[str, Any]) -> str:
+    """The HTML of the doubtful labels: who has judged each set (title -> text), and images as `viewer_of` has them."""
+    template = page_environment().get_template("labels.html")
+    return template.render(benchmark=benchmark, judges=judges, viewer=viewer)
+
+
 def _table(title: str, part: Mapping[str, Any]) -> dict[str, Any]:
     figures = [figure for arm in part["arms"].values() for figure in arm.values()]
     spread = any(figure["std"] is not None for figure in figures)

@@ -1,1 +1,1 @@
-"""Which labels are doubtful, and what a person has made of them."""
+"""Doubtful labels: found by a model, sent to a person, and taken back."""

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datasetdm.arms import DRAWN, LABELLED, Source
 from datasetdm.datasets.exporting.contents import Contents, SourceSet
 from datasetdm.datasets.exporting.exporting import RECORD, check_target, export
 from datasetdm.datasets.exporting.formats import FORMATS
@@ -21,11 +20,10 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.export_data import details_of, license_of
 from datasetdm.pipeline.labels.doubts import choose_judge, doubts
 from datasetdm.pipeline.labels.instructions import instructions
+from datasetdm.pipeline.reviewed.store import REVIEWABLE
 from datasetdm.utils.digests import file_digest
 from datasetdm.utils.files import remove_leftovers, replacing, write_json, write_text
 
-#: What can be reviewed. Dev and test decide, so that nobody corrects them after a model has said what it expects there.
-REVIEWABLE: dict[str, Source] = {"synthetic": DRAWN, "real": LABELLED}
 #: The formats in which a review is written, as far as they carry the task; each is a folder.
 MAPS = "maps"
 TOOLS = {"cvat": "cvat", "coco": "coco_polygons", MAPS: "imagefolder"}

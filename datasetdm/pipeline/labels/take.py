@@ -23,7 +23,7 @@ from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.labels.send import REVIEW
-from datasetdm.pipeline.labels.store import ORIGINS, SUBSET, has_reviewed
+from datasetdm.pipeline.reviewed.store import ORIGINS, SUBSET, has_reviewed
 from datasetdm.utils.files import link, read_json, remove_leftovers, replacing, write_json
 
 _SHOWN = 5

@@ -16,9 +16,9 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.ingestion.ingest import ingest
 from datasetdm.pipeline.ingestion.leaks import check_no_leak
-from datasetdm.pipeline.labels.store import add_reviewed, has_reviewed
 from datasetdm.pipeline.near_copies import check_held_out
 from datasetdm.pipeline.paths import BACKBONES
+from datasetdm.pipeline.reviewed.store import add_reviewed, has_reviewed
 from datasetdm.utils.digests import IMAGE_SUFFIXES, digest
 from datasetdm.utils.files import read_json, write_json
 from datasetdm.utils.progress import say

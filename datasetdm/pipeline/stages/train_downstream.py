@@ -31,8 +31,8 @@ from datasetdm.pipeline.experiment_log import (
     logged_run,
     promote_champion,
 )
-from datasetdm.pipeline.labels.mixing import corrected_folder, corrected_groups, make_corrected, mixes_reviewed
 from datasetdm.pipeline.model_log import dev_picture, register_model
+from datasetdm.pipeline.reviewed.mixing import corrected_folder, corrected_groups, make_corrected, mixes_reviewed
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
 from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
 from datasetdm.pipeline.training import Groups, check_installed, dependencies, mixture, train

@@ -16,8 +16,7 @@ from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.units import make_unit
-from datasetdm.pipeline.labels.send import REVIEWABLE
-from datasetdm.pipeline.labels.store import DRAWN_NAMES, NOTE, corrected_images, has_reviewed
+from datasetdm.pipeline.reviewed.store import DRAWN_NAMES, NOTE, REVIEWABLE, corrected_images, has_reviewed
 from datasetdm.pipeline.training import Groups
 from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.transforms.splice import augment

@@ -4,10 +4,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from datasetdm.arms import REVIEWED
+from datasetdm.arms import DRAWN, LABELLED, REVIEWED, Source
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import link, read_json
+
+#: What can be reviewed. Dev and test decide, so that nobody corrects them after a model has said what it expects there.
+REVIEWABLE: dict[str, Source] = {"synthetic": DRAWN, "real": LABELLED}
 
 SUBSET = REVIEWED.name
 ORIGINS = "origins.json"  # image -> the set and the image that it corrects
