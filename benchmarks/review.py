@@ -5,8 +5,8 @@
 The true labels of the embedded world are the reviewer. Drawn images have none, so the images are renders, those of the
 oracle set: the P-Decoder labels them (the stage `annotate`, arm `pseudo`), the model of the arm `real` judges these
 labels as `datasetdm review` does, and the worst of them, or random ones, get their true labels. Corrected images join
-the labelled ones, and their old labels are left out, as in the arm `both`. The models learn from the labelled images and
-from the renders, without splices, which would only add time.
+the labelled ones, and their old labels are left out, as in the arm `both`. The models learn from the labelled images
+and from the renders, without splices, which would only add time.
 
 The figures are the primary metric on dev and on test, and its gain per reviewed image over reviewing none. A run with
 other seeds or numbers adds to the file. Ordinary stages make everything else, so an interrupted run continues.

@@ -1,4 +1,7 @@
-"""The asset of each benchmark's doubtful labels, which is no stage of the chain."""
+"""The asset of each benchmark's doubtful labels.
+
+It is no stage of the chain and in no job: a model looks at every image once more, which a person asks for.
+"""
 
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
@@ -9,6 +12,8 @@ from orchestration.assets import asset_name, readable_failures
 from orchestration.metadata import describe
 from orchestration.runs import open_run
 
+GROUP = "label_quality"
+
 
 def build_label_quality(params: Params) -> list[AssetsDefinition]:
     """One asset per benchmark, made of its real and synthetic images and of its downstream models."""
@@ -18,7 +23,7 @@ def build_label_quality(params: Params) -> list[AssetsDefinition]:
 def _asset(benchmark: str) -> AssetsDefinition:
     @asset(
         name=asset_name(STAGE, benchmark),
-        group_name=benchmark,
+        group_name=GROUP,
         deps=[asset_name(stage, benchmark) for stage in STAGE.upstream],
         description=f"{STAGE.description}\n\nBy hand: `python -m datasetdm labels {benchmark}`.",
         code_version=STAGE.code_version,

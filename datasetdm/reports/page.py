@@ -49,6 +49,7 @@ def render_page(
     facts: Mapping[str, str],
     variety: Mapping[str, float] = MappingProxyType({}),
     rounds: Sequence[Mapping[str, Any]] = (),
+    labels: str = "",
 ) -> str:
     """The HTML of a comparison.
 
@@ -59,6 +60,7 @@ def render_page(
         facts: how the figures were made: title -> text.
         variety: how varied the prompts are, by the names of `variety.FIGURES`.
         rounds: what was learnt after each round of drawing, if there were several.
+        labels: where the page of the doubtful labels is, if there is one.
     """
     names = shown_metrics(metrics)
     primary = metrics["headline"][0]
@@ -85,6 +87,7 @@ def render_page(
             variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in variety],
             rounds=round_sections(rounds),
             round_headings=HEADINGS,
+            labels=labels,
         )
     )
 

@@ -16,7 +16,7 @@ _CVAT = """## CVAT
    `cvat/train/images/`.
 2. *Upload annotations* > *CVAT 1.1*: `cvat/train/annotations.xml`.
 3. Correct the labels.
-4. *Export task dataset* > *{back}*, unpack the archive, and take it back:
+4. *Export task dataset* > *{back}*{images}, unpack the archive, and take it back:
 
        {take}
 
@@ -38,35 +38,38 @@ _LABEL_STUDIO = """## Label Studio, and other tools that read COCO JSON
        {take}
 
 """
-_MAPS = """## Maps as PNG
+_VOC = """## Index masks
 
-`maps/train/images/` has the images and `maps/train/{folder}/` the labels: {what} Correct the PNG files in an image
-editor that keeps their numbers, and take the folder back:
+`voc/JPEGImages/` has the images and `voc/SegmentationClass/` PNG files whose numbers `voc/labelmap.txt` names. Correct
+them in an image editor that keeps palettes, and take the folder back:
+
+       {take_voc}
+
+"""
+_MAPS = """## Depth maps
+
+`maps/train/images/` has the images and `maps/train/depth/` PNG files of 16-bit numbers, whose unit `review.json` says
+under `details`; 0 where nothing is known. Correct them, and take the folder back:
 
        {take_maps}
 
 """
 _KINDS = {"instance": "instances", "pose": "person_keypoints"}
-_FOLDERS = {
-    "semantic": ("masks", "8-bit numbers in the order of the categories, 255 where nothing is known."),
-    "depth": ("depth", "16-bit numbers, whose unit `review.json` says under `details`; 0 where nothing is known."),
-}
 
 
 def instructions(context: Context, out: Path, tools: Sequence[str], count: int) -> str:
     """The text, in Markdown."""
     task, study = context.settings.task.name, " --study" if context.study else ""
-    command = f"datasetdm review {context.benchmark}{study} --out {out} --take"
-    folder, what = _FOLDERS.get(task, ("", ""))
+    command = f"datasetdm review {context.benchmark}{study} --folder {out} --take"
     values = {
         "back": _BACK.get(task, ""),
+        "images": " with *Save images*" if task == "semantic" else "",
         "kind": _KINDS.get(task, ""),
-        "folder": folder,
-        "what": what,
         "take": f"{command} FOLDER",
+        "take_voc": f"{command} {out}/voc",
         "take_maps": f"{command} {out}/maps",
     }
-    parts = {"cvat": _CVAT, "coco": _LABEL_STUDIO, "maps": _MAPS if folder else ""}
+    parts = {"cvat": _CVAT, "coco": _LABEL_STUDIO, "voc": _VOC, "maps": _MAPS}
     return "".join(
         [
             f"# {count} images of {context.benchmark} whose labels are doubtful\n\n"

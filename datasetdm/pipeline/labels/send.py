@@ -24,9 +24,13 @@ from datasetdm.pipeline.reviewed.store import REVIEWABLE
 from datasetdm.utils.digests import file_digest
 from datasetdm.utils.files import remove_leftovers, replacing, write_json, write_text
 
-#: The formats in which a review is written, as far as they carry the task; each is a folder.
-MAPS = "maps"
-TOOLS = {"cvat": "cvat", "coco": "coco_polygons", MAPS: "imagefolder"}
+#: Folder of a review -> the format of what is in it, and the tasks for which it is written.
+TOOLS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "cvat": ("cvat", ("instance", "semantic", "pose")),
+    "coco": ("coco_polygons", ("instance", "pose")),
+    "voc": ("voc", ("semantic",)),
+    "maps": ("imagefolder", ("depth",)),
+}
 REVIEW = "review.json"  # what was sent, for `take`; written last
 TABLE = "worst.csv"
 _LONGEST = 60  # letters of a file name that are kept
@@ -82,7 +86,9 @@ def send(context: Context, out: Path, *, seed: int, chosen: Sequence[tuple[str, 
     files = standard_format(*context.task().kind)
     codec = files.codec if isinstance(files, MapFormat) else None
     task = context.settings.task.name
-    tools = [tool for tool, form in TOOLS.items() if task in FORMATS[form].tasks and (codec or tool != MAPS)]
+    tools = [tool for tool, (_, tasks) in TOOLS.items() if task in tasks]
+    if not tools:
+        raise DatasetDMError(f"No labelling tool takes the labels of the task '{task}', so they cannot be reviewed.")
     described = _described(context, files, seed, chosen)
     contents = Contents(
         task=task,
@@ -99,7 +105,7 @@ def send(context: Context, out: Path, *, seed: int, chosen: Sequence[tuple[str, 
         folder.mkdir()
         for tool in tools:
             # Copies: a tool that edits a file in place must not change the project's.
-            export(contents, FORMATS[TOOLS[tool]].write, folder / tool, copy=True)
+            export(contents, FORMATS[TOOLS[tool][0]].write, folder / tool, copy=True)
         images = _sent_images(folder / tools[0], described)
         write_text(folder / TABLE, _table(images))
         write_text(folder / "README.md", instructions(context, out, tools, len(images)))
@@ -179,7 +185,8 @@ def _file_name(place: int, name: str) -> str:
 
 def _sent_images(folder: Path, described: Sequence[_Chosen]) -> list[dict[str, Any]]:
     """What was written: an entry per image, with the content of its file, by which `take` knows it again."""
-    written = {file.stem: file for file in folder.rglob("*") if "images" in file.parts and file.is_file()}
+    files = (file for place in folder.rglob("images") for file in place.iterdir())
+    written = {file.stem: file for file in files if file.is_file()}
     images = []
     for item in described:
         file = written[Path(item.described.name).stem]  # a photo that EXIF turned has become a PNG

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.annotations.sample import Attribution, Category, Sample
+from datasetdm.annotations.semantic_map import IGNORE
 from datasetdm.datasets.importing import exports
 from datasetdm.datasets.importing.checking import check
 from datasetdm.datasets.importing.contents import Contents
@@ -61,17 +63,17 @@ def take_back(context: Context, review: Path, paths: Sequence[Path], *, keep_goi
         contents = check(contents, findings)
         _check_kind(contents, record, findings)
         known = _known(contents, record, review, findings)
-        table = _check_categories(contents, context, findings)
+        labels = _check_categories(contents, context, findings)
         if not keep_going:
             _check_nothing_lost(findings)
         findings.raise_problems()
         native = Path(cache) / "native"
-        pictures = tuple(replace(picture, subset="train") for picture in contents.pictures if id(picture) in known)
+        pictures = tuple(replace(picture, subset="train") for picture in contents.pictures)
         write(replace(contents, pictures=pictures), native)
         split = open_split(FORMATS[contents.task], native, "train")
+        table = np.array([labels[category.name] for category in split.categories], dtype=np.int64)
         relabelled = MergedSplit(split, context.task().categories, table)
-        by_content = {look_at(picture.file).digest: known[id(picture)] for picture in pictures}
-        entries = [by_content[look_at(split.path_of(index)).digest] for index in range(len(split))]
+        entries = [known[look_at(split.path_of(index)).digest] for index in range(len(split))]
         new, in_all = _keep(context, review, relabelled, entries)
     report = [*report, *(["What is odd:", *findings.lines()] if list(findings.lines()) else [])]
     return Taken(
@@ -130,20 +132,21 @@ def _check_kind(contents: Contents, record: Mapping[str, Any], findings: Finding
 
 def _known(
     contents: Contents, record: Mapping[str, Any], review: Path, findings: Findings
-) -> dict[int, Mapping[str, Any]]:
-    """The entry of the record for each picture (by `id`): of the same content, or else of the same name and size."""
+) -> dict[str, Mapping[str, Any]]:
+    """Digest of each picture's file -> its entry in the record: of the same content, or else of the same name."""
     by_content = {image["sha256"]: image for image in record["images"]}
     by_name = {normal(Path(image["file"]).name): image for image in record["images"]}
-    known: dict[int, Mapping[str, Any]] = {}
+    known: dict[str, Mapping[str, Any]] = {}
     strange, changed = [], []
     for picture in contents.pictures:
-        entry = by_content.get(look_at(picture.file).digest) or by_name.get(normal(picture.file.name))
+        look = look_at(picture.file)
+        entry = by_content.get(look.digest) or by_name.get(normal(picture.file.name))
         if entry is None:
             strange.append(picture.name)
         else:
-            known[id(picture)] = entry
+            known[look.digest] = entry
             sent = look_at(review / entry["file"])
-            if sent.digest != entry["sha256"] or sent.size != look_at(picture.file).size:
+            if sent.digest != entry["sha256"] or sent.size != look.size:
                 changed.append(picture.name)
     if changed:
         findings.problem(
@@ -161,14 +164,16 @@ def _known(
     return known
 
 
-def _check_categories(contents: Contents, context: Context, findings: Findings) -> np.ndarray:
-    """The benchmark's label of each category of the export, int64; 0 for those that nothing has."""
+def _check_categories(contents: Contents, context: Context, findings: Findings) -> dict[str, int]:
+    """Category of the export -> the benchmark's label; 0 for those that nothing has."""
     task = context.task()
     if not context.settings.task.finds_categories:
-        return np.zeros(len(contents.categories), dtype=np.int64)
+        return {category.name: 0 for category in contents.categories}
     labels = {_plain(category): label for label, category in enumerate(task.categories)}
     used = {shape.label for picture in contents.pictures for shape in picture.shapes}
     maps = any(picture.annotation is not None for picture in contents.pictures)
+    if maps:  # of a benchmark that labels every pixel, nothing is known where the export has background
+        labels.setdefault(BACKGROUND, IGNORE)
     unknown = [
         category.name
         for category in contents.categories
@@ -180,7 +185,7 @@ def _check_categories(contents: Contents, context: Context, findings: Findings) 
             f"The categories {_some(unknown)} are none of {context.benchmark} ({known}"
             f"{', ...' if len(task.categories) > _SHOWN else ''}): rename them in the labelling tool."
         )
-    return np.array([labels.get(_plain(category), 0) for category in contents.categories], dtype=np.int64)
+    return {category.name: labels.get(_plain(category), 0) for category in contents.categories}
 
 
 def _check_nothing_lost(findings: Findings) -> None:
