@@ -2,10 +2,11 @@
 
     python -m benchmarks.near_copies miniworld --count 2000
     python -m benchmarks.near_copies photographs --images /path/to/photographs
-    python -m benchmarks.near_copies miniworld --count 20000 --only-time
+    python -m benchmarks.near_copies noise --count 20000 --only-time
 
 `miniworld` renders scenes of the embedded world, which has few kinds of scenes and is a hard case: an empty field
-under the same clouds is drawn twice now and then. `photographs` takes the image files of a folder, each content once.
+under the same clouds is drawn twice now and then. `photographs` takes the JPEG files of a folder, each content once.
+`noise` makes clouds of colour, 128 x 128, in no time: for how long large sets take.
 
 A copy counts as found if the pair of it and its original is found among all images. A different image is taken for a
 copy if it is in any pair of the set before anything is planted in it. What is planted is drawn at random, within:
@@ -48,11 +49,7 @@ def main() -> None:
     arguments = parse_arguments()
     print_progress()
     with TemporaryDirectory() as folder:
-        files = (
-            draw_scenes(Path(folder) / "drawn", arguments.count)
-            if arguments.of == "miniworld"
-            else different_photographs(arguments.images)[: arguments.count]
-        )
+        files = SETS[arguments.of](arguments, Path(folder) / "drawn")
         figures = time_of(files) if arguments.only_time else measure(files, Path(folder) / "planted")
     name = f"{arguments.of} {len(files)}" + (" time" if arguments.only_time else "")
     measured = add_figures(arguments.out, {"seed": SEED, "same_from": SAME}, {name: figures})
@@ -62,16 +59,14 @@ def main() -> None:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("of", choices=("miniworld", "photographs"))
+    parser.add_argument("of", choices=tuple(SETS))
     parser.add_argument("--images", type=Path, help="a folder of photographs")
-    parser.add_argument("--count", type=int, help="images at most (miniworld: exactly; default 2000)")
+    parser.add_argument("--count", type=int, default=2000, help="images at most (default: 2000)")
     parser.add_argument("--only-time", action="store_true", help="plant nothing, for large sets")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parsed = parser.parse_args(arguments)
     if parsed.of == "photographs" and parsed.images is None:
         parser.error("photographs needs --images")
-    if parsed.of == "miniworld":
-        parsed.count = parsed.count or 2000
     return parsed
 
 
@@ -112,6 +107,19 @@ def draw_scenes(folder: Path, count: int) -> list[Path]:
         scene = sample_scene(np.random.default_rng([SEED, number]), "coco")
         write_image(folder / f"{number:06d}.png", render(scene, 128).image)
         progress.update(number + 1)
+    return sorted(folder.iterdir())
+
+
+def draw_noise(folder: Path, count: int) -> list[Path]:
+    """Draw clouds with structure at several scales, as JPEG."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        rng = np.random.default_rng([SEED, number])
+        image = np.full((128, 128, 3), 128, dtype=np.float32)
+        for cells, strength in ((3, 40), (7, 25), (20, 15)):
+            layer = rng.normal(size=(cells, cells, 3)).astype(np.float32)
+            image += strength * cv2.resize(layer, (128, 128), interpolation=cv2.INTER_CUBIC)
+        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(folder / f"{number:06d}.jpg", quality=90)
     return sorted(folder.iterdir())
 
 
@@ -184,6 +192,13 @@ CHANGES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "flipped": flipped,
     "brightness": brightened,
     "all": everything,
+}
+
+
+SETS: dict[str, Callable[[argparse.Namespace, Path], Sequence[Path]]] = {
+    "miniworld": lambda arguments, folder: draw_scenes(folder, arguments.count),
+    "noise": lambda arguments, folder: draw_noise(folder, arguments.count),
+    "photographs": lambda arguments, folder: different_photographs(arguments.images)[: arguments.count],
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm.datasets.exporting.contents import Contents, SourceSet
-from datasetdm.datasets.exporting.exporting import RECORD, check_target, export
+from datasetdm.datasets.exporting.exporting import export
 from datasetdm.datasets.exporting.formats import FORMATS
 from datasetdm.datasets.standard.described import Described
 from datasetdm.datasets.standard.formats import MapFormat, StandardFormat, standard_format
@@ -52,17 +52,18 @@ def send_worst(context: Context, out: Path, *, sets: Sequence[str], worst: int, 
 
     Args:
         context: the benchmark.
-        out: the folder, which appears once it is complete; an older review there is replaced.
+        out: a folder that is not there yet; it appears once it is complete.
         sets: keys of `REVIEWABLE`.
         worst: number of images, of all sets together.
         seed: which of the benchmark's seeds made the labels; None: the first.
 
     Raises:
-        DatasetDMError: a set or a model is missing, or `out` is something else.
+        DatasetDMError: a set or a model is missing, or `out` is there.
     """
     seed = context.seeds[0] if seed is None else seed
     if seed not in context.seeds:
         raise DatasetDMError(f"{context.benchmark} has no seed {seed}, but {', '.join(map(str, context.seeds))}.")
+    _check_out(out)
     judged: list[tuple[str, str, Doubt]] = []
     judges = {}
     for name in sets:
@@ -123,17 +124,12 @@ def send(context: Context, out: Path, *, seed: int, chosen: Sequence[tuple[str, 
 
 
 def _check_out(out: Path) -> None:
-    """An older review may be replaced, and nothing else."""
-    if (out / REVIEW).is_file():
-        return
-    try:
-        check_target(out)
-        if (out / RECORD).exists():
-            raise DatasetDMError("It is an export.")
-    except DatasetDMError:
+    """Refuse a folder with anything in it: an older review may hold hours of somebody's work."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DatasetDMError(
-            f"{out} is there and is no review, so it stays as it is. Choose another --out, or move it away."
-        ) from None
+            f"{out} is there, and may hold corrections that did not come back yet. Take them back with --take, then "
+            "move the folder away, or choose another --folder."
+        )
 
 
 @dataclass(frozen=True)

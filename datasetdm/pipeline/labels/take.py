@@ -125,6 +125,8 @@ def _check_kind(contents: Contents, record: Mapping[str, Any], findings: Finding
             f"{contents.root} holds annotations for the task '{contents.task}', and '{record['task']}' was sent: "
             "export it from the labelling tool in the format that README.md of the review names."
         )
+    if not contents.pictures:
+        findings.problem(f"{contents.root} has no image that can be used.")
     bare = sum(s.segmentation is None and not s.crowd for p in contents.pictures for s in p.shapes)
     if contents.task == "instance" and bare:
         findings.problem(f"{bare} objects have a box but no mask: draw their outlines in the labelling tool.")
