@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # takes seconds to import
     from datasetdm.pipeline.context import Context
     from datasetdm.pipeline.near_copies import Copy
 
+# Kept here so that help does not wait for the slow imports; a test compares it with `store.REVIEWABLE`.
+SETS = ("synthetic", "real")
 _SHOWN = 5
 
 
@@ -37,7 +39,7 @@ def add_commands(commands: Any) -> None:
     review.add_argument(
         "--set",
         nargs="+",
-        choices=("synthetic", "real"),  # REVIEWABLE of datasetdm.pipeline.reviewed.store
+        choices=SETS,
         default=["synthetic"],
         dest="sets",
         help="with --worst: the generated images that passed the filters (default), the few labelled images, or both",

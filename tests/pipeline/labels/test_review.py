@@ -13,6 +13,7 @@ import yaml
 
 from datasetdm.annotations.sample import Sample
 from datasetdm.cli import main
+from datasetdm.cli.labels import SETS
 from datasetdm.datasets.exporting.exporting import export
 from datasetdm.datasets.exporting.formats import FORMATS
 from datasetdm.datasets.standard.formats import standard_format
@@ -21,6 +22,7 @@ from datasetdm.evaluation.label_quality import Doubt
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.labels.send import Sent, send
 from datasetdm.pipeline.labels.take import take_back
+from datasetdm.pipeline.reviewed.store import REVIEWABLE
 from datasetdm.utils.files import write_json
 from tests.datasets.exporting.conftest import CATEGORIES, contents_of, samples_of, source_set
 
@@ -192,6 +194,10 @@ def test_images_that_were_not_sent_or_have_changed(opened: Open, tmp_path: Path)
     shutil.copy(tmp_path / "set/images/plain.png", made.folder / record["images"][0]["file"])
     with pytest.raises(DatasetDMError, match="1 images have changed since they were sent"):
         take_back(context, made.folder, [corrected(lambda content: None)])
+
+
+def test_the_command_line_knows_what_can_be_reviewed() -> None:
+    assert tuple(REVIEWABLE) == SETS
 
 
 def test_the_folder_of_a_review_is_looked_after(opened: Open, capsys: pytest.CaptureFixture[str]) -> None:
