@@ -101,6 +101,6 @@ lock: setup
 	mv $(NEW)/requirements.lock $(NEW)/requirements-detection.lock .
 
 clean:
-	rm -rf data/.work data/real data/adapted data/decoders data/prompts data/synthetic data/pseudo data/augmented data/downstream data/reports data/preview data/diagnosis
+	rm -rf data/.work data/real data/adapted data/decoders data/prompts data/synthetic data/pseudo data/augmented data/downstream data/reports data/preview data/diagnosis data/labels
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find datasetdm orchestration scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

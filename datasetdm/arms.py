@@ -52,6 +52,7 @@ LABELLED = Source(output="real", name="few_shot_{seed}")
 DRAWN = Source(output="synthetic", name="seed_{seed}")
 DRAWN_SPLICED = Source(output="augmented", name="seed_{seed}", spliced_from=DRAWN)
 PSEUDO = Source(output="pseudo", name="seed_{seed}")
+REVIEWED = Source(output="real", name="reviewed")  # what a person has corrected; most projects have none
 TAUGHT = Source(output="teacher_labels", name="taught")
 TAUGHT_SPLICED = Source(output="teacher_labels", name="spliced")
 
@@ -63,6 +64,8 @@ class Arm:
     Attributes:
         sources: the sets that it is trained on, in proportion to their numbers of images.
         with_labelled: whether a share of every batch (`experiment.real_weight`) comes from the labelled images.
+        with_reviewed: whether labels that a person has corrected count as labelled images, and take the place of what
+            they correct, where there are any (`datasetdm review`).
         further_images: whether it needs the images of the oracle set (`ingest.num_oracle`).
         teacher: the arm whose model labels images for it.
         control: whether it is trained for comparison only: measured, but never registered for use.
@@ -72,6 +75,7 @@ class Arm:
 
     sources: tuple[Source, ...]
     with_labelled: bool = False
+    with_reviewed: bool = False
     further_images: bool = False
     teacher: str | None = None
     control: bool = False
@@ -95,6 +99,7 @@ ARMS: dict[str, Arm] = {
     "both": Arm(
         sources=(DRAWN, DRAWN_SPLICED),
         with_labelled=True,
+        with_reviewed=True,
         summary="{num_real} labelled and {num_synthetic} synthetic images",
         explanation="the labelled images in every batch, the rest as in `synthetic`",
     ),

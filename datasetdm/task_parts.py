@@ -59,6 +59,7 @@ class TaskParts:
         downstream: the `DownstreamModel`; its module has a function `load`, too, for MLflow.
         downstream_extra: the extra (see `utils.extras`) without which that cannot be imported.
         readout: the `Readout`, if a network that scores every pixel serves the task.
+        quality: makes a `LabelQuality` of the settings and the categories; None: nothing judges labels of this task.
         metrics: those that tables show, in order. Tables skip metrics that no arm has.
         scores: what the filter gives to every annotation. The lower the first, the more doubtful the annotation.
         legend: how reports show an annotation, in a sentence or two.
@@ -75,6 +76,7 @@ class TaskParts:
     downstream: str
     downstream_extra: str | None = None
     readout: str | None = None
+    quality: str | None = None
     metrics: Mapping[str, Metric]
     scores: Mapping[str, Score] = field(default_factory=dict)
     legend: str = ""
@@ -100,6 +102,7 @@ TASKS: dict[str, TaskParts] = {
         filter="datasetdm.filters.instance:InstanceFilter",
         judge="datasetdm.calibration.judges:ObjectJudge",
         evaluator="datasetdm.evaluation.evaluators:mask_evaluator",
+        quality="datasetdm.evaluation.label_quality:ObjectQuality",
         baseline=None,
         downstream="datasetdm.downstream.detection:Detector",
         downstream_extra="detection",
@@ -134,6 +137,7 @@ TASKS: dict[str, TaskParts] = {
         filter="datasetdm.filters.semantic:SemanticFilter",
         judge="datasetdm.calibration.judges:MapJudge",
         evaluator="datasetdm.evaluation.evaluators:semantic_evaluator",
+        quality="datasetdm.evaluation.label_quality:MapQuality",
         baseline="datasetdm.evaluation.baselines:majority_map",
         downstream="datasetdm.downstream.dense:DenseModel",
         readout="datasetdm.downstream.dense.readouts:SemanticReadout",
@@ -166,6 +170,7 @@ TASKS: dict[str, TaskParts] = {
         format="datasetdm.datasets.standard.formats:DepthFormat",
         filter="datasetdm.filters.depth:DepthFilter",
         evaluator="datasetdm.evaluation.evaluators:depth_evaluator",
+        quality="datasetdm.evaluation.label_quality:DepthQuality",
         baseline="datasetdm.evaluation.baselines:row_prior",
         downstream="datasetdm.downstream.dense:DenseModel",
         readout="datasetdm.downstream.dense.readouts:DepthReadout",
@@ -201,6 +206,7 @@ TASKS: dict[str, TaskParts] = {
         filter="datasetdm.filters.pose:PersonFilter",
         judge="datasetdm.calibration.judges:PersonJudge",
         evaluator="datasetdm.evaluation.evaluators:keypoint_evaluator",
+        quality="datasetdm.evaluation.label_quality:PoseQuality",
         baseline="datasetdm.evaluation.baselines:mean_pose",
         downstream="datasetdm.downstream.pose:PoseModel",
         metrics={

@@ -1,8 +1,14 @@
-"""Asset checks: what every stage checks before it publishes, checked again on what is published now."""
+"""Asset checks: what every stage checks before it publishes, checked again on what is published now, and advice."""
 
 from collections.abc import Mapping
 
-from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetChecksDefinition, asset_check
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    asset_check,
+)
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
@@ -29,7 +35,8 @@ def _asset_check(stage: Stage[Context], check: Check[Context], benchmark: str) -
             opened = open_run(benchmark, context.op_execution_context.run_id)
             counts = check.run(opened, stage.output(opened))
         except DatasetDMError as error:
-            return AssetCheckResult(passed=False, description=str(error))
+            severity = AssetCheckSeverity.WARN if check.advice else AssetCheckSeverity.ERROR
+            return AssetCheckResult(passed=False, severity=severity, description=str(error))
         return AssetCheckResult(passed=True, metadata=dict(counts))
 
     return run

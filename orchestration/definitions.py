@@ -9,6 +9,7 @@ from orchestration.automation import killed_runs, new_images_sensor, nightly_sch
 from orchestration.checks import build_checks
 from orchestration.console import plain_console
 from orchestration.jobs import build_job, build_job_of_all, executor
+from orchestration.label_quality import build_label_quality
 from orchestration.leaderboard import build_leaderboard
 
 params = load_params()
@@ -16,7 +17,7 @@ jobs = [build_job(benchmark) for benchmark in params.benchmarks]
 job_of_all = build_job_of_all()
 
 defs = Definitions(
-    assets=[*build_assets(params, STAGES), build_leaderboard(params)],
+    assets=[*build_assets(params, STAGES), *build_label_quality(params), build_leaderboard(params)],
     asset_checks=build_checks(params, STAGES),
     jobs=[*jobs, job_of_all],
     sensors=[new_images_sensor(jobs), killed_runs],

@@ -13,6 +13,7 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.alerts import tell_webhook
+from orchestration.label_quality import GROUP
 
 Job: TypeAlias = UnresolvedAssetJobDefinition  # what `define_asset_job` returns
 EVERY_BENCHMARK = "every_benchmark"
@@ -35,7 +36,7 @@ def build_job_of_all() -> Job:
     """The chains of all benchmarks, and the leaderboard over them."""
     return define_asset_job(
         EVERY_BENCHMARK,
-        selection=AssetSelection.all(),
+        selection=AssetSelection.all() - AssetSelection.groups(GROUP),
         description="The chains of all benchmarks, and the leaderboard.",
         hooks={tell_webhook},
     )

@@ -22,13 +22,13 @@ DIGITS = 4  # significant ones of a number
 EMPTY = "Empty on purpose"
 
 
-def describe(result: StageResult, output: Path, md5: str) -> dict[str, MetadataValue]:
+def describe(result: StageResult, output: Path, md5: str | None = None) -> dict[str, MetadataValue]:
     """Metadata of a published output, in the order in which a person wants it.
 
     Args:
         result: the stage's report; its pictures are image files.
         output: the published path.
-        md5: DVC's hash of it.
+        md5: DVC's hash of it; None: DVC does not know it.
     """
     metadata: dict[str, MetadataValue] = {}
     if result.empty:
@@ -42,7 +42,8 @@ def describe(result: StageResult, output: Path, md5: str) -> dict[str, MetadataV
     metadata |= {name: _number(value) for name, value in result.metrics.items()}
     metadata |= {title: MetadataValue.url(address) for title, address in result.links.items()}
     metadata["path"] = MetadataValue.path(output)
-    metadata["dvc_md5"] = MetadataValue.text(md5)
+    if md5 is not None:
+        metadata["dvc_md5"] = MetadataValue.text(md5)
     metadata |= {Path(file).stem: MetadataValue.md(_inline(file)) for file in result.pictures[:MOST_PICTURES]}
     return metadata
 

@@ -7,7 +7,7 @@ import pytest
 from datasetdm.annotations.sample import Category
 from datasetdm.task_parts import METRICS, TASKS
 
-OBJECTS = ("settings", "task", "format", "filter", "evaluator", "baseline", "downstream", "readout")
+OBJECTS = ("settings", "task", "format", "filter", "evaluator", "quality", "baseline", "downstream", "readout")
 
 
 @pytest.mark.parametrize("name", TASKS)

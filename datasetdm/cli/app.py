@@ -13,6 +13,7 @@ from dotenv import load_dotenv
 from datasetdm.cli import (
     data,
     export,
+    labels,
     looking,
     plan,
     predict,
@@ -37,6 +38,7 @@ GROUPS = (
     predict,
     results,
     looking,
+    labels,
     export,
     sharing,
     unpacking,

@@ -126,7 +126,7 @@ def _contents(contexts: Sequence[Context], options: Options, merged: Merged) -> 
         categories=merged.categories,
         sets=tuple(found),
         codec=files.codec if isinstance(files, MapFormat) else None,
-        details=_details(settings),
+        details=details_of(settings),
         description=f"{', '.join(names)} images of {', '.join(context.benchmark for context in contexts)}",
     )
 
@@ -137,7 +137,8 @@ def _settings_of(contexts: Sequence[Context]) -> config.TaskSection:
     return max(every, key=lambda settings: getattr(settings, "max_depth", 0))
 
 
-def _details(settings: config.TaskSection) -> dict[str, Any]:
+def details_of(settings: config.TaskSection) -> dict[str, Any]:
+    """What a reader of the maps of a task has to know besides them."""
     if isinstance(settings, config.DepthAnnotation):
         return {"units_per_metre": depth_units(settings.max_depth)}
     return {}
@@ -158,7 +159,7 @@ def _source_set(context: Context, name: str, seed: int | None, merged: Merged, s
         describe=lambda: files.describe(root, subset),
         table=None if len(merged.tables) < 2 else table,
         columns=_columns(context, subset) if source is DRAWN else {},
-        license=_license(context, source),
+        license=license_of(context, source),
     )
 
 
@@ -178,7 +179,7 @@ def _columns(context: Context, subset: str) -> dict[str, dict[str, Any]]:
     return dict(zip(rows["image"], rows[names].to_dict("records"), strict=True))
 
 
-def _license(context: Context, source: Source) -> dict[str, Any]:
+def license_of(context: Context, source: Source) -> dict[str, Any]:
     """The licence of images that come without one, as a COCO record."""
     if source.output == "real":
         return {"id": 1, "name": "not stated by the data set", "url": ""}

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasetdm.config import Params
 from datasetdm.config.benchmark import misnamed
 from datasetdm.datasets.importing import exports
-from datasetdm.datasets.importing.checking import check, check_losses
+from datasetdm.datasets.importing.checking import check, check_losses, check_objects
 from datasetdm.datasets.importing.contents import Contents
 from datasetdm.datasets.importing.files import look_at
 from datasetdm.datasets.importing.findings import Findings
@@ -88,6 +88,7 @@ def import_data(request: exports.Request, options: Options, params: Params) -> I
     with tempfile.TemporaryDirectory(prefix="datasetdm-import-") as cache:
         contents, report = exports.read(replace(request, cache=Path(cache)), options.layout, findings)
         contents = check(contents, findings)
+        check_objects(contents, findings)
         contents = _with_masks(contents, options, findings)
         if not options.keep_going:
             check_losses(contents, findings)

@@ -93,6 +93,16 @@ class Paths:
         return self.data / "reproduced" / self.benchmark
 
     @property
+    def labels(self) -> Path:
+        """The labels that a model doubts: `labels.csv`, page, contact sheet."""
+        return self.data / "labels" / self.benchmark
+
+    @property
+    def reviews(self) -> Path:
+        """Images whose labels a person has corrected, with `origins.json`; `make clean` keeps it."""
+        return self.data / "reviews" / self.benchmark
+
+    @property
     def work_root(self) -> Path:
         """Units, locks and notes of all benchmarks, untracked."""
         return self.data / ".work"

@@ -49,6 +49,7 @@ def render_page(
     facts: Mapping[str, str],
     variety: Mapping[str, float] = MappingProxyType({}),
     rounds: Sequence[Mapping[str, Any]] = (),
+    labels: str = "",
 ) -> str:
     """The HTML of a comparison.
 
@@ -59,6 +60,7 @@ def render_page(
         facts: how the figures were made: title -> text.
         variety: how varied the prompts are, by the names of `variety.FIGURES`.
         rounds: what was learnt after each round of drawing, if there were several.
+        labels: where the page of the doubtful labels is, if there is one.
     """
     names = shown_metrics(metrics)
     primary = metrics["headline"][0]
@@ -85,6 +87,7 @@ def render_page(
             variety=[(text, f"{variety[name]:.4g}") for name, text in FIGURES.items() if name in variety],
             rounds=round_sections(rounds),
             round_headings=HEADINGS,
+            labels=labels,
         )
     )
 
@@ -93,6 +96,12 @@ def render_preview(benchmark: str, summary: str, viewer: Mapping[str, Any]) -> s
     """The HTML of a preview: a sentence, and images as `viewer_of` has them."""
     template = page_environment().get_template("preview.html")
     return template.render(benchmark=benchmark, summary=summary, viewer=viewer)
+
+
+def render_labels(benchmark: str, judges: Mapping[str, str], viewer: Mapping[str, Any]) -> str:
+    """The HTML of the doubtful labels: who has judged each set (title -> text), and images as `viewer_of` has them."""
+    template = page_environment().get_template("labels.html")
+    return template.render(benchmark=benchmark, judges=judges, viewer=viewer)
 
 
 def _table(title: str, part: Mapping[str, Any]) -> dict[str, Any]:

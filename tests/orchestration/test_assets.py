@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult, build_asset_check_context
+from dagster import (
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterEventType,
+    ExecuteInProcessResult,
+    build_asset_check_context,
+)
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import open_context
@@ -121,6 +127,16 @@ def test_checks_look_at_what_lies_there_now(toy):
     (folder / "a.txt").unlink()
     assert not check(context).passed
     assert "has 2 files" in check(context).description
+    assert check(context).severity == AssetCheckSeverity.ERROR
+
+
+def test_advice_warns(toy):
+    (check,) = toy.stages["count"].checks
+    stage = replace(toy.stages["count"], checks=(replace(check, advice=True),))
+    stage.output(open_context("coco")).mkdir(parents=True)
+    (advice,) = build_checks(toy.params, {"count": stage})
+    said = advice(build_asset_check_context())
+    assert not said.passed and said.severity == AssetCheckSeverity.WARN
 
 
 def test_a_folder_without_dvc_is_an_error(toy):

@@ -39,6 +39,12 @@ def check(contents: Contents, findings: Findings) -> Contents:
     return check_names(contents, findings)
 
 
+def check_objects(contents: Contents, findings: Findings) -> None:
+    """Note a problem if there are images, but nothing is annotated in any of them."""
+    if contents.pictures and not any(picture.shapes or picture.annotation for picture in contents.pictures):
+        findings.problem(f"{contents.root} has {len(contents.pictures)} images, but no object that can be used.")
+
+
 def check_losses(contents: Contents, findings: Findings) -> None:
     """Note a problem if more than a tenth of the images or objects are left out."""
     left: dict[Loss, int] = {

@@ -19,8 +19,6 @@ Size = tuple[int, int]  # (height, width)
 def check_shapes(contents: Contents, findings: Findings) -> Contents:
     """The contents with the objects that can be used, in pixels."""
     pictures = [replace(picture, shapes=_usable(picture, contents.task, findings)) for picture in contents.pictures]
-    if pictures and not any(picture.shapes for picture in pictures):
-        findings.problem(f"{contents.root} has {len(pictures)} images, but no object that can be used.")
     empty = [picture.name for picture in pictures if not picture.shapes]
     if empty:
         findings.odd("images have no object: kept, they teach what is background", empty[0], count=len(empty))

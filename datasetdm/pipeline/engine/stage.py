@@ -66,15 +66,19 @@ def _describe_nothing(project: Any, output: Path) -> dict[str, Any]:
 class Check(Generic[P]):
     """Something that must hold of a stage's output; run before it is published, and by Dagster.
 
+    Advice does not hold up a publication: Dagster runs it, and warns.
+
     Attributes:
         name: short, in snake case.
         description: what is promised, in a sentence.
         run: looks at a folder and returns what it counted; raises `DatasetDMError` if the promise does not hold.
+        advice: whether a person has to decide what is wrong, so that it is not run before a publication.
     """
 
     name: str
     description: str
     run: Callable[[P, Path], dict[str, int]]
+    advice: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

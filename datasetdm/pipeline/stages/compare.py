@@ -1,5 +1,6 @@
 """Stage `compare`: all arms and seeds on the test sets; the only reader of the test labels."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -109,6 +110,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
             facts=report_facts(context, metrics),
             variety=known_variety(context),
             rounds=read_rounds(context.paths.synthetic),
+            labels=_page_of_labels(context),
         )
         write_text(folder / "index.html", page)
     models = {unit.payload: _model_folder(context, unit.payload) for unit in plan}
@@ -116,6 +118,12 @@ def finish(context: Context, plan: Plan) -> StageResult:
     result = log_comparison(context, STAGE, metrics, _result(context, metrics), models=models, times=times)
     make_leaderboard(context.params, study=context.study)  # the page links to it
     return result
+
+
+def _page_of_labels(context: Context) -> str:
+    """The address of the page of `datasetdm labels`, relative to the report; empty if it was not made."""
+    page = context.paths.labels / "index.html"
+    return os.path.relpath(page, context.paths.reports).replace(os.sep, "/") if page.exists() else ""
 
 
 def _text(metrics: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from datasetdm.arms import REVIEWED
 from datasetdm.datasets.object_counts import remarks, tables
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
@@ -15,7 +16,9 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.ingestion.ingest import ingest
 from datasetdm.pipeline.ingestion.leaks import check_no_leak
+from datasetdm.pipeline.near_copies import check_held_out
 from datasetdm.pipeline.paths import BACKBONES
+from datasetdm.pipeline.reviewed.store import add_reviewed, has_reviewed
 from datasetdm.utils.digests import IMAGE_SUFFIXES, digest
 from datasetdm.utils.files import read_json, write_json
 from datasetdm.utils.progress import say
@@ -45,9 +48,13 @@ def finish(context: Context, plan: Plan) -> StageResult:
             context.seeds,
             folder,
         )
+        reviewed = add_reviewed(context.paths.reviews, folder)
         if elsewhere := weights_elsewhere(context):
             write_json(folder / "weights.json", elsewhere)
     figures = read_json(context.paths.real / "ingest.json", remedy="Ingest again.")
+    if reviewed:
+        say(f"{reviewed} images whose labels a person has corrected, from {context.paths.reviews}")
+        metrics |= {"reviewed_images": reviewed}
     for line in remarks(figures, [category.name for category in context.task().subjects]):
         say(line)
     return StageResult(metrics={key: float(value) for key, value in metrics.items()}, tables=tables(figures))
@@ -83,7 +90,9 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _check_annotations(context: Context, folder: Path) -> dict[str, int]:
     task = context.task_of(folder)
-    return {subset: standard_format(*task.kind).check(folder, subset)["images"] for subset in subsets(context)}
+    corrected = [REVIEWED.name] if has_reviewed(folder) else []
+    names = [*subsets(context), *corrected]
+    return {subset: standard_format(*task.kind).check(folder, subset)["images"] for subset in names}
 
 
 def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:
@@ -112,6 +121,13 @@ STAGE: Stage[Context] = Stage(
             name="no_test_image_in_training",
             description="No test image, by name or by content, is in a set that training or choices read.",
             run=_check_no_leak,
+        ),
+        Check(
+            name="no_copy_of_held_out_image",
+            description="No image is nearly the same as one that is held out from its set: saved again, in another "
+            "size, cut at the edges, mirrored, brighter or darker.",
+            run=check_held_out,
+            advice=True,
         ),
     ),
 )

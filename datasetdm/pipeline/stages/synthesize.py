@@ -25,6 +25,7 @@ from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.engine.units import unit_seconds, unit_times
 from datasetdm.pipeline.experiment_log import log_result, logged_run
 from datasetdm.pipeline.image_archives import has_images, pack_images, restore_images
+from datasetdm.pipeline.near_copies import check_drawn
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
 from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
@@ -245,6 +246,12 @@ STAGE: Stage[Context] = Stage(
             name="manifest_complete",
             description="The manifest and the annotations name the same accepted images.",
             run=_check_manifest,
+        ),
+        Check(
+            name="no_copies_drawn",
+            description="No drawn image is nearly the same as a real one, and few are as another drawn one.",
+            run=check_drawn,
+            advice=True,
         ),
     ),
 )

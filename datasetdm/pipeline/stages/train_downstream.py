@@ -32,6 +32,7 @@ from datasetdm.pipeline.experiment_log import (
     promote_champion,
 )
 from datasetdm.pipeline.model_log import dev_picture, register_model
+from datasetdm.pipeline.reviewed.mixing import corrected_folder, corrected_groups, make_corrected, mixes_reviewed
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
 from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
 from datasetdm.pipeline.training import Groups, check_installed, dependencies, mixture, train
@@ -40,6 +41,7 @@ from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
 
 CODE_VERSION = "1"
+PUBLISHED: set[str] = {"real", "synthetic", "pseudo", "augmented"}  # kinds of sets that a stage has published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +53,14 @@ class Job:
         groups: what it is trained on.
         teacher: the training that labels images for it, if any; it is made first.
         labels: where these labels are.
+        corrected: where the arm's sets are without what a person has corrected, if it takes corrected labels.
     """
 
     training: Training
     groups: Groups
     teacher: Unit | None = None
     labels: Path | None = None
+    corrected: Path | None = None
 
 
 def trainings(context: Context) -> list[Training]:
@@ -83,7 +87,12 @@ def plan_trainings(context: Context, wanted: Iterable[Training]) -> Iterator[Uni
     def unit_of(training: Training) -> Unit:
         teacher_arm = ARMS[training.arm].teacher
         data: list[Any]
-        if teacher_arm is None:
+        if mixes_reviewed(context, training.arm):
+            corrected = corrected_folder(context, *training)
+            job = Job(training=training, groups=corrected_groups(context, *training, corrected), corrected=corrected)
+            # The sets are made when it is trained: the name of their unit stands for them.
+            data = [corrected.name, round(context.settings.experiment.real_weight, 6)]
+        elif teacher_arm is None:
             groups = _groups(context, training)
             data = [
                 [sets.identity(part.folder, part.subset), round(part.weight, 6)]
@@ -109,6 +118,9 @@ def make(context: Context, unit: Unit) -> None:
     if job.teacher and job.labels:
         make(context, job.teacher)
         make_labels(context, job.training.seed, job.teacher.folder, job.labels)
+
+    if job.corrected:
+        make_corrected(context, *job.training, job.corrected)
 
     def work(folder: Path) -> None:
         datasets = mixture(job.groups, context, AnnotatedSets())
@@ -196,6 +208,8 @@ def _sources(context: Context, job: Job) -> dict[str, list[tuple[Path, str]]]:
     """Where the images of a training come from: the kind of set -> folders and subsets."""
     paths = context.paths
     known = {paths.real: "real", paths.synthetic: "synthetic", paths.pseudo: "pseudo", paths.augmented: "augmented"}
+    if job.corrected:
+        known[job.corrected] = "without_corrected"
     found: dict[str, list[tuple[Path, str]]] = {}
     for _, sources in job.groups:
         for folder, subset, _ in sources:
@@ -214,7 +228,10 @@ def _sizes(context: Context, job: Job, sets: AnnotatedSets) -> dict[str, int]:
 
 def _inputs(context: Context, job: Job) -> dict[str, Path]:
     """The published sets that a training read, by name."""
-    published = {kind: parts[0][0] for kind, parts in _sources(context, job).items() if kind != "labelled_by_teacher"}
+    published = {kind: parts[0][0] for kind, parts in _sources(context, job).items() if kind in PUBLISHED}
+    if job.corrected:
+        outputs = {source.output for source in ARMS[job.training.arm].sources} & PUBLISHED
+        published |= {output: getattr(context.paths, output) for output in sorted(outputs)}
     return {f"{kind}_{context.benchmark}": folder for kind, folder in published.items()}
 
 

@@ -167,3 +167,16 @@ def test_what_does_not_pass_its_checks_is_not_published(chain: Chain) -> None:
     with pytest.raises(DatasetDMError, match="out is no good"), publish_checked(stage, chain.project) as folder:
         (folder / "a.txt").write_text("1")
     assert not chain.output.exists()
+
+
+def test_advice_does_not_hold_up_a_publication(chain: Chain) -> None:
+    def refuse(project: Any, folder: Path) -> dict[str, int]:
+        raise DatasetDMError("a person has to look")
+
+    promise = Check(name="sure", description="", run=refuse)
+    advised = replace(chain.stage, checks=(replace(promise, advice=True),))
+    with publish_checked(advised, chain.project) as folder:
+        (folder / "a.txt").touch()
+    assert (chain.output / "a.txt").exists()
+    with pytest.raises(DatasetDMError), publish_checked(replace(advised, checks=(promise,)), chain.project):
+        pass
