@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
@@ -50,7 +51,14 @@ EXIT_CODES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code, see `EXIT_CODES`."""
+    """Run one command; returns the exit code, see `EXIT_CODES`.
+
+    Args:
+        arguments: of the command; None: those of the program, which then hides what libraries warn their callers of,
+            unless `-W` or `PYTHONWARNINGS` asks for it.
+    """
+    if arguments is None and not sys.warnoptions:
+        warnings.simplefilter("ignore")
     try:
         try:
             return _run(arguments)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from datasetdm.cli.options import require_project
+from datasetdm.cli.options import add_command, require_project
 from datasetdm.config import load_params
 from datasetdm.config.adding import add_block
 from datasetdm.errors import DatasetDMError
@@ -15,12 +15,17 @@ FORMATS = ("voc", "yolo", "coco", "labelme", "voc_boxes", "depth", "masks")
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "import",
+        _import,
         help="bring in your own labelled images: COCO, YOLO, labelme, VOC, masks, depth",
         description="Read the export of a labelling tool, check it, split it, link its images into data/raw/<name>, "
         "and write the block for params.yaml. The layout is recognised. What is odd is counted; if the export cannot "
         "be used, all reasons are named and nothing is written. See docs/own-data.md.",
+        benchmark=False,
+        study=False,
+        as_json=False,
     )
     parser.add_argument("paths", nargs="+", type=Path, help="folder or annotation file of the export, or several")
     parser.add_argument("--name", required=True, help="of the new benchmark: letters, digits and _")
@@ -52,7 +57,6 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--sam", help="segment such boxes with this model: a hub name or folder (SAM, SAM 2, ...)")
     parser.add_argument("--device", default="auto", help="of that model: auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--keep-going", action="store_true", help="take what can be used, even if much is left out")
-    parser.set_defaults(command=_import)
 
 
 def _share(text: str) -> float:

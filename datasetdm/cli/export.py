@@ -4,22 +4,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from datasetdm.cli.options import add_study, open_published, require_project
+from datasetdm.cli.options import BENCHMARK, add_command, open_published, require_project
 from datasetdm.datasets.exporting.formats import FORMATS
 from datasetdm.pipeline.export_sets import SETS, TOGETHER
 
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "export",
+        _export,
         help="take the synthetic set away: COCO, YOLO, VOC, CVAT, Hugging Face, WebDataset",
         description="Write annotated images in the format of another tool, into a folder that appears once it is "
         "complete. An older export there is replaced. Image files are hard links where the disk allows them, so do "
         "not edit them in place, or use --copy. Several benchmarks become one set: categories of the same name are "
         "one. See docs/exports.md.",
+        benchmark=False,
+        as_json=False,
     )
-    parser.add_argument("benchmarks", nargs="+", metavar="benchmark", help="a key of `benchmarks` in params.yaml")
+    parser.add_argument("benchmarks", nargs="+", metavar="benchmark", help=BENCHMARK)
     parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="see docs/exports.md")
     parser.add_argument("--out", type=Path, required=True, help="folder for the export")
     parser.add_argument(
@@ -38,8 +42,6 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="where category ids of several benchmarks disagree, keep those of the first and fit the others",
     )
-    add_study(parser)
-    parser.set_defaults(command=_export)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -12,24 +12,46 @@ if TYPE_CHECKING:  # takes seconds to import
     from datasetdm.pipeline.context import Context
 
 HOME = "DATASETDM_HOME"
+BENCHMARK = "a key of `benchmarks` in params.yaml"
 
 
 def add_command(
-    commands: Any, name: str, run: Any, *, help: str, as_json: bool = True, **defaults: Any
+    commands: Any,
+    name: str,
+    run: Any,
+    *,
+    help: str,
+    description: str | None = None,
+    benchmark: bool = True,
+    study: bool = True,
+    as_json: bool = True,
+    **defaults: Any,
 ) -> argparse.ArgumentParser:
-    """A command on one benchmark; `run` gets the parsed options. `as_json`: it can print its result as JSON."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-    parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
-    add_study(parser)
+    """A command.
+
+    Args:
+        commands: what it is added to.
+        name: what a person types.
+        run: gets the parsed options.
+        help: a line in the list of commands.
+        description: what its own help says; None: the line.
+        benchmark: it takes the name of one benchmark.
+        study: it takes `--study`.
+        as_json: it can print its result as JSON.
+        defaults: further values of its options.
+    """
+    description = description or f"{help[0].upper()}{help[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description)
+    if benchmark:
+        parser.add_argument("benchmark", help=BENCHMARK)
+    if study:
+        parser.add_argument("--study", action="store_true", help="at study size (the block `study`), in data/study")
     if as_json:
-        add_json(parser)
+        parser.add_argument(
+            "--json", action="store_true", help="print the result as JSON; progress goes to standard error"
+        )
     parser.set_defaults(command=run, **defaults)
     return parser
-
-
-def add_study(parser: argparse.ArgumentParser) -> None:
-    """The option `--study`."""
-    parser.add_argument("--study", action="store_true", help="at study size (the block `study`), in data/study")
 
 
 def positive(text: str) -> int:
@@ -37,11 +59,6 @@ def positive(text: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
     return int(text)
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """The option `--json`."""
-    parser.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to standard error")
 
 
 def go_to_project(folder: str | None) -> None:

@@ -11,11 +11,12 @@ from datasetdm.cli.tables import print_text
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     parser = add_command(
-        commands, "plan", _plan, help="say what a run will cost: images, iterations, time, GPU memory and disk"
-    )
-    parser.description = (
-        "Say what each stage still has to do and what that costs, from a short calibration on this machine (a minute "
-        "or two if it is idle). Nothing is written into the project. See docs/plan.md."
+        commands,
+        "plan",
+        _plan,
+        help="say what a run will cost: images, iterations, time, GPU memory and disk",
+        description="Say what each stage still has to do and what that costs, from a short calibration on this machine "
+        "(a minute or two if it is idle). Nothing is written into the project. See docs/plan.md.",
     )
     parser.add_argument("--card", help="also estimate the time on this GPU: a100-80gb, l4, ... (docs/plan.md)")
     parser.add_argument("--price", type=_price, help="of an hour on that card, or on this machine: also say the cost")

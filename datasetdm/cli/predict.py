@@ -4,20 +4,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from datasetdm.cli.options import add_study, require_project
+from datasetdm.cli.options import BENCHMARK, add_command, require_project
 
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "predict",
+        _predict,
         help="annotate a folder of pictures with a trained model",
         description="Annotate an image, or all images below a folder, with a trained model. Writes COCO JSON (masks as "
         "RLE, or keypoints), index PNG or depth PNG, and overlays, all in the images' own pixels. An interrupted run "
         "continues where it stopped. Images that cannot be read are reported at the end.",
+        benchmark=False,
+        as_json=False,
     )
     parser.add_argument("source", type=Path, help="an image, or a folder with images")
-    parser.add_argument("--benchmark", help="whose model: a key of `benchmarks` in params.yaml")
+    parser.add_argument("--benchmark", help=f"whose model: {BENCHMARK}")
     parser.add_argument(
         "--model",
         default="champion",
@@ -30,8 +34,6 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--boxes", type=Path, help="for pose models: COCO JSON with the persons' boxes")
     parser.add_argument("--no-overlays", action="store_true", help="write annotations alone")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
-    add_study(parser)
-    parser.set_defaults(command=_predict)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from datasetdm.cli.options import add_command, add_json, add_study, open_published, require_project
+from datasetdm.cli.options import add_command, open_published, require_project
 from datasetdm.cli.tables import print_text
 from datasetdm.config import load_params
 
@@ -17,14 +17,14 @@ def add_commands(commands: Any) -> None:
     diagnosis.add_argument(
         "--minutes-per-label", type=float, default=10.0, help="a person's time for one labelled image (default: 10)"
     )
-    board = commands.add_parser(
+    add_command(
+        commands,
         "leaderboard",
+        _leaderboard,
         help="print all benchmarks that were compared in one table",
         description="Print all benchmarks that were compared in one table, and write it as a page.",
+        benchmark=False,
     )
-    add_study(board)
-    add_json(board)
-    board.set_defaults(command=_leaderboard)
 
 
 def _show(options: argparse.Namespace) -> None:

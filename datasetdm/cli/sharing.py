@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datasetdm.cli.options import add_command, add_json, add_study, open_published, require_project
+from datasetdm.cli.options import BENCHMARK, add_command, open_published, require_project
 from datasetdm.errors import DatasetDMError
 
 
@@ -23,18 +23,18 @@ def add_commands(commands: Any) -> None:
     publish.add_argument("--hub", metavar="OWNER/NAME", help="also upload; needs a token, as in HF_TOKEN")
     publish.add_argument("--private", action="store_true", help="make new repositories on the hub private")
     publish.add_argument("--replace", action="store_true", help="replace an earlier publication in the folder")
-    reproduce = commands.add_parser(
+    reproduce = add_command(
+        commands,
         "reproduce",
+        _reproduce,
         help="draw an image of the synthetic set again, and compare it with the stored one",
         description="Draw an image of the synthetic set and its annotations again from its row in the manifest, also "
         "one that was rejected, and compare both with the stored ones. Exit code 2 if they differ.",
+        benchmark=False,
     )
-    reproduce.add_argument("benchmark", help="a key of `benchmarks` in params.yaml, or the image file itself")
+    reproduce.add_argument("benchmark", help=f"{BENCHMARK}, or the image file itself")
     reproduce.add_argument("image", nargs="?", help="name of the image, such as 000012.png")
     reproduce.add_argument("--out", type=Path, help="folder for the results (default: data/reproduced/...)")
-    add_study(reproduce)
-    add_json(reproduce)
-    reproduce.set_defaults(command=_reproduce)
 
 
 def _publish(options: argparse.Namespace) -> None:

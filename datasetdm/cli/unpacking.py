@@ -3,20 +3,20 @@
 import argparse
 from typing import Any
 
-from datasetdm.cli.options import add_study, open_published, require_project
+from datasetdm.cli.options import add_command, open_published, require_project
 
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    add_command(
+        commands,
         "unpack",
+        _unpack,
         help="unpack the images of a benchmark's sets after `dvc pull`; the stages do it by themselves",
         description="DVC tracks the generated, pseudo-labelled and spliced images as archives. After `dvc pull` or "
         "`dvc checkout` this unpacks them into images/, where they are missing or of another version.",
+        as_json=False,
     )
-    parser.add_argument("benchmark", help="a key of `benchmarks` in params.yaml")
-    add_study(parser)
-    parser.set_defaults(command=_unpack)
 
 
 def _unpack(options: argparse.Namespace) -> None:

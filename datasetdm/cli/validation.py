@@ -3,22 +3,24 @@
 import argparse
 from typing import Any
 
-from datasetdm.cli.options import add_study, require_project
+from datasetdm.cli.options import BENCHMARK, add_command, require_project
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError
 
 
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "validate",
+        _validate,
         help="check settings, data, weights, device and disk in seconds, before anything runs",
         description="Check the settings, the device, the weights, the data and the disk of a benchmark, or of all, and "
         "name all problems at once. No image is opened; nothing is downloaded or written.",
+        benchmark=False,
+        as_json=False,
     )
-    parser.add_argument("benchmark", nargs="?", help="a key of `benchmarks` in params.yaml (default: all)")
-    add_study(parser)
-    parser.set_defaults(command=_validate)
+    parser.add_argument("benchmark", nargs="?", help=f"{BENCHMARK} (default: all)")
 
 
 def _validate(options: argparse.Namespace) -> None:

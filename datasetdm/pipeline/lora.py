@@ -1,9 +1,10 @@
 """Train the LoRA of a benchmark; see `stages.adapt`. Apart from the stage, because its imports take long."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from datasetdm import config
@@ -45,9 +46,9 @@ def train_lora(
     num_held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
     learnt, held_out = images[: len(images) - num_held_out], images[len(images) - num_held_out :]
     say(f"learns from {len(learnt)} images; {num_held_out} more show what it has learnt")
-    judged = encode_pictures(training.backbone, held_out)
+    judged = encode_pictures(training.backbone, _read(held_out))
     before = training.error(judged, with_lora=False)
-    training.run(encode_pictures(training.backbone, learnt), prior, resume / "checkpoint.pt")
+    training.run(encode_pictures(training.backbone, _read(learnt)), prior, resume / "checkpoint.pt")
     metrics = {"images": float(len(learnt)), "loss": training.rows[-1]["loss"]}
     if held_out:
         metrics |= {"held_out_error_before": before, "held_out_error": training.error(judged)}
@@ -65,14 +66,22 @@ def plain_backbone(context: Context) -> PipelineBackbone:
     return backbone
 
 
-def encode_pictures(backbone: PipelineBackbone, images: Sequence[Unlabelled]) -> Pictures:
-    """Images as the model sees them: squeezed into its square as a whole, as the P-Decoder sees them, too."""
-    latents = [
-        encode_images(backbone, [squeeze(image.read(), backbone.image_size) for image in part]).float().cpu()
-        for part in batches(images, ENCODED)
-    ]
-    empty = torch.zeros(0, *backbone.latent_shape)
-    return Pictures(latents=torch.cat([empty, *latents]), captions=[image.caption for image in images])
+def encode_pictures(backbone: PipelineBackbone, pictures: Iterable[tuple[np.ndarray, str]]) -> Pictures:
+    """Images (uint8, H x W x 3, of any size) with their captions as the model sees them.
+
+    Each is squeezed into the model's square as a whole, as the P-Decoder sees them, too.
+    """
+    latents, captions = [torch.zeros(0, *backbone.latent_shape)], []
+    for part in batches(pictures, ENCODED):
+        squares = [squeeze(image, backbone.image_size) for image, _ in part]
+        latents.append(encode_images(backbone, squares).float().cpu())
+        captions += [caption for _, caption in part]
+    return Pictures(latents=torch.cat(latents), captions=captions)
+
+
+def _read(images: Iterable[Unlabelled]) -> Iterator[tuple[np.ndarray, str]]:
+    """Images with their captions, one at a time."""
+    return ((image.read(), image.caption) for image in images)
 
 
 def _draw_prior(

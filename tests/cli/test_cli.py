@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def test_a_stopped_command_says_how_to_go_on(stage, number: signal.Signals, caps
     stage(work)
     assert main(["ingest", "coco"]) == 130
     assert "continues" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], False), (["default"], True)])
+def test_warnings_of_libraries_are_shown_to_those_who_ask(
+    stage, options: list[str], shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["datasetdm", "ingest", "coco"])
+    monkeypatch.setattr(sys, "warnoptions", options)
+    stage(lambda *_: warnings.warn("of a library", stacklevel=1))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert main() == 0
+    assert [str(one.message) for one in found] == ["of a library"] * shown
 
 
 def test_a_bare_call_says_what_each_command_does(capsys) -> None:

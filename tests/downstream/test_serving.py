@@ -265,6 +265,44 @@ def test_the_documented_lines_run(
         load_model(registry)
 
 
+def test_champion_challenger_and_decoder_are_those_of_the_registry(
+    registry: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(registry)
+    shutil.copy(ROOT / "params.yaml", registry)
+    task, labelled = data["semantic"]
+    settings = config.Downstream(model="upernet_r18", image_size=64, iterations=1, batch_size=2, learning_rate=0.1)
+    sets: dict[str, Any] = {"task": task, "datasets": [labelled], "dev": labelled}
+    DOWNSTREAM["semantic"].train(settings, seed=1, out=registry / "other", device="cpu", **sets)
+    loader = DOWNSTREAM["semantic"].loader
+    for folder, figure in (("other", 0.25), ("semantic", 0.5)):
+        with tracking.track_run(benchmark="voc", stage="train", params={}) as run:
+            run.log_metrics({"dev/figure": figure})
+            run.register_model("voc_downstream", registry / folder, loader)
+    tracking.promote("voc_downstream", "dev/figure")
+    with tracking.track_run(benchmark="voc", stage="train", params={}) as run:
+        run.log_metrics({"dev/figure": 1.0})
+        loader = "datasetdm.pipeline.registered_decoder:load_decoder_model"
+        run.register_model("voc_decoder", registry / "decoder", loader, options=backbone_options(BACKBONE))
+    tracking.promote("voc_decoder", "dev/figure")
+
+    for name, folder in (("champion", "semantic"), ("challenger", "other")):
+        (found,) = load_model(name, benchmark="voc", device="cpu").predict([PICTURE])
+        (expected,) = load_model(registry / folder, device="cpu").predict([PICTURE])
+        np.testing.assert_array_equal(found.labels, expected.labels)
+    Image.fromarray(PICTURE).save(tmp_path / "a.png")
+    written = {}
+    for name in ("champion", "challenger", "decoder"):
+        out = tmp_path / name
+        options = ["--benchmark", "voc", "--model", name, "--device", "cpu", "--threshold", "0", "--no-overlays"]
+        assert main(["predict", str(tmp_path / "a.png"), "--out", str(out), *options]) == 0
+        written[name] = sorted(file.name for file in out.iterdir())
+    assert "masks" in written["champion"] and "masks" in written["challenger"]
+    first, second = ((tmp_path / name / "masks/a.png.png").read_bytes() for name in ("champion", "challenger"))
+    assert first != second
+    assert "annotations.json" in written["decoder"]  # it finds objects, as that decoder was made for
+
+
 def test_the_command_annotates_a_folder(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "photos").mkdir()
     Image.fromarray(PICTURE).save(tmp_path / "photos" / "a.jpg")

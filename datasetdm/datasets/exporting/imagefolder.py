@@ -11,7 +11,7 @@ from pathlib import Path
 from datasetdm.annotations.categories import BACKGROUND
 from datasetdm.datasets.exporting.contents import Item
 from datasetdm.datasets.exporting.exporting import Export
-from datasetdm.datasets.exporting.rows import MAPS, Row, facts_of, row_of
+from datasetdm.datasets.exporting.rows import Row, facts_of, map_name, row_of
 from datasetdm.utils.files import write_image, write_text
 
 _FOLDERS = {"mask": "masks", "depth": "depth"}
@@ -19,7 +19,7 @@ _FOLDERS = {"mask": "masks", "depth": "depth"}
 
 def write_imagefolder(export: Export, folder: Path) -> None:
     """Images, maps, and the table."""
-    kind = MAPS.get(export.contents.task)
+    kind = map_name(export)
     for split in export.splits:
         place = folder / split
         place.mkdir()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from datasetdm.annotations.persons import KEYPOINTS
 from datasetdm.datasets.exporting.contents import Split
 from datasetdm.datasets.exporting.exporting import Export, png_bytes
-from datasetdm.datasets.exporting.rows import MAPS, Row, row_of
+from datasetdm.datasets.exporting.rows import Row, map_name, row_of
 
 SHARD = 5000  # images of a file
 GROUP = 100  # images of a row group, which is what memory holds
@@ -47,7 +47,7 @@ def _write_shard(file: Path, rows: Iterator[Row], schema: pa.Schema) -> None:
 
 
 def _rows(export: Export, split: Split) -> Iterator[Row]:
-    kind = MAPS.get(export.contents.task)
+    kind = map_name(export)
     for item in export.items(split):
         row = {"image": {"bytes": export.image_bytes(item), "path": item.name}}
         if kind is not None:
@@ -58,7 +58,7 @@ def _rows(export: Export, split: Split) -> Iterator[Row]:
 
 def schema_of(export: Export) -> pa.Schema:
     """The columns, and what `datasets` has to know of them."""
-    kind = MAPS.get(export.contents.task)
+    kind = map_name(export)
     images = ["image", *([kind] if kind else [])]
     whole = ("image_id", "width", "height")
     texts = ("caption", "benchmark", "set", "license")

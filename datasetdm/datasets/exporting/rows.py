@@ -11,8 +11,13 @@ from datasetdm.datasets.exporting.objects import Record, labels_by_id, records_o
 
 Row = dict[str, Any]
 
-#: Task -> the name of the map that its annotation is. The objects of other tasks are in the row itself.
-MAPS = {"semantic": "mask", "depth": "depth"}
+#: Task -> the name of the map that its annotation is; `map` for others whose annotation is one.
+_MAPS = {"semantic": "mask", "depth": "depth"}
+
+
+def map_name(export: Export) -> str | None:
+    """The name of the map that annotations are; None if they are objects, which are in the row itself."""
+    return None if export.contents.codec is None else _MAPS.get(export.contents.task, "map")
 
 
 def row_of(export: Export, item: Item) -> Row:
@@ -34,8 +39,12 @@ def row_of(export: Export, item: Item) -> Row:
         "set": item.set,
         "license": "; ".join(dict.fromkeys(filter(None, map(_terms, item.attribution)))),
     }
-    describe = _OBJECTS.get(export.contents.task)
-    return row | ({"objects": describe(export, item)} if describe else {})
+    return row if map_name(export) else row | {"objects": objects_of(export, item)}
+
+
+def objects_of(export: Export, item: Item) -> Row:
+    """The objects of an image, as in `row_of`."""
+    return _OBJECTS[export.contents.task](export, item)
 
 
 def facts_of(item: Item) -> Row:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datasetdm.datasets.exporting.contents import Item, Split
 from datasetdm.datasets.exporting.exporting import Export, png_bytes
-from datasetdm.datasets.exporting.rows import MAPS, facts_of, row_of
+from datasetdm.datasets.exporting.rows import facts_of, map_name, row_of
 
 LARGEST = 1 << 28  # bytes of a shard, about
 MOST = 10_000  # images of a shard
@@ -51,7 +51,7 @@ def _files(export: Export, item: Item) -> Iterator[tuple[str, bytes]]:
     row = {"file_name": item.name} | row_of(export, item) | facts_of(item)
     yield ".json", json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
     yield ".txt", item.caption.encode()
-    if kind := MAPS.get(export.contents.task):
+    if kind := map_name(export):
         yield f".{kind}.png", png_bytes(export.map_of(item))
 
 

@@ -17,7 +17,7 @@ from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.label_quality import Doubt
 from datasetdm.pipeline.context import Context, missing
-from datasetdm.pipeline.export_data import details_of, license_of
+from datasetdm.pipeline.export_contents import details_of, license_of
 from datasetdm.pipeline.labels.doubts import choose_judge, doubts
 from datasetdm.pipeline.labels.instructions import instructions
 from datasetdm.pipeline.reviewed.store import REVIEWABLE

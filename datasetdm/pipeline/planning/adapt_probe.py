@@ -1,11 +1,8 @@
 """A measurement of the stage `adapt`: a step of the training of a LoRA."""
 
-from datasetdm.annotations.sample import Sample
 from datasetdm.arms import LABELLED
-from datasetdm.diffusion.backbone import encode_images
 from datasetdm.pipeline.planning.rate import Rate, measure
 from datasetdm.pipeline.planning.rehearsal import NUM_REAL, Rehearsal
-from datasetdm.transforms.geometry import squeeze
 from datasetdm.utils.progress import say
 
 PORTION = 2  # steps in a row
@@ -17,20 +14,16 @@ def steps(rehearsal: Rehearsal) -> Rate:
     Raises:
         DatasetDMError: the diffusion model is missing, or peft is.
     """
-    from datasetdm.diffusion.lora_training import LoraTraining, Pictures  # seconds to import
-    from datasetdm.pipeline.lora import plain_backbone
+    from datasetdm.diffusion.lora_training import LoraTraining  # seconds to import
+    from datasetdm.pipeline.lora import encode_pictures, plain_backbone
 
     settings = rehearsal.adaptation
     assert settings is not None  # there is no step to ask about otherwise
     say("training a LoRA for a few steps")
     device = rehearsal.device  # of a model that is there
     backbone = plain_backbone(rehearsal.context)
-    samples: list[Sample] = list(rehearsal.images(LABELLED.subset(rehearsal.context.seeds[0]), NUM_REAL))
-    squares = [squeeze(sample.image, backbone.image_size) for sample in samples]
-    pictures = Pictures(
-        latents=encode_images(backbone, squares).float().cpu(),
-        captions=[sample.caption for sample in samples],
-    )
+    samples = rehearsal.images(LABELLED.subset(rehearsal.context.seeds[0]), NUM_REAL)
+    pictures = encode_pictures(backbone, ((sample.image, sample.caption) for sample in samples))
     training = LoraTraining(backbone, settings.model_copy(update={"steps": PORTION}), identity="plan")
 
     def train() -> int:

@@ -1,16 +1,15 @@
-"""The annotations of a set as columns of `metadata.jsonl`, which `datasets.load_dataset` reads.
+"""The annotations of a published set: the rows and maps of `datasetdm export`, and what a card says of them."""
 
-A format of `datasetdm.datasets.standard` becomes columns here, and nowhere else.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import singledispatch
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datasetdm.datasets.exporting.contents import Contents, Item
+from datasetdm.datasets.exporting.exporting import Export
+from datasetdm.datasets.exporting.rows import map_name, objects_of
 from datasetdm.datasets.standard.depth_png import depth_codec
 from datasetdm.datasets.standard.formats import (
     DepthFormat,
@@ -20,98 +19,91 @@ from datasetdm.datasets.standard.formats import (
     SemanticFormat,
     StandardFormat,
 )
-from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
-from datasetdm.utils.files import read_json
-from datasetdm.utils.paths import safe_join
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations:
-    """The annotations of a subset.
+    """The annotations of a set.
 
     Attributes:
         column: its name in the published table: `objects`, `mask`, `depth` or `map`.
         meaning: what the column holds, in a sentence.
-        objects: image -> the value of the column; empty if annotations are pictures.
-        maps: image -> the picture; empty if annotations are numbers.
+        export: goes through the images, and gives their maps.
     """
 
     column: str
     meaning: str
-    objects: Mapping[str, dict[str, list[Any]]] = field(default_factory=dict)
-    maps: Mapping[str, Path] = field(default_factory=dict)
+    export: Export
+
+    @property
+    def are_maps(self) -> bool:
+        """They are pictures; else objects."""
+        return map_name(self.export) is not None
+
+    def items(self) -> Iterator[Item]:
+        """The images of the set, once."""
+        return self.export.items("train")
+
+    def objects(self, item: Item) -> dict[str, list[Any]]:
+        """The objects of an image as lists of equal length; categories by name, which needs no list of labels."""
+        found = objects_of(self.export, item)
+        return found | {"category": [self.export.categories[label].name for label in found["category"]]}
+
+
+def annotations_of(contents: Contents, files: StandardFormat, task: Task) -> Annotations:
+    """The annotations of the images that are exported.
+
+    Args:
+        contents: one set.
+        files: its format.
+        task: what is annotated.
+
+    Raises:
+        DatasetDMError: annotations of this format have no columns.
+    """
+    export = Export(contents)
+    return Annotations(column=map_name(export) or "objects", meaning=_meaning(files, task), export=export)
 
 
 @singledispatch
-def read_annotations(files: StandardFormat, root: Path, subset: str, task: Task) -> Annotations:
-    """The annotations of a subset in `root`.
-
-    Raises:
-        DatasetDMError: the format has no columns, or a file is missing or broken.
-    """
+def _meaning(files: StandardFormat, task: Task) -> str:
+    """What the column of a format holds."""
     raise DatasetDMError(f"Annotations in the form of {type(files).__name__} cannot be published yet.")
 
 
-@read_annotations.register
-def _instances(files: InstanceFormat, root: Path, subset: str, task: Task) -> Annotations:
-    meaning = (
-        "one entry per object in each list: `bbox` in pixels (x, y, width, height), `category`, `category_id`, `area` "
-        "in pixels, `segmentation` (COCO's compressed run lengths, for `pycocotools.mask.decode`), `score` (the "
-        "P-Decoder's confidence)"
+@_meaning.register
+def _instances(files: InstanceFormat, task: Task) -> str:
+    return f"one entry per object in each list: {_OBJECT}, {_SCORE}"
+
+
+@_meaning.register
+def _persons(files: PersonFormat, task: Task) -> str:
+    return (
+        f"one entry per person in each list: {_OBJECT}, `keypoints` (COCO's 17, each x, y, visibility), "
+        f"`num_keypoints` (those that are labelled), {_SCORE}"
     )
-    keys = ("bbox", "area", "segmentation")
-    return Annotations(column="objects", meaning=meaning, objects=_objects(root, subset, task, keys))
 
 
-@read_annotations.register
-def _persons(files: PersonFormat, root: Path, subset: str, task: Task) -> Annotations:
-    meaning = (
-        "one entry per person in each list: `bbox` in pixels (x, y, width, height), `category`, `category_id`, `area` "
-        "in pixels, `segmentation` (COCO's compressed run lengths), `keypoints` (COCO's 17: x, y, visibility), `score` "
-        "(the P-Decoder's confidence)"
-    )
-    keys = ("bbox", "area", "segmentation", "keypoints")
-    return Annotations(column="objects", meaning=meaning, objects=_objects(root, subset, task, keys))
+@_meaning.register
+def _maps(files: MapFormat, task: Task) -> str:
+    return f"a PNG: the annotation of {task.name}"
 
 
-@read_annotations.register
-def _maps(files: MapFormat, root: Path, subset: str, task: Task) -> Annotations:
-    return Annotations(column="map", meaning=f"a PNG: the annotation of {task.name}", maps=_pictures(root, subset))
+@_meaning.register
+def _semantic(files: SemanticFormat, task: Task) -> str:
+    return "an 8-bit PNG: the value of a pixel is the label of its category (below), 255 is unknown"
 
 
-@read_annotations.register
-def _semantic(files: SemanticFormat, root: Path, subset: str, task: Task) -> Annotations:
-    meaning = "an 8-bit PNG: the value of a pixel is the label of its category (below), 255 is unknown"
-    return Annotations(column="mask", meaning=meaning, maps=_pictures(root, subset))
-
-
-@read_annotations.register
-def _depth(files: DepthFormat, root: Path, subset: str, task: Task) -> Annotations:
+@_meaning.register
+def _depth(files: DepthFormat, task: Task) -> str:
     one = depth_codec(task.settings.max_depth).decode(np.ones((1, 1), np.uint16)).depth
-    meaning = f"a 16-bit PNG: the value of a pixel is its depth in units of 1/{1 / one.item():.0f} m, 0 is unknown"
-    return Annotations(column="depth", meaning=meaning, maps=_pictures(root, subset))
+    return f"a 16-bit PNG: the value of a pixel is its depth in units of 1/{1 / one.item():.0f} m, 0 is unknown"
 
 
-def _objects(root: Path, subset: str, task: Task, keys: tuple[str, ...]) -> dict[str, dict[str, list[Any]]]:
-    content = _content(root, subset)
-    names = {category.id: category.name for category in task.categories}
-    images = {record["id"]: record["file_name"] for record in content["images"]}
-    columns = ("category", "category_id", *keys, "score")
-    found: dict[str, dict[str, list[Any]]] = {name: {key: [] for key in columns} for name in images.values()}
-    for record in content["annotations"]:
-        values = {**record, "category": names[record["category_id"]], "score": record.get("score", 1.0)}
-        for key, column in found[images[record["image_id"]]].items():
-            column.append(values[key])
-    return found
-
-
-def _pictures(root: Path, subset: str) -> dict[str, Path]:
-    records = _content(root, subset)["images"]
-    return {record["file_name"]: safe_join(root / "maps", record["map"]) for record in records}
-
-
-def _content(root: Path, subset: str) -> dict[str, Any]:
-    content: dict[str, Any] = read_json(annotation_file(root, subset), remedy="Run the stage synthesize again.")
-    return content
+_OBJECT = (
+    "`bbox` in pixels (x, y, width, height), `category`, `category_id`, `area` in pixels, `iscrowd` (always 0), "
+    "`segmentation` (COCO's compressed run lengths, for `pycocotools.mask.decode`)"
+)
+_SCORE = "`score` (the P-Decoder's confidence)"

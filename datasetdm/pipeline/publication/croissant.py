@@ -15,7 +15,7 @@ _OBJECTS = {
     "category": "sc:Text",
     "category_id": "sc:Integer",
     "bbox": "sc:Float",
-    "area": "sc:Integer",
+    "area": "sc:Float",
     "score": "sc:Float",
 }
 RECORDS, LINES = "images_with_annotations", "metadata"
@@ -70,7 +70,7 @@ def croissant(release: Release, annotations: Annotations, folder: Path, day: dat
         day: of the publication.
     """
     authors = release.context.settings.publication.authors or ("unknown",)
-    pictures = [annotations.column] if annotations.maps else []
+    pictures = [annotations.column] if annotations.are_maps else []
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -122,7 +122,7 @@ def _pngs(name: str) -> dict[str, Any]:
 def _images(release: Release, annotations: Annotations) -> dict[str, Any]:
     """The lines of the metadata, each with its image, and its objects as parallel lists."""
     texts = ["prompt", "prompt_kind"]
-    objects = _OBJECTS if annotations.objects else {}
+    objects = {} if annotations.are_maps else _OBJECTS
     integers = ["prompt_id", "seed", "generator_seed"]
     name = {
         **_field(RECORDS, "image_name", "sc:Text", _column("image_name")),

@@ -8,21 +8,20 @@ categories.json     label, id and name of the categories
 """
 
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from datasetdm.datasets.exporting.contents import Item
 from datasetdm.pipeline.publication.annotations import Annotations
 from datasetdm.pipeline.publication.provenance import provenance_texts
 from datasetdm.pipeline.publication.snapshot import cleaned, without_own_paths
 from datasetdm.tasks.base import Task
-from datasetdm.utils.files import write_bytes, write_json, write_text
+from datasetdm.utils.files import write_bytes, write_image, write_json, write_text
 from datasetdm.utils.png_text import with_texts
-from datasetdm.utils.progress import Progress
 
 PER_FOLDER = 5_000  # the Hub takes up to 10 000
 METADATA, MANIFEST, CATEGORIES = "train/metadata.jsonl", "manifest.parquet", "categories.json"
@@ -44,7 +43,6 @@ def plain_rows(manifest: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def write_data(
     folder: Path,
-    source: Path,
     manifest: pd.DataFrame,
     annotations: Annotations,
     task: Task,
@@ -56,41 +54,44 @@ def write_data(
 
     Args:
         folder: of the data set.
-        source: of the synthetic set.
         manifest: see `published_manifest`.
         annotations: of the accepted images.
         task: what is annotated.
         scores: columns of the manifest that say how sure the P-Decoder was.
         origin: `benchmark` and `software`, for the provenance.
     """
-    accepted = plain_rows(manifest[manifest["accepted"]])
-    progress, lines = Progress(len(accepted), "images published"), []
-    for position, row in enumerate(accepted):
-        part, name = f"{position // PER_FOLDER:03d}", row["image"]
-        png = (source / row["folder"] / name).read_bytes()
-        write_bytes(folder / "train/images" / part / name, with_texts(png, provenance_texts(row, **origin)))
-        lines.append(json.dumps(_line(folder, part, row, annotations, scores), ensure_ascii=False))
-        progress.update(position + 1)
+    rows = {row["image"]: row for row in plain_rows(manifest[manifest["accepted"]])}
+    lines = []
+    for position, item in enumerate(annotations.items()):
+        part, row = f"{position // PER_FOLDER:03d}", rows[item.path.name]
+        picture = with_texts(item.path.read_bytes(), provenance_texts(row, **origin))
+        write_bytes(folder / "train/images" / part / item.name, picture)
+        annotation = _annotation(folder / "train", part, item, annotations)
+        lines.append(json.dumps(_line(part, item, row, annotation, scores), ensure_ascii=False))
     write_text(folder / METADATA, "".join(f"{line}\n" for line in lines))
     manifest.to_parquet(folder / MANIFEST, index=False)
     categories = [{"label": label, **asdict(category)} for label, category in enumerate(task.categories)]
     write_json(folder / CATEGORIES, categories)
 
 
+def _annotation(folder: Path, part: str, item: Item, annotations: Annotations) -> dict[str, Any]:
+    """The columns of the annotation; `imagefolder` makes a picture of what `<name>_file_name` names."""
+    if not annotations.are_maps:
+        return {annotations.column: annotations.objects(item)}
+    place = f"{annotations.column}/{part}/{item.stem}.png"
+    write_image(folder / place, annotations.export.map_of(item))
+    return {f"{annotations.column}_file_name": place}
+
+
 def _line(
-    folder: Path, part: str, row: Mapping[Any, Any], annotations: Annotations, scores: list[str]
+    part: str, item: Item, row: Mapping[Any, Any], annotation: Mapping[str, Any], scores: Sequence[str]
 ) -> dict[str, Any]:
     """A line of the metadata; `file_name` is what `imagefolder` looks for."""
-    name = row["image"]
-    line: dict[str, Any] = {"file_name": f"images/{part}/{name}"}
-    if annotations.maps:
-        found = annotations.maps[name]
-        place = Path(annotations.column) / part / found.name
-        (folder / "train" / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found, folder / "train" / place)
-        line[f"{annotations.column}_file_name"] = place.as_posix()
-    else:
-        line[annotations.column] = annotations.objects[name]
-    line |= {"image_name": name, **{key: row[key] for key in _KEPT}}  # `image` will be the picture itself
-    line["prompt_categories"] = list(filter(None, str(row["prompt_categories"]).split(";")))
-    return line | {key: row[key] for key in scores}
+    return {
+        "file_name": f"images/{part}/{item.name}",
+        **annotation,
+        "image_name": item.name,  # `image` will be the picture itself
+        **{key: row[key] for key in _KEPT},
+        "prompt_categories": list(filter(None, str(row["prompt_categories"]).split(";"))),
+        **{key: row[key] for key in scores},
+    }

@@ -14,7 +14,8 @@ from pathlib import Path
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
-from datasetdm.pipeline.publication.annotations import read_annotations
+from datasetdm.pipeline.export_contents import contents_of, merged_categories
+from datasetdm.pipeline.publication.annotations import annotations_of
 from datasetdm.pipeline.publication.cards import champion_card, dataset_card, decoder_card
 from datasetdm.pipeline.publication.croissant import croissant
 from datasetdm.pipeline.publication.data import write_data
@@ -80,10 +81,10 @@ def publish(
 
 def _write(release: Release, folder: Path, day: date) -> None:
     context, task, data = release.context, release.context.task(), folder / DATASET
-    annotations = read_annotations(standard_format(*task.kind), context.paths.synthetic, release.subset, task)
+    contents = contents_of([context], ["synthetic"], merged_categories([context]), seed=release.decoder.training.seed)
+    annotations = annotations_of(contents, standard_format(*task.kind), task)
     write_data(
         data,
-        context.paths.synthetic,
         release.manifest,
         annotations,
         task,

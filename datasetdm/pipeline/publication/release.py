@@ -48,11 +48,6 @@ class Release:
     hub: str | None = None
 
     @property
-    def subset(self) -> str:
-        """The name of the annotation file."""
-        return subset_of(self.decoder.training.seed)
-
-    @property
     def accepted(self) -> pd.DataFrame:
         """The rows of the published images."""
         return self.manifest[self.manifest["accepted"]]

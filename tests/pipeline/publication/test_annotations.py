@@ -12,17 +12,17 @@ from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.persons import KEYPOINTS, Persons
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.annotations.semantic_map import SemanticMap
-from datasetdm.datasets.standard.formats import standard_format
-from datasetdm.pipeline.publication.annotations import Annotations, read_annotations
+from datasetdm.datasets.exporting.contents import Contents, SourceSet
+from datasetdm.datasets.standard.formats import MapFormat, standard_format
+from datasetdm.pipeline.publication.annotations import Annotations, annotations_of
 from datasetdm.tasks import build_task
-from datasetdm.utils.images import read_map
 
 SIZES = {"a.png": (37, 61), "b.png": (90, 7)}
 ANIMALS = [Category(id=7, name="cat"), Category(id=90, name="hot dog")]
 
 
-def published(tmp_path: Path, settings: dict, categories: list[Category], targets: list) -> Annotations:
-    """The annotations after they were written in the standard format."""
+def published(tmp_path: Path, settings: dict, categories: list[Category], targets: list) -> tuple[Annotations, dict]:
+    """The annotations after they were written in the standard format, and the images by name."""
     task = build_task(config.task_settings(settings), categories)
     files = standard_format(*task.kind)
     samples = [
@@ -30,7 +30,17 @@ def published(tmp_path: Path, settings: dict, categories: list[Category], target
         for (name, size), target in zip(SIZES.items(), targets, strict=True)
     ]
     files.save(tmp_path, "seed_0", samples)
-    return read_annotations(files, tmp_path, "seed_0", task)
+    part = SourceSet(
+        benchmark="toys",
+        name="synthetic",
+        split="train",
+        count=len(samples),
+        describe=lambda: files.describe(tmp_path, "seed_0"),
+    )
+    codec = files.codec if isinstance(files, MapFormat) else None
+    contents = Contents(task=settings["name"], categories=tuple(categories), sets=(part,), codec=codec)
+    found = annotations_of(contents, files, task)
+    return found, {item.name: item for item in found.items()}
 
 
 def instances(size: tuple[int, int], count: int) -> Instances:
@@ -44,9 +54,9 @@ def instances(size: tuple[int, int], count: int) -> Instances:
 
 def test_objects_are_lists_per_image_and_an_image_may_have_none(tmp_path: Path) -> None:
     targets = [instances(SIZES["a.png"], 2), instances(SIZES["b.png"], 0)]
-    found = published(tmp_path, {"name": "instance"}, ANIMALS, targets)
-    assert found.column == "objects" and not found.maps
-    first, second = found.objects["a.png"], found.objects["b.png"]
+    found, items = published(tmp_path, {"name": "instance"}, ANIMALS, targets)
+    assert found.column == "objects" and not found.are_maps
+    first, second = found.objects(items["a.png"]), found.objects(items["b.png"])
     assert first["category"] == ["cat", "hot dog"] and first["category_id"] == [7, 90]
     assert first["bbox"][1] == [1.0, 1.0, 3.0, 5.0] and first["area"] == [15, 15] and first["score"] == [0.5, 0.75]
     for mask, runs in zip(targets[0].masks, first["segmentation"], strict=True):
@@ -61,21 +71,23 @@ def test_persons_have_keypoints(tmp_path: Path) -> None:
         keypoints[0, 0] = [3.0, 5.0, 2.0]
         one, boxes = instances(size, 1), np.array([[1.0, 0.0, 3.0, 5.0]], np.float32)
         targets.append(Persons(keypoints=keypoints, boxes=boxes, masks=one.masks, scores=one.scores, crowd=one.crowd))
-    found = published(tmp_path, {"name": "pose"}, [Category(id=1, name="person")], targets)
-    (keypoints,) = found.objects["b.png"]["keypoints"]
-    assert len(keypoints) == 3 * len(KEYPOINTS) and keypoints[:3] == [3, 5, 2]
+    found, items = published(tmp_path, {"name": "pose"}, [Category(id=1, name="person")], targets)
+    objects = found.objects(items["b.png"])
+    assert objects["category"] == ["person"] and objects["num_keypoints"] == [1]
+    (keypoints,) = objects["keypoints"]
+    assert len(keypoints) == len(KEYPOINTS) and keypoints[0] == [3, 5, 2]
 
 
 def test_maps_are_pictures_whose_values_are_explained(tmp_path: Path) -> None:
     labels = [SemanticMap.of(np.full(size, 1, np.uint8)) for size in SIZES.values()]
-    found = published(tmp_path / "semantic", {"name": "semantic"}, ANIMALS, labels)
-    assert found.column == "mask" and not found.objects and "255" in found.meaning
-    assert (read_map(found.maps["b.png"], bits=8) == 1).all()
+    found, items = published(tmp_path, {"name": "semantic"}, ANIMALS, labels)
+    assert found.column == "mask" and found.are_maps and "255" in found.meaning
+    np.testing.assert_array_equal(found.export.map_of(items["b.png"]), np.full(SIZES["b.png"], 1, np.uint8))
 
 
 @pytest.mark.parametrize(("farthest", "units"), [(10.0, 1000), (80.0, 256)])
 def test_depth_names_its_unit(tmp_path: Path, farthest: float, units: int) -> None:
     maps = [DepthMap(depth=np.full(size, 2.5, np.float32), valid_mask=np.ones(size, bool)) for size in SIZES.values()]
-    found = published(tmp_path, {"name": "depth", "max_depth": farthest}, ANIMALS, maps)
-    assert f"1/{units} m" in found.meaning
-    assert (read_map(found.maps["a.png"], bits=16) == 2.5 * units).all()
+    found, items = published(tmp_path, {"name": "depth", "max_depth": farthest}, ANIMALS, maps)
+    assert found.column == "depth" and f"1/{units} m" in found.meaning
+    assert (found.export.map_of(items["a.png"]) == 2.5 * units).all()
