@@ -175,7 +175,7 @@ def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 class MapQuality:
     """Semantic maps by the probability that the model gives to each labelled pixel, its soft minimum over the image.
 
-    Pixels without a label are left out. The model tells the probability of its own choice alone; the rest is taken as
+    Pixels without a label are left out. The model only tells the probability of the category that it chose; the rest is taken as
     evenly spread over the other categories.
     """
 
