@@ -96,6 +96,16 @@ class Sampler(Section):
     )
 
 
+class MinAgreement(Section):
+    """Lowest agreements with which an image is kept; 0 asks for none."""
+
+    flip: Fraction = Field(default=0.0, description="Of the readings of image and mirror image; needs reading.flip")
+    timestep: Fraction = Field(
+        default=0.0, description="Of the readings at several noise levels; needs reading.timesteps"
+    )
+    count: Fraction = Field(default=0.0, description="Of the objects with the numbers that the prompt gives")
+
+
 class Filter(Section):
     """Which predicted annotations become training data."""
 
@@ -109,10 +119,19 @@ class Filter(Section):
         description="Reject images with an object whose score is between this and score_threshold: it would be missing "
         "from the labels and learned as background",
     )
+    min_agreement: MinAgreement | None = Field(
+        default=None, description="Reject images whose readings (decoder.reading) do not agree; null: none"
+    )
     min_area: Fraction = Field(default=0.001, description="Smallest mask to keep, as a share of the image")
     max_instances: PositiveInt = Field(
         default=20, description="Objects kept in an image, those with the highest scores"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_agreement(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a lowest agreement, records of what was made do not list it."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.min_agreement else {k: v for k, v in content.items() if k != "min_agreement"}
 
     @field_validator("doubt_threshold")
     @classmethod
