@@ -83,7 +83,7 @@ class TaskParts:
 #: Columns of the manifest for images that were read in several ways (`decoder.reading`), whatever the task.
 AGREEMENT = {
     "flip_agreement": Score("flip agreement", "how far the readings of image and mirror image agree, from 0 to 1"),
-    "timestep_agreement": Score("timestep agreement", "how far the readings at several noise levels agree, from 0 to 1"),
+    "timestep_agreement": Score("timestep agreement", "how far readings at several noise levels agree, from 0 to 1"),
     "count_agreement": Score(
         "count agreement", "how far the objects agree with the numbers in the prompt, from 0 to 1; none if it has none"
     ),

@@ -1,12 +1,13 @@
-"""Decoders trained in other ways on the same labelled images; every training is kept, and resumes where it was cut off."""
+"""Decoders trained in other ways on the same labelled images; every training is kept."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import build_decoder, learnt_labels, save_decoder
 from datasetdm.decoder.trainer import DecoderTraining
@@ -22,7 +23,8 @@ class ViewStore:
     """The cached views of the labelled images of a seed, made once for all trainings of a process."""
 
     def __init__(self, context: Context):
-        self.context, self._views = context, {}
+        self.context = context
+        self._views: dict[tuple[Any, ...], Views] = {}
 
     def open(self, seed: int, settings: Any) -> Views:
         key = (seed, settings.views_per_image, settings.train_timesteps)
@@ -33,7 +35,7 @@ class ViewStore:
         return self._views[key]
 
 
-def labelled(context: Context, seed: int):
+def labelled(context: Context, seed: int) -> Sequence[Sample]:
     return standard_format(*context.task().kind).load(context.paths.real, f"few_shot_{seed}")
 
 

@@ -133,9 +133,9 @@ class Instances:
     def consensus(cls, readings: Sequence[Self]) -> Self:
         """See `Comparable.consensus`, best object first.
 
-        An object has the pixels and the label for which most of its readings vote, each with its score (after weighted
-        boxes fusion, Solovyev et al., arXiv 1910.13302). Its score is the sum of those that vote for this label, divided
-        by the number of all readings: what half of them see is worth half.
+        An object has the pixels and the label for which most of its readings vote, each with its score (compare
+        weighted boxes fusion, Solovyev et al., arXiv 1910.13302). Its score is the sum of those that vote for this
+        label, divided by the number of all readings: what half of them see is worth half.
         """
         if len(readings) == 1:
             return readings[0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from pycocotools.cocoeval import Params
@@ -33,6 +33,9 @@ FLIP_PAIRS = tuple(
 
 #: Predicted keypoints with a lower score are not kept in an annotation.
 KEYPOINT_SCORE = 0.3
+
+
+P = TypeVar("P", bound="Persons")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +139,7 @@ class Persons:
         groups = group_objects([one.masks for one in readings], [one.scores for one in readings])
         if not groups:
             return readings[0]
-        joined = [_joined([readings[reading].select(np.array([number])) for reading, number in one]) for one in groups]
-        persons = cls.merge(joined)
+        persons = cls.merge([_joined([readings[of].select(np.array([which])) for of, which in one]) for one in groups])
         shares = np.array([len(group) for group in groups]) / len(readings)
         persons = replace(persons, scores=(persons.scores * shares).astype(np.float32))
         return persons.select(np.argsort(-persons.scores, kind="stable"))
@@ -163,7 +165,7 @@ def _similarities(first: Persons, second: Persons) -> np.ndarray:
     return np.asarray((similar * sure).sum(axis=-1) / np.maximum(sure.sum(axis=-1), 1))
 
 
-def _joined(readings: Sequence[Persons]) -> Persons:
+def _joined(readings: Sequence[P]) -> P:
     """One person out of several readings of it, with the mean of their scores."""
     scores, points = (np.concatenate([getattr(one, name) for one in readings]) for name in ("scores", "keypoints"))
     masks = np.concatenate([reading.masks for reading in readings])
@@ -172,7 +174,8 @@ def _joined(readings: Sequence[Persons]) -> Persons:
     weights = np.maximum(points[..., 2], 1e-6)[..., None]
     places = (points[..., :2] * weights).sum(axis=0) / weights.sum(axis=0)
     keypoints = np.concatenate([places, points[..., 2:].mean(axis=0)], axis=-1)[None].astype(np.float32)
-    return Persons(
+    return replace(
+        readings[0],
         keypoints=keypoints,
         boxes=boxes_of_masks(mask),
         masks=mask,

@@ -88,7 +88,7 @@ class InstanceTask(Task):
         found: Instances = prediction.target
         if self.settings.outlines == "decoder" or not len(found):
             return prediction
-        masks = np.stack([snap_to_edges(mask, image) for mask in found.masks])
+        masks = np.stack([snap_to_edges(mask, image, self.settings.outline_rounds) for mask in found.masks])
         agreement = (masks & found.masks).sum(axis=(1, 2)) / (masks | found.masks).sum(axis=(1, 2))
         snapped = replace(found, masks=masks, scores=(found.scores * agreement).astype(np.float32))
         snapped = snapped.select(np.argsort(-snapped.scores, kind="stable"))

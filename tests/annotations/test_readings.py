@@ -63,7 +63,9 @@ def test_a_mirrored_annotation_mirrored_again_is_the_same_to_the_pixel(seed: int
         for name, values in vars(one).items():
             if isinstance(values, np.ndarray):
                 np.testing.assert_allclose(getattr(twice, name), values, atol=1e-4)
-        planes = "masks" if isinstance(one, Instances | Persons) else "labels" if isinstance(one, SemanticMap) else "depth"
+        planes = (
+            "masks" if isinstance(one, Instances | Persons) else "labels" if isinstance(one, SemanticMap) else "depth"
+        )
         np.testing.assert_array_equal(getattr(once, planes), getattr(one, planes)[..., ::-1])
 
 
@@ -130,7 +132,9 @@ def test_a_pixel_has_the_label_with_the_most_confidence() -> None:
     assert together.labels.tolist() == [[1, 2, IGNORE]]
     np.testing.assert_allclose(together.confidence, [[1 / 3, 0.3, 0]], rtol=1e-6)
     nothing = SemanticMap.of(np.full((2, 3), IGNORE))
-    assert nothing.agreement(nothing) == 1 and SemanticMap.consensus([nothing, nothing]).labels.tolist() == [[255] * 3] * 2
+    assert (
+        nothing.agreement(nothing) == 1 and SemanticMap.consensus([nothing, nothing]).labels.tolist() == [[255] * 3] * 2
+    )
 
 
 def test_depths_are_joined_on_a_logarithmic_scale() -> None:
