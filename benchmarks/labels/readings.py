@@ -1,4 +1,7 @@
-"""What decoders find in every image in every pass, read once and kept. A pass of the diffusion model serves them all."""
+"""What decoders find in every image in every pass, read once and kept.
+
+One pass of the diffusion model serves all decoders.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,7 +73,7 @@ def _read_part(
         for name, (decoder, _, settings) in loaded.items():
             found[name].append(
                 {
-                    one: _upright(_one(decoder, task, [feature], sample, settings), one)
+                    one: _upright(_one(decoder, task, feature, sample, settings), one)
                     for one, feature in zip(passes(reading), features, strict=True)
                 }
             )
@@ -80,11 +83,11 @@ def _read_part(
 def _one(
     decoder: PDecoder,
     task: InstanceTask,
-    features: Sequence[DiffusionFeatures],
+    features: DiffusionFeatures,
     sample: Sample,
     settings: config.Decoder,
 ) -> Prediction:
-    (prediction,) = read(decoder, task, features, [sample.image], settings)
+    (prediction,) = read(decoder, task, [features], [sample.image], settings)
     return prediction
 
 

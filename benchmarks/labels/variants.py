@@ -64,7 +64,6 @@ VARIANTS: dict[str, Variant] = {
     "today": TODAY,
     "timestep 200": replace(TODAY, passes=(NOISY,)),
     "2 rounds": replace(TODAY, rounds=2),
-    "3 rounds": replace(TODAY, rounds=3),
     "timesteps 50 and 200": replace(TODAY, passes=(PLAIN, NOISY)),
     "flip": _BOTH,
     "flip, 2 rounds": replace(_BOTH, rounds=2),

@@ -47,7 +47,8 @@ def random_annotations(seed: int, size: tuple[int, int]) -> list:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.integers(13, 40), st.integers(17, 40))
 def test_agreement_is_one_with_itself_symmetric_and_between_0_and_1(seed: int, height: int, width: int) -> None:
-    for one, other in zip(random_annotations(seed, (height, width)), random_annotations(seed + 1, (height, width))):
+    pairs = (random_annotations(number, (height, width)) for number in (seed, seed + 1))
+    for one, other in zip(*pairs, strict=True):
         assert one.agreement(one) == pytest.approx(1)
         assert one.agreement(other) == pytest.approx(other.agreement(one))
         assert 0 <= one.agreement(other) < 1
