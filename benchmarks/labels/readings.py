@@ -5,6 +5,7 @@ One pass of the diffusion model serves all decoders.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ def _upright(prediction: Prediction, one: Pass) -> Prediction:
 
 
 def _save(file: Path, rows: Found) -> None:
-    content: dict[str, np.ndarray] = {}
+    content: dict[str, Any] = {}
     for number, row in enumerate(rows):
         for one, prediction in row.items():
             key = f"{number}/{one.timestep}/{int(one.mirrored)}"
