@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _of_seed(context: Context, seed: int, targets: Sequence[float], sizes: Sequence[int], draws: int) -> dict[str, Any]:
     judge, plain = judge_of(context), build_filter(*context.task().kind)
     by_hand = context.settings.synthesis.filter
-    images = judged_images(context, seed, "oracle", require_prompted=by_hand.require_prompted)
-    dev = judged_images(context, seed, "dev", require_prompted=by_hand.require_prompted)
+    images = judged_images(context, seed, "oracle")
+    dev = judged_images(context, seed, "dev")
     pool, others = images[: len(images) // 2], images[len(images) // 2 :]
     if max(sizes) > len(pool):
         raise DatasetDMError(f"--sizes: {len(pool)} images stand for dev, and {max(sizes)} are asked for")

@@ -61,7 +61,8 @@ class TaskParts:
         readout: the `Readout`, if a network that scores every pixel serves the task.
         quality: makes a `LabelQuality` of the settings and the categories; None: nothing judges labels of this task.
         metrics: those that tables show, in order. Tables skip metrics that no arm has.
-        scores: what the filter gives to every annotation. The lower the first, the more doubtful the annotation.
+        scores: what the filter gives to every annotation. The lower the first, the more doubtful the annotation. Sets
+            that were read in several ways have `AGREEMENT`, too.
         legend: how reports show an annotation, in a sentence or two.
         hub_task: what the Hugging Face Hub calls the task.
     """
@@ -81,6 +82,21 @@ class TaskParts:
     scores: Mapping[str, Score] = field(default_factory=dict)
     legend: str = ""
     hub_task: str = "other"
+
+
+#: Columns of the manifest for images that were read in several ways (`decoder.reading`), whatever the task.
+AGREEMENT = {
+    "flip_agreement": Score("flip agreement", "how far the readings of image and mirror image agree, from 0 to 1"),
+    "timestep_agreement": Score("timestep agreement", "how far readings at several noise levels agree, from 0 to 1"),
+    "count_agreement": Score(
+        "count agreement", "how far the objects agree with the numbers in the prompt, from 0 to 1; none if it has none"
+    ),
+}
+
+
+def scores_of(task: str) -> dict[str, Score]:
+    """All scores that a manifest of the task may have."""
+    return {**TASKS[task].scores, **AGREEMENT}
 
 
 _CONFIDENCE = Score("confidence", "probability that a label is right, calibrated on dev, the mean of the image")

@@ -165,7 +165,7 @@ def read_both_ways(
         noised = read_features(backbone, drawn.latents, prompts, words=task.words, settings=settings, generators=noise)
         images = list(backbone.decode(drawn.latents).numpy())
         with torch.no_grad():
-            readings = {"re-noised": noised, "last step": drawn.features}
+            readings = {"re-noised": noised, "last step": [drawn.features]}
             yield images, {name: read(decoder, task, features, images, settings) for name, features in readings.items()}
 
 

@@ -15,7 +15,17 @@ from datasetdm.tasks.instance import InstanceTask
 from datasetdm.utils.seeding import derived_seed
 
 #: No stream shares a scene with another, with the pretraining images or with the data sets of the benchmarks.
-STREAMS = {"training": 1, "held_out": 2, "prompts": 3, "reference": 4, "probe": 5, "web": 6, "few_shot": 7, "dev": 8}
+STREAMS = {
+    "training": 1,
+    "held_out": 2,
+    "prompts": 3,
+    "reference": 4,
+    "probe": 5,
+    "web": 6,
+    "few_shot": 7,
+    "dev": 8,
+    "labels": 9,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

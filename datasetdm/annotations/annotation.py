@@ -52,6 +52,18 @@ class Annotation(Protocol):
 
 
 @runtime_checkable
+class Comparable(Protocol):
+    """An annotation of which several predictions of the same image, at the same size, can be compared and joined."""
+
+    def agreement(self, other: Self) -> float:
+        """How far two predictions agree, from 0 (in nothing) to 1 (they are the same); the order does not matter."""
+
+    @classmethod
+    def consensus(cls, readings: Sequence[Self]) -> Self:
+        """What several predictions say together; of a single one what it says."""
+
+
+@runtime_checkable
 class Pictured(Protocol):
     """An annotation that people understand as a picture next to its image, such as a depth map."""
 

@@ -53,6 +53,28 @@ class DepthMap:
         """The map itself: it has no categories."""
         return self
 
+    def agreement(self, other: Self) -> float:
+        """See `Comparable.agreement`: 1 less the relative difference, |a - b| / max(a, b), the mean over the pixels.
+
+        A pixel that only one of the two knows counts as 0.
+        """
+        either, both = self.valid_mask | other.valid_mask, self.valid_mask & other.valid_mask
+        if not either.any():
+            return 1.0
+        one, another = self.depth[both].astype(np.float64), other.depth[both].astype(np.float64)
+        return float((np.minimum(one, another) / np.maximum(one, another)).sum() / either.sum())
+
+    @classmethod
+    def consensus(cls, readings: Sequence[Self]) -> Self:
+        """See `Comparable.consensus`: at each pixel the geometric mean of the depths that are known there."""
+        if len(readings) == 1:
+            return readings[0]
+        known = np.stack([reading.valid_mask for reading in readings])
+        logs = np.log(np.stack([reading.depth for reading in readings]), where=known, out=np.zeros(known.shape))
+        count = known.sum(axis=0)
+        depth = np.where(count > 0, np.exp(logs.sum(axis=0) / np.maximum(count, 1)), 0)
+        return cls(depth=depth.astype(np.float32), valid_mask=count > 0)
+
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)."""

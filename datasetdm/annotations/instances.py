@@ -8,6 +8,7 @@ import numpy as np
 
 from datasetdm.annotations.annotation import choose_some
 from datasetdm.annotations.masks import warp_masks
+from datasetdm.annotations.matching import group_objects, mask_ious, matched_similarity
 
 VISIBLE_SHARE = 0.1  # of an object that has to stay visible when others are pasted over it
 
@@ -120,6 +121,32 @@ class Instances:
             judged = tuple(sorted(whole | there))
         return replace(self, labels=labels, judged=judged, not_exhaustive=tuple(sorted(not_exhaustive)))
 
+    def agreement(self, other: Self) -> float:
+        """See `Comparable.agreement`: the IoU of each object with its partner of the same label in the other reading.
+
+        Objects without a partner count as 0; each counts as much as its score says.
+        """
+        same = self.labels[:, None] == other.labels[None]
+        return matched_similarity(same * mask_ious(self.masks, other.masks), self.scores, other.scores)
+
+    @classmethod
+    def consensus(cls, readings: Sequence[Self]) -> Self:
+        """See `Comparable.consensus`, best object first.
+
+        An object has the pixels and the label for which most of its readings vote, each with its score (compare
+        weighted boxes fusion, Solovyev et al., arXiv 1910.13302). Its score is the sum of those that vote for this
+        label, divided by the number of all readings: what half of them see is worth half.
+        """
+        if len(readings) == 1:
+            return readings[0]
+        groups = group_objects([one.masks for one in readings], [one.scores for one in readings])
+        votes = [_vote([readings[reading].select(np.array([number])) for reading, number in group]) for group in groups]
+        if not votes:
+            return readings[0]
+        masks, labels, scores = zip(*votes, strict=True)
+        found = cls.of(np.stack(masks), np.array(labels), np.array(scores) / len(readings))
+        return found.select(np.argsort(-found.scores, kind="stable"))
+
     def object_labels(self) -> tuple[int, ...]:
         """See `Annotation.object_labels`."""
         return tuple(self.labels[~self.crowd].tolist())
@@ -127,6 +154,16 @@ class Instances:
     def category_labels(self) -> tuple[int, ...]:
         """The label of each object, crowds left out."""
         return self.object_labels()
+
+
+def _vote(readings: Sequence[Instances]) -> tuple[np.ndarray, int, float]:
+    """Mask (bool, H x W), label and sum of scores of one object of which there are several readings."""
+    scores = np.concatenate([reading.scores for reading in readings])
+    labels = np.concatenate([reading.labels for reading in readings])
+    masks = np.concatenate([reading.masks for reading in readings])
+    inside = np.average(masks, axis=0, weights=scores) > 0.5
+    sums = np.bincount(labels, weights=scores)
+    return (inside if inside.any() else masks[0]), int(sums.argmax()), float(sums.max())
 
 
 def _judged_together(parts: Sequence[Instances]) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:

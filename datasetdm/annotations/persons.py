@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.masks import boxes_of_masks, warp_masks
+from datasetdm.annotations.matching import group_objects, keypoint_closeness, matched_similarity
 
 #: COCO's order.
 KEYPOINTS = (
@@ -31,6 +32,9 @@ FLIP_PAIRS = tuple(
 
 #: Predicted keypoints with a lower score are not kept in an annotation.
 KEYPOINT_SCORE = 0.3
+
+
+P = TypeVar("P", bound="Persons")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +119,66 @@ class Persons:
         """The persons themselves: all are of one category."""
         return self
 
+    def agreement(self, other: Self) -> float:
+        """See `Comparable.agreement`: the OKS of each person with its partner in the other reading.
+
+        Persons without a partner count as 0; each counts as much as its score says.
+        """
+        return matched_similarity(_similarities(self, other), self.scores, other.scores)
+
+    @classmethod
+    def consensus(cls, readings: Sequence[Self]) -> Self:
+        """See `Comparable.consensus`, best person first.
+
+        Persons are joined by their masks as objects are (`Instances.consensus`). A keypoint lies at the mean of its
+        readings, each weighted with its score; its score is their mean.
+        """
+        if len(readings) == 1:
+            return readings[0]
+        groups = group_objects([one.masks for one in readings], [one.scores for one in readings])
+        if not groups:
+            return readings[0]
+        persons = cls.merge([_joined([readings[of].select(np.array([which])) for of, which in one]) for one in groups])
+        shares = np.array([len(group) for group in groups]) / len(readings)
+        persons = replace(persons, scores=(persons.scores * shares).astype(np.float32))
+        return persons.select(np.argsort(-persons.scores, kind="stable"))
+
     def object_labels(self) -> None:
         """None: all persons are of one category."""
 
     def category_labels(self) -> None:
         """None: all persons are of one category."""
+
+
+def _similarities(first: Persons, second: Persons) -> np.ndarray:
+    """COCO's object keypoint similarity (OKS) of every pair of predicted persons: N x M, in [0, 1].
+
+    It is the mean over the keypoints that at least one of the two is sure of, 0 if there is none. The area is that of
+    the two masks, on average.
+    """
+    areas = (first.masks.sum(axis=(1, 2))[:, None] + second.masks.sum(axis=(1, 2))[None]) / 2
+    similar = keypoint_closeness(first.keypoints[:, None], second.keypoints[None], areas)
+    sure = np.maximum(first.keypoints[:, None, :, 2], second.keypoints[None, :, :, 2]) >= KEYPOINT_SCORE
+    return np.asarray((similar * sure).sum(axis=-1) / np.maximum(sure.sum(axis=-1), 1))
+
+
+def _joined(readings: Sequence[P]) -> P:
+    """One person out of several readings of it, with the mean of their scores."""
+    scores, points = (np.concatenate([getattr(one, name) for one in readings]) for name in ("scores", "keypoints"))
+    masks = np.concatenate([reading.masks for reading in readings])
+    inside = np.average(masks, axis=0, weights=scores) > 0.5
+    mask = (inside if inside.any() else masks[0])[None]
+    weights = np.maximum(points[..., 2], 1e-6)[..., None]
+    places = (points[..., :2] * weights).sum(axis=0) / weights.sum(axis=0)
+    keypoints = np.concatenate([places, points[..., 2:].mean(axis=0)], axis=-1)[None].astype(np.float32)
+    return replace(
+        readings[0],
+        keypoints=keypoints,
+        boxes=boxes_of_masks(mask),
+        masks=mask,
+        scores=scores.mean(keepdims=True),
+        crowd=np.zeros(1, dtype=bool),
+    )
 
 
 def move_keypoints(keypoints: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:

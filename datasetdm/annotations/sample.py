@@ -89,7 +89,9 @@ class Prediction:
     Attributes:
         target: the predicted annotation, an `Annotation` of the task's kind.
         score: the quality of the whole in [0, 1] (mean object score for `instance` and `pose`, 0 if empty).
+        agreement: if it was read in several ways, how well they agree, in [0, 1], by the column of the manifest.
     """
 
     target: Any
     score: float
+    agreement: Mapping[str, float] = field(default_factory=dict)

@@ -77,6 +77,33 @@ class SemanticMap:
         every[: len(table)] = table
         return replace(self, labels=every[self.labels])
 
+    def agreement(self, other: Self) -> float:
+        """See `Comparable.agreement`: the mean IoU of all categories of the two, the background too.
+
+        A pixel that only one of the two knows is a disagreement.
+        """
+        labels = sorted({*self.category_labels(), *other.category_labels()})
+        if not labels:
+            return 1.0
+        pairs = [(self.labels == label, other.labels == label) for label in labels]
+        return float(np.mean([(one & another).sum() / (one | another).sum() for one, another in pairs]))
+
+    @classmethod
+    def consensus(cls, readings: Sequence[Self]) -> Self:
+        """See `Comparable.consensus`: at each pixel the label with the highest sum of confidences, and their mean."""
+        if len(readings) == 1:
+            return readings[0]
+        labels = sorted({label for reading in readings for label in reading.category_labels()})
+        sums = np.zeros((len(labels) + 1, *readings[0].size), dtype=np.float32)  # the last for a pixel nobody knows
+        for reading in readings:
+            for plane, label in zip(sums[:-1], labels, strict=True):
+                plane += np.where(reading.labels == label, reading.confidence, 0)
+        best = sums.argmax(axis=0)
+        nobody = (sums <= 0).all(axis=0)
+        best[nobody] = len(labels)
+        confidence = np.take_along_axis(sums, best[None], axis=0)[0] / len(readings)
+        return cls(labels=np.array([*labels, IGNORE], dtype=np.uint8)[best], confidence=confidence)
+
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)."""

@@ -12,6 +12,7 @@ from datasetdm.annotations.sample import Prediction
 from datasetdm.calibration.confidence import Confidence, fit_confidence
 from datasetdm.calibration.judges import Judge, Parts
 from datasetdm.calibration.promise import Trial, try_thresholds
+from datasetdm.filters.agreement import accept
 from datasetdm.filters.base import NOTHING_ASKED, Acceptance, Filter
 
 FITTED_SHARE = 1 / 3  # of the images that the curve is fitted to; the promise is tested on the others
@@ -96,7 +97,7 @@ class Judged:
     Attributes:
         prediction: what the P-Decoder found.
         truth: the true annotation.
-        asked: see `Filter.accept`.
+        asked: what the caption asks for; see `filters.agreement.accept`.
     """
 
     prediction: Prediction
@@ -145,7 +146,7 @@ def passed(
     """
     outcome = []
     for image in images:
-        acceptance = label_filter.accept(image.prediction, settings, image.asked)
+        acceptance = accept(label_filter, image.prediction, settings, image.asked)
         if acceptance.rejected is None:
             right = judge.right(acceptance.target, image.truth)
             known = right[~np.isnan(right)]

@@ -9,10 +9,11 @@ import numpy as np
 
 from datasetdm.annotations.categories import background_labels
 from datasetdm.annotations.instances import Instances
+from datasetdm.annotations.matching import mask_ious
 from datasetdm.annotations.persons import Persons
 from datasetdm.annotations.sample import Category, Prediction
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
-from datasetdm.evaluation.similarity import keypoint_similarity, mask_iou
+from datasetdm.evaluation.similarity import keypoint_similarity
 
 RIGHT = 0.5  # the IoU, or the OKS, from which an object counts as found
 IN_CROWD = 0.5  # the share of an object inside a crowd region, from which nobody can say whether it is right
@@ -74,7 +75,7 @@ class ObjectJudge(Judge):
         federated annotation, of categories that were not looked for everywhere. Regions to ignore claim nothing.
         """
         objects, crowds = truth.select(~truth.crowd), truth.select(truth.crowd)
-        fits = mask_iou(found.masks, objects.masks) * (found.labels[:, None] == objects.labels[None])
+        fits = mask_ious(found.masks, objects.masks) * (found.labels[:, None] == objects.labels[None])
         fits[found.crowd] = 0
         verdict = _matched(fits, found.scores)
         unclear = found.crowd | _covered(found.masks, found.labels, crowds)
@@ -102,7 +103,7 @@ class PersonJudge(Judge):
         verdict = _matched(keypoint_similarity(found, labelled), found.scores)
         others = truth.select(~truth.with_keypoints)
         nothing_said = ~(found.keypoints[..., 2] > 0).any(axis=1)
-        hidden = mask_iou(found.masks, others.masks).max(axis=1, initial=0) >= RIGHT
+        hidden = mask_ious(found.masks, others.masks).max(axis=1, initial=0) >= RIGHT
         return np.where(nothing_said | ((verdict == 0) & hidden), UNKNOWN, verdict)
 
 

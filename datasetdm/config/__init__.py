@@ -10,7 +10,17 @@ from datasetdm.config.language_model import LanguageModel
 from datasetdm.config.loading import load_params
 from datasetdm.config.publication import Publication
 from datasetdm.config.selection import Selection
-from datasetdm.config.synthesis import GRID, Augmentation, Feedback, Filter, Prompts, Sampler, Scene, Synthesis
+from datasetdm.config.synthesis import (
+    GRID,
+    Augmentation,
+    Feedback,
+    Filter,
+    MinAgreement,
+    Prompts,
+    Sampler,
+    Scene,
+    Synthesis,
+)
 from datasetdm.config.tasks import (
     DepthAnnotation,
     InstanceAnnotation,
@@ -19,7 +29,7 @@ from datasetdm.config.tasks import (
     TaskSection,
     TaskSettings,
 )
-from datasetdm.config.training import Decoder, Downstream, PromptNoise
+from datasetdm.config.training import Decoder, Downstream, PromptNoise, Reading
 
 __all__ = [
     "BACKGROUND",
@@ -42,6 +52,7 @@ __all__ = [
     "InstanceAnnotation",
     "LanguageModel",
     "Lora",
+    "MinAgreement",
     "Miniworld",
     "NoiseLevel",
     "Params",
@@ -49,6 +60,7 @@ __all__ = [
     "PromptNoise",
     "Prompts",
     "Publication",
+    "Reading",
     "Sampler",
     "Scene",
     "Section",

@@ -102,6 +102,19 @@ def _prompts_name_what_the_decoder_predicts(task: TaskSettings, decoder: Decoder
         yield f"decoder.category_from_prompt is true, but '{task.name}' has no categories that prompts could name"
 
 
+def _readings_can_be_had(decoder: Decoder, synthesis: Synthesis) -> Iterator[str]:
+    reading, lowest = decoder.reading, synthesis.filter.min_agreement
+    if reading is not None and synthesis.extraction == "last_step":
+        yield (
+            "decoder.reading asks for several readings, but synthesis.extraction is 'last_step', which is a single "
+            "one; choose renoised, or remove decoder.reading"
+        )
+    if lowest is not None and lowest.flip and not (reading and reading.flip):
+        yield "synthesis.filter.min_agreement.flip is set, but decoder.reading.flip is not"
+    if lowest is not None and lowest.timestep and not (reading and reading.timesteps):
+        yield "synthesis.filter.min_agreement.timestep is set, but decoder.reading.timesteps is not"
+
+
 def _subjects_have_their_new_names(source: DataSource, prompts: Prompts) -> Iterator[str]:
     for subject in prompts.subjects:
         if subject in source.names and subject not in source.names.values():
@@ -166,6 +179,7 @@ def _objects_can_be_ignored(task: TaskSettings, synthesis: Synthesis, downstream
 _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _task_fits_source,
     _prompts_name_what_the_decoder_predicts,
+    _readings_can_be_had,
     _subjects_have_their_new_names,
     _arms_have_what_they_need,
     _tail_images_have_a_tail,

@@ -98,6 +98,16 @@ class Sampler(Section):
     )
 
 
+class MinAgreement(Section):
+    """Lowest agreements with which an image is kept; 0 asks for none."""
+
+    flip: Fraction = Field(default=0.0, description="Of the readings of image and mirror image; needs reading.flip")
+    timestep: Fraction = Field(
+        default=0.0, description="Of the readings at several noise levels; needs reading.timesteps"
+    )
+    count: Fraction = Field(default=0.0, description="Of the objects with the numbers that the prompt gives")
+
+
 class Filter(Section):
     """Which predicted annotations become training data."""
 
@@ -124,6 +134,9 @@ class Filter(Section):
         description="Objects with a score between this and score_threshold become regions that are neither learnt nor "
         "evaluated (COCO's iscrowd), instead of background; downstream.hide_ignored makes detectors heed them",
     )
+    min_agreement: MinAgreement | None = Field(
+        default=None, description="Reject images whose readings (decoder.reading) do not agree; null: none"
+    )
     min_area: Fraction = Field(default=0.001, description="Smallest mask to keep, as a share of the image")
     max_instances: PositiveInt = Field(
         default=20, description="Objects kept in an image, those with the highest scores"
@@ -148,8 +161,7 @@ class Filter(Section):
         """What is not used is not listed, so that records of sets with a threshold set by hand stay what they were."""
         content: dict[str, Any] = serialize(self)
         unused = ["target_precision", "confidence"] if self.target_precision is None else ["score_threshold"]
-        if self.ignore_threshold is None:
-            unused.append("ignore_threshold")
+        unused += [name for name in ("ignore_threshold", "min_agreement") if getattr(self, name) is None]
         return {name: value for name, value in content.items() if name not in unused}
 
     @field_validator("doubt_threshold", "ignore_threshold")

@@ -3,7 +3,16 @@
 from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from datasetdm.config.base import BACKGROUND, Fraction, Names, Section
 from datasetdm.task_parts import TASKS
@@ -29,6 +38,15 @@ class InstanceAnnotation(TaskSection):
     outlines: Literal["decoder", "grabcut"] = Field(
         default="decoder", description="grabcut: move the outlines of the P-Decoder's masks to edges in the image"
     )
+    outline_rounds: PositiveInt = Field(
+        default=1, description="How often `grabcut` starts over from the outline that it found"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_rounds(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With a single round, records of what was made do not list it."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.outline_rounds > 1 else {k: v for k, v in content.items() if k != "outline_rounds"}
 
 
 class SemanticAnnotation(TaskSection):

@@ -36,6 +36,21 @@ class PromptNoise(Section):
         return self
 
 
+class Reading(Section):
+    """Further ways in which every image is read; what all of them say together becomes its annotation."""
+
+    flip: bool = Field(default=False, description="Read the mirror image too, at every noise level")
+    timesteps: tuple[NoiseLevel, ...] = Field(
+        default=(), description="Further noise levels, besides `timestep`, at which the image is read"
+    )
+
+    @model_validator(mode="after")
+    def _something_further(self) -> Self:
+        if not (self.flip or self.timesteps):
+            raise ValueError("names no further way to read an image: set flip: true or timesteps, or remove `reading`")
+        return self
+
+
 class Decoder(Section):
     """The P-Decoder and its training."""
 
@@ -57,6 +72,9 @@ class Decoder(Section):
         "a timestep of 1000; 0.05 and 50 mean the same",
     )
     ensemble_size: PositiveInt = Field(default=1, description="Features are averaged over this many noise samples")
+    reading: Reading | None = Field(
+        default=None, description="Read every image in several ways and join what they say; null: once"
+    )
     prompt_noise: PromptNoise = Field(default=PromptNoise(), description="How the prompts vary in training")
     category_from_prompt: bool = Field(default=False, description="Predict only categories that the prompt names")
     iterations: PositiveInt = Field(default=1000, description="Steps of the optimiser")
@@ -67,6 +85,23 @@ class Decoder(Section):
     evaluate_every: PositiveInt = Field(
         default=500, description="Steps between looks at dev and checkpoints; the best weights are kept"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_readings(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without further readings, records of what was made do not list them."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.reading else {name: value for name, value in content.items() if name != "reading"}
+
+    @field_validator("reading")
+    @classmethod
+    def _each_level_once(cls, reading: Reading | None, info: ValidationInfo) -> Reading | None:
+        levels = [info.data.get("timestep"), *(reading.timesteps if reading else ())]
+        if len({*map(str, levels)}) < len(levels):
+            raise ValueError(
+                f"timesteps is {list(reading.timesteps if reading else ())}; each noise level may be there once, and "
+                f"`timestep`, which is {levels[0]}, is read anyway"
+            )
+        return reading
 
     @field_validator("train_timesteps")
     @classmethod

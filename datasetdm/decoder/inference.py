@@ -1,6 +1,8 @@
 """Inference with a trained P-Decoder, on real and generated images alike.
 
-Latents are noised to `decoder.timestep` and pass through the U-Net once; the decoder predicts from the features.
+Latents are noised to `decoder.timestep` and pass through the U-Net; the decoder predicts from the features. With
+`decoder.reading` it predicts from several passes, at further noise levels and of the mirror image, and the annotation
+is what their predictions say together.
 """
 
 import hashlib
@@ -17,6 +19,7 @@ from datasetdm import config
 from datasetdm.annotations.sample import Prediction
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.decoder.readings import join_readings, passes
 from datasetdm.diffusion.backbone import Backbone, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
@@ -39,8 +42,8 @@ def read_features(
     words: Sequence[Word],
     settings: config.Decoder,
     generators: Sequence[torch.Generator],
-) -> DiffusionFeatures:
-    """Features at `settings.timestep`, the mean of `settings.ensemble_size` draws of noise.
+) -> list[DiffusionFeatures]:
+    """Features of each of the `passes`, the mean of `settings.ensemble_size` draws of noise.
 
     Args:
         backbone: the frozen diffusion model.
@@ -50,35 +53,53 @@ def read_features(
         settings: the settings that the decoder was trained with.
         generators: one per image, of its noise.
     """
-    draws = [
-        backbone.extract(latents, prompts, timestep=settings.timestep, words=words, generators=generators)
-        for _ in range(settings.ensemble_size)
-    ]
-    return DiffusionFeatures(
-        maps=_mean([draw.maps for draw in draws]),
-        attention=_mean([draw.attention for draw in draws]),
-        mentioned=draws[0].mentioned,
-    )
+    found = []
+    for one in passes(settings):
+        seen = latents.flip(-1) if one.mirrored else latents
+        draws = [
+            backbone.extract(seen, prompts, timestep=one.timestep, words=words, generators=generators)
+            for _ in range(settings.ensemble_size)
+        ]
+        maps, attention = _mean([draw.maps for draw in draws]), _mean([draw.attention for draw in draws])
+        found.append(DiffusionFeatures(maps=maps, attention=attention, mentioned=draws[0].mentioned))
+    return found
 
 
 def read(
     decoder: PDecoder,
     task: Task,
-    features: DiffusionFeatures,
+    features: Sequence[DiffusionFeatures],
     images: Sequence[np.ndarray],
     settings: config.Decoder,
 ) -> list[Prediction]:
-    """What the decoder finds in the features of uint8 images of the backbone's size.
+    """What the decoder finds in uint8 images of the backbone's size.
+
+    Args:
+        decoder: the trained decoder.
+        task: what it predicts.
+        features: of the images, as `read_features` gives them; those of a single pass are taken as they are.
+        images: B images.
+        settings: the settings that the decoder was trained with.
+    """
+    readings = [_read_pass(decoder, task, one, images[0].shape[:2], settings) for one in features]
+    joined = join_readings(task, readings, passes(settings)[: len(features)], images[0].shape[1])
+    return [task.refine(prediction, image) for prediction, image in zip(joined, images, strict=True)]
+
+
+def _read_pass(
+    decoder: PDecoder, task: Task, features: DiffusionFeatures, size: tuple[int, ...], settings: config.Decoder
+) -> list[Prediction]:
+    """The predictions from one pass.
 
     Classes that the decoder was never shown are ruled out (`PDecoder.learnt`). With `settings.category_from_prompt`
     an image can only have the categories that its prompt names (`DiffusionFeatures.mentioned`).
     """
     allowed = named_words(features) if settings.category_from_prompt else None
     if decoder.learnt is not None:
-        every = [decoder.learnt] * len(images) if allowed is None else allowed
+        number = len(next(iter(features.maps.values())))
+        every = [decoder.learnt] * number if allowed is None else allowed
         allowed = [[label for label in labels if label in decoder.learnt] for labels in every]
-    found = task.decode(decoder(features), images[0].shape[:2], allowed)
-    return [task.refine(prediction, image) for prediction, image in zip(found, images, strict=True)]
+    return task.decode(decoder(features), (size[0], size[1]), allowed)
 
 
 @torch.no_grad()

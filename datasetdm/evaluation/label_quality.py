@@ -13,12 +13,12 @@ from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import numpy as np
-from pycocotools.cocoeval import Params
 
 from datasetdm import config
 from datasetdm.annotations.depth_map import DepthMap, counted_mask
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.masks import boxes_of_masks
+from datasetdm.annotations.matching import keypoint_closeness
 from datasetdm.annotations.persons import KEYPOINTS, Persons
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
@@ -175,8 +175,8 @@ def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 class MapQuality:
     """Semantic maps by the probability that the model gives to each labelled pixel, its soft minimum over the image.
 
-    Pixels without a label are left out. The model only tells the probability of the category that it chose; the rest is taken as
-    evenly spread over the other categories.
+    Pixels without a label are left out. The model only tells the probability of the category that it chose; the rest is
+    taken as evenly spread over the other categories.
     """
 
     def __init__(self, settings: config.TaskSettings, categories: Sequence[Category]):
@@ -241,19 +241,19 @@ class PoseQuality:
     """Poses by COCO's object keypoint similarity (OKS) of each person with the model's; the lowest of an image."""
 
     def __init__(self, settings: config.TaskSettings, categories: Sequence[Category]):
-        self._spread = (2 * Params(iouType="keypoints").kpt_oks_sigmas) ** 2
         self._doubts: list[Doubt] = []
 
     def add(self, target: Persons, predicted: Persons) -> None:
         """See `LabelQuality.add`; persons without keypoints are left out."""
         lowest, reason = 1.0, AGREES
         for person in np.flatnonzero(target.with_keypoints):
-            points, area = target.keypoints[person], max(int(target.masks[person].sum()), 1)
-            similarity = [self._similarities(points, area, other) for other in predicted.keypoints]
+            points, area = target.keypoints[person], target.masks[person].sum()
+            labelled = points[:, 2] > 0
+            similarity = [keypoint_closeness(points, other, area)[labelled] for other in predicted.keypoints]
             best = max(similarity, key=lambda values: float(values.mean()), default=np.zeros(1))
             if best.mean() < lowest:
                 lowest = float(best.mean())
-                names = np.array(KEYPOINTS)[points[:, 2] > 0]
+                names = np.array(KEYPOINTS)[labelled]
                 worst = str(names[best.argmin()]).replace("_", " ") if similarity else ""
                 reason = f"the {worst} of a person is elsewhere to the model" if worst else "the model sees no person"
         self._doubts.append(Doubt(lowest, reason))
@@ -261,9 +261,3 @@ class PoseQuality:
     def compute(self) -> list[Doubt]:
         """See `LabelQuality.compute`."""
         return self._doubts
-
-    def _similarities(self, points: np.ndarray, area: int, other: np.ndarray) -> np.ndarray:
-        """The similarity of each labelled keypoint; their mean is the OKS."""
-        labelled = points[:, 2] > 0
-        distances = ((points[labelled, :2] - other[labelled, :2]) ** 2).sum(axis=1)
-        return np.asarray(np.exp(-distances / (2 * area * self._spread[labelled])))

@@ -1,6 +1,7 @@
 """What a filter takes and gives."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -55,6 +56,15 @@ class Filter(ABC):
                 number if the annotation lists objects.
         """
 
+    def count_agreement(self, target: Any, asked: Mapping[int, int | None]) -> float | None:
+        """How far the objects of a filtered annotation agree with the numbers that the prompt gives, in [0, 1].
+
+        1 less the number of objects that are missing or too many, as a share of the larger of both numbers, summed over
+        the categories. None if the prompt gives no number, or the annotation lists no objects.
+        """
+        labels = target.object_labels()
+        return None if labels is None else compare_counts(Counter(labels), asked)
+
     def filter_pseudo_labels(self, found: Any, threshold: float, settings: config.Filter) -> Acceptance:
         """Filter what a downstream model found in an unlabelled image, so that another model can learn from it.
 
@@ -70,3 +80,10 @@ class Filter(ABC):
         other_scale = {"score_threshold": threshold, "doubt_threshold": None, "ignore_threshold": None}
         stricter = settings.model_copy(update=other_scale)
         return self.accept(Prediction(target=found, score=1.0), stricter)
+
+
+def compare_counts(found: Mapping[int, int], asked: Mapping[int, int | None]) -> float | None:
+    """See `Filter.count_agreement`; `found` is the number of objects by label."""
+    pairs = [(found.get(label, 0), count) for label, count in asked.items() if count is not None]
+    most = sum(max(pair) for pair in pairs)
+    return 1 - sum(abs(one - other) for one, other in pairs) / most if most else None

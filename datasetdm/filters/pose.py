@@ -9,7 +9,7 @@ from datasetdm import config
 from datasetdm.annotations.masks import boxes_of_masks, masks_of_boxes
 from datasetdm.annotations.persons import KEYPOINT_SCORE, Persons, inside_image
 from datasetdm.annotations.sample import Category, Prediction
-from datasetdm.filters.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Filter
+from datasetdm.filters.base import NOT_FOUND, NOTHING_ASKED, Acceptance, Filter, compare_counts
 from datasetdm.filters.instance import InstanceFilter
 
 MIN_KEYPOINTS = 4  # a synthetic person with fewer stays in the annotation, but without keypoints
@@ -50,6 +50,10 @@ class PersonFilter(Filter):
             rejected=rejected,
             scores={**kept.scores, "num_keypoints": float((keypoints[..., 2] > 0).sum())},
         )
+
+    def count_agreement(self, target: Persons, asked: Mapping[int, int | None]) -> float | None:
+        """See `Filter.count_agreement`; a person counts with or without keypoints."""
+        return compare_counts(dict.fromkeys(asked, len(target)), asked)
 
     def filter_pseudo_labels(self, found: Persons, threshold: float, settings: config.Filter) -> Acceptance:
         """See `Filter.filter_pseudo_labels`; keypoints below `threshold` or outside the image become unlabelled.

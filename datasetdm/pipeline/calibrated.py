@@ -10,7 +10,7 @@ from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
 from datasetdm.decoder.inference import predict_images
 from datasetdm.errors import DatasetDMError
 from datasetdm.filters import build_filter
-from datasetdm.filters.base import NOTHING_ASKED, Filter
+from datasetdm.filters.base import Filter
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.units import make_unit
@@ -87,14 +87,13 @@ def depends_on(context: Context) -> list[str]:
     return [CODE_VERSION, AnnotatedSets().identity(context.paths.real, "dev")]
 
 
-def judged_images(context: Context, seed: int, subset: str, *, require_prompted: bool) -> list[Judged]:
+def judged_images(context: Context, seed: int, subset: str) -> list[Judged]:
     """The images of a set of the real data, with what the P-Decoder of a seed finds in them and what is true.
 
     Args:
         context: the benchmark.
         seed: of the decoder.
         subset: such as `dev`.
-        require_prompted: whether images have to show what their captions name.
     """
     task, backbone = context.task(), context.backbone()
     decoder, _, reading = load_decoder(decoder_folder(context, seed), backbone)
@@ -105,7 +104,7 @@ def judged_images(context: Context, seed: int, subset: str, *, require_prompted:
         Judged(
             prediction=prediction,
             truth=task.shown(sample.target),
-            asked=asked_counts(sample.caption, task.words) if require_prompted else NOTHING_ASKED,
+            asked=asked_counts(sample.caption, task.words),
         )
         for sample, prediction in zip(samples, found, strict=True)
     ]
@@ -123,7 +122,7 @@ def judge_of(context: Context) -> Judge:
 def _calibrate(context: Context, seed: int) -> Calibration:
     say(f"calibrating the scores of the P-Decoder of seed {seed} on dev")
     settings = context.settings.synthesis.filter
-    images = judged_images(context, seed, "dev", require_prompted=settings.require_prompted)
+    images = judged_images(context, seed, "dev")
     return calibrate(judge_of(context), build_filter(*context.task().kind), images, settings, seed=seed)
 
 

@@ -15,7 +15,7 @@ from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.export_sets import SETS
 from datasetdm.pipeline.stages.synthesize import read_manifest
-from datasetdm.task_parts import TASKS
+from datasetdm.task_parts import scores_of
 
 
 def merged_categories(contexts: Sequence[Context], *, renumber: bool = False) -> Merged:
@@ -109,7 +109,7 @@ def _columns(context: Context, subset: str) -> dict[str, dict[str, Any]]:
     """The seed and the scores of each generated image, by its name."""
     manifest = read_manifest(context, context.paths.synthetic)
     rows = manifest[(manifest["decoder"] == subset) & manifest["accepted"]]
-    names = [name for name in ("seed", *TASKS[context.settings.task.name].scores) if name in rows]
+    names = [name for name in ("seed", *scores_of(context.settings.task.name)) if name in rows]
     return dict(zip(rows["image"], rows[names].to_dict("records"), strict=True))
 
 

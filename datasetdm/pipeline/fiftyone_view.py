@@ -21,7 +21,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.rounds.shard import subset_of
 from datasetdm.pipeline.stages.synthesize import read_manifest
-from datasetdm.task_parts import TASKS
+from datasetdm.task_parts import scores_of
 from datasetdm.utils.progress import say
 
 ADDRESS = "127.0.0.1"
@@ -47,7 +47,7 @@ def make_dataset(context: Context, fiftyone: Any) -> Any:
     dataset = _dataset(standard_format(*context.task().kind), fiftyone, root, subset)
     manifest = read_manifest(context, context.paths.synthetic)
     rows = {row["image"]: row for row in manifest[manifest["decoder"] == subset].to_dict("records")}
-    columns = ["prompt", "prompt_id", "seed", *(name for name in TASKS[context.settings.task.name].scores)]
+    columns = ["prompt", "prompt_id", "seed", *scores_of(context.settings.task.name)]
     of_samples = [rows[Path(path).name] for path in dataset.values("filepath")]
     for column in columns:
         if column in manifest:

@@ -25,7 +25,7 @@ from datasetdm.reports.page import render_preview, viewer_of
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.synthesis.generate import AnnotatedImage, Annotator, make_requests, synthesize
 from datasetdm.synthesis.manifest import manifest_rows, sample_of
-from datasetdm.task_parts import TASKS
+from datasetdm.task_parts import TASKS, scores_of
 from datasetdm.utils.files import remove_leftovers, replacing, write_image, write_text
 from datasetdm.utils.progress import Progress
 
@@ -118,7 +118,7 @@ def _reasons(manifest: pd.DataFrame) -> list[str]:
 def _score_table(manifest: pd.DataFrame, task: str) -> Sequence[str]:
     """Smallest, median and largest of each score, over all images and over those that are accepted."""
     lines = [f"{'score':<16}{'lowest':>10}{'median':>10}{'highest':>10}{'median of accepted':>22}"]
-    for name, score in TASKS[task].scores.items():
+    for name, score in scores_of(task).items():
         if name in manifest:
             values, accepted = manifest[name], manifest.loc[manifest["accepted"], name]
             last = f"{accepted.median():.3g}" if len(accepted) else "-"

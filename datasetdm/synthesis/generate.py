@@ -18,7 +18,8 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone, NoiseLevel
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.filters import build_filter
-from datasetdm.filters.base import NOTHING_ASKED, Acceptance, Filter
+from datasetdm.filters.agreement import accept
+from datasetdm.filters.base import Acceptance, Filter
 from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import full_batches
@@ -172,25 +173,29 @@ def _annotate(
 ) -> Iterator[AnnotatedImage]:
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
-    features: dict[tuple[NoiseLevel, int], DiffusionFeatures] = {}
+    features: dict[tuple[NoiseLevel, int, config.Reading | None], list[DiffusionFeatures]] = {}
     by_hand = build_filter(*task.kind)
-    asked = [_asked(request, task) if settings.filter.require_prompted else NOTHING_ASKED for request in batch]
+    asked = [_asked(request, task) for request in batch]
     for annotator in annotators:
-        reading = (annotator.settings.timestep, annotator.settings.ensemble_size)
+        reading = (annotator.settings.timestep, annotator.settings.ensemble_size, annotator.settings.reading)
         if reading not in features:  # decoders of one benchmark read the same features
-            found_in = drawn.features or read_features(
-                backbone,
-                drawn.latents,
-                [request.prompt for request in batch],
-                words=task.words,
-                settings=annotator.settings,
-                generators=[_generator(request, 1) for request in batch],
+            found_in = (
+                [drawn.features]
+                if drawn.features
+                else read_features(
+                    backbone,
+                    drawn.latents,
+                    [request.prompt for request in batch],
+                    words=task.words,
+                    settings=annotator.settings,
+                    generators=[_generator(request, 1) for request in batch],
+                )
             )
-            features[reading] = _with_table(found_in, batch, task)
+            features[reading] = [_with_table(one, batch, task) for one in found_in]
         predictions = read(annotator.decoder, task, features[reading], images, annotator.settings)
         label_filter = annotator.label_filter or by_hand
         for found, prediction, counts in zip(acceptances, predictions, asked, strict=True):
-            found[annotator.name] = label_filter.accept(prediction, settings.filter, counts)
+            found[annotator.name] = accept(label_filter, prediction, settings.filter, counts)
     for request, image, found in zip(batch, images, acceptances, strict=True):
         yield AnnotatedImage(image=image, request=request, acceptances=found)
 

@@ -39,9 +39,15 @@ def manifest_rows(
                 "extraction": settings.extraction,
                 "timestep": annotator.settings.timestep,
                 "ensemble_size": annotator.settings.ensemble_size,
+                **_reading(annotator.settings),
             }
         )
     return rows
+
+
+def _reading(settings: config.Decoder) -> dict[str, Any]:
+    """How else the image was read, a column only if it was."""
+    return {} if settings.reading is None else {"reading": settings.reading.model_dump_json()}
 
 
 def sample_of(annotated: AnnotatedImage, annotator: str) -> Sample:

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from datasetdm import config
+from datasetdm.annotations.annotation import Comparable
 from datasetdm.annotations.sample import Category, Prediction
+from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.mentions import Word
 from datasetdm.prompts.synonyms import word_of
 from datasetdm.tasks.vocabulary import Vocabulary
@@ -104,6 +106,32 @@ class Task(ABC):
             size: of the images.
             allowed: for each image the labels that it may have; None allows all.
         """
+
+    def score(self, target: Any) -> float:
+        """The quality of a predicted annotation as a whole, in [0, 1]; 1 if the decoder does not score it."""
+        return 1.0
+
+    def agreement(self, first: Prediction, second: Prediction) -> float:
+        """How far two readings of an image agree, in [0, 1]; see `Comparable.agreement`."""
+        return self._comparable(first).agreement(second.target)
+
+    def join(self, readings: Sequence[Prediction]) -> Prediction:
+        """What several readings of an image say together; see `Comparable.consensus`.
+
+        Raises:
+            DatasetDMError: annotations of this kind cannot be joined.
+        """
+        target = type(self._comparable(readings[0])).consensus([reading.target for reading in readings])
+        return Prediction(target=target, score=self.score(target))
+
+    def _comparable(self, reading: Prediction) -> Comparable:
+        if not isinstance(reading.target, Comparable):
+            raise DatasetDMError(
+                f"Several readings of an image cannot be joined for the task '{self.name}', as "
+                f"{type(reading.target).__name__} has no `agreement` and `consensus`: remove decoder.reading in "
+                "params.yaml."
+            )
+        return reading.target
 
     def refine(self, prediction: Prediction, image: np.ndarray) -> Prediction:
         """The prediction, possibly improved with the pixels of the image (uint8, H x W x 3)."""

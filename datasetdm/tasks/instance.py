@@ -68,6 +68,17 @@ class InstanceTask(Task):
         probabilities = logits.softmax(dim=-1)[..., :-1]
         return [_decode_image(*image, size) for image in zip(probabilities, masks, strict=True)]
 
+    def score(self, target: Instances) -> float:
+        """The mean score of the objects, 0 if there is none."""
+        return float(target.scores.mean()) if len(target) else 0.0
+
+    def join(self, readings: Sequence[Prediction]) -> Prediction:
+        """See `Task.join`; as in `decode`, duplicates and objects of low score are left out."""
+        joined: Instances = super().join(readings).target
+        likely = joined.select(joined.scores >= LOWEST_SCORE)
+        distinct = likely.select(_distinct(likely.masks))
+        return Prediction(target=distinct, score=self.score(distinct))
+
     def refine(self, prediction: Prediction, image: np.ndarray) -> Prediction:
         """See `Task.refine`: with `outlines: grabcut` masks follow the edges in the image (`snap_to_edges`).
 
@@ -77,12 +88,12 @@ class InstanceTask(Task):
         found: Instances = prediction.target
         if self.settings.outlines == "decoder" or not len(found):
             return prediction
-        masks = np.stack([snap_to_edges(mask, image) for mask in found.masks])
+        masks = np.stack([snap_to_edges(mask, image, self.settings.outline_rounds) for mask in found.masks])
         agreement = (masks & found.masks).sum(axis=(1, 2)) / (masks | found.masks).sum(axis=(1, 2))
         snapped = replace(found, masks=masks, scores=(found.scores * agreement).astype(np.float32))
         snapped = snapped.select(np.argsort(-snapped.scores, kind="stable"))
         snapped = snapped.select(_distinct(snapped.masks))
-        return Prediction(target=snapped, score=float(snapped.scores.mean()))
+        return replace(prediction, target=snapped, score=self.score(snapped))
 
 
 def _decode_image(probabilities: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> Prediction:

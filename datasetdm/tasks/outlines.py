@@ -15,20 +15,26 @@ LARGEST_REACH = 0.125  # of the image's side
 PLAUSIBLE = (0.4, 2.5)  # a cut that changes the area by more than this has lost the object
 
 
-def snap_to_edges(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+def snap_to_edges(mask: np.ndarray, image: np.ndarray, rounds: int = 1) -> np.ndarray:
     """The largest connected piece of a mask with its outline moved to the edges of the picture.
 
     Args:
         mask: bool, H x W, not empty.
         image: uint8, H x W x 3.
+        rounds: how often; each starts from the outline of the one before, around which other pixels are fixed.
 
     Returns:
         bool, H x W, one connected piece, not empty; the piece as it was if GrabCut loses the object.
     """
     piece = largest_piece(mask)
-    cut = _grab_cut(image, _start(piece))
-    least, most = (share * piece.sum() for share in PLAUSIBLE)
-    return largest_piece(cut) if least <= cut.sum() <= most else piece
+    for _ in range(rounds):
+        cut = _grab_cut(image, _start(piece))
+        least, most = (share * piece.sum() for share in PLAUSIBLE)
+        snapped = largest_piece(cut) if least <= cut.sum() <= most else piece
+        if (snapped == piece).all():
+            break
+        piece = snapped
+    return piece
 
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:

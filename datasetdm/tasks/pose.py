@@ -105,6 +105,10 @@ class PoseTask(Task):
         found = self._objects.decode(outputs, size, allowed)
         return [_decode_image(maps, objects.target) for maps, objects in zip(heatmaps, found, strict=True)]
 
+    def score(self, target: Persons) -> float:
+        """The mean score of the persons, 0 if there is none."""
+        return float(target.scores.mean()) if len(target) else 0.0
+
 
 def _cells_around(box: np.ndarray, size: tuple[int, int], cells: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of the grid that a box covers, with a margin for the width of a Gaussian."""

@@ -102,6 +102,10 @@ class SemanticTask(Task):
         known = total > 0
         confidence = torch.where(known, best / total, 0).cpu().numpy()
         found = torch.where(known, labels, IGNORE).to(torch.uint8).cpu().numpy()
-        covered = ~np.isin(found, [IGNORE, *self._background])
-        score = float(confidence[covered].mean()) if covered.any() else 0.0
-        return Prediction(target=SemanticMap(labels=found, confidence=confidence), score=score)
+        target = SemanticMap(labels=found, confidence=confidence)
+        return Prediction(target=target, score=self.score(target))
+
+    def score(self, target: SemanticMap) -> float:
+        """The mean confidence outside the background, 0 if there is nothing but that."""
+        covered = ~np.isin(target.labels, [IGNORE, *self._background])
+        return float(target.confidence[covered].mean()) if covered.any() else 0.0

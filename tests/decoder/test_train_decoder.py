@@ -175,7 +175,7 @@ def test_an_ensemble_reads_steadier(backbone, task, samples, settings):
         several = settings.model_copy(update={"ensemble_size": draws, "timestep": 400})
         generators = [torch.Generator().manual_seed(seed)]
         arguments = {"words": task.words, "settings": several, "generators": generators}
-        return read_features(backbone, latents, ["a box"], **arguments).maps[2]
+        return read_features(backbone, latents, ["a box"], **arguments)[0].maps[2]
 
     assert torch.equal(read(3, 0), read(3, 0))
     assert (read(16, 0) - read(16, 1)).square().mean() < (read(1, 0) - read(1, 1)).square().mean() / 4

@@ -1,22 +1,13 @@
-"""IoU and OKS agree with pycocotools."""
+"""OKS agrees with pycocotools."""
 
 import numpy as np
 import pytest
-from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from datasetdm.annotations.masks import boxes_of_masks
 from datasetdm.annotations.persons import Persons
-from datasetdm.evaluation.similarity import keypoint_similarity, mask_iou
-
-
-def test_iou_of_masks() -> None:
-    masks = np.random.default_rng(0).random((5, 13, 21)) < 0.4
-    encoded = [mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in masks]
-    np.testing.assert_allclose(mask_iou(masks[:2], masks), mask_utils.iou(encoded[:2], encoded, [0] * 5), rtol=1e-6)
-    assert mask_iou(masks, masks[:0]).shape == (5, 0) and mask_iou(masks[:0], masks).shape == (0, 5)
-    assert mask_iou(masks[:1] & False, masks).tolist() == [[0] * 5]
+from datasetdm.evaluation.similarity import keypoint_similarity
 
 
 def persons(rng: np.random.Generator, count: int) -> Persons:

@@ -92,3 +92,17 @@ def test_two_rough_masks_of_one_object_become_one_object():
     task = InstanceTask((Category(id=1, name="disc"),), config.InstanceAnnotation(outlines="grabcut"))
     two = found([np.roll(disc, 4, axis=0), np.roll(disc, -3, axis=0)], [0.9, 0.8])
     assert len(task.refine(two, image).target) == 1
+
+
+def test_a_second_round_starts_from_the_first_outline():
+    image, disc = picture()
+    far = np.roll(disc, 7, axis=0)
+    once = snap_to_edges(far, image)
+    np.testing.assert_array_equal(snap_to_edges(far, image, 2), snap_to_edges(once, image))
+    assert iou(snap_to_edges(far, image, 3), disc) >= iou(once, disc) - 0.01
+    settings = config.InstanceAnnotation(outlines="grabcut", outline_rounds=2)
+    assert (
+        "outline_rounds" in settings.model_dump() and "outline_rounds" not in config.InstanceAnnotation().model_dump()
+    )
+    task = InstanceTask((Category(id=1, name="disc"),), settings)
+    np.testing.assert_array_equal(task.refine(found([far], [0.9]), image).target.masks[0], snap_to_edges(far, image, 2))

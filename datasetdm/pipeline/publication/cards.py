@@ -19,7 +19,7 @@ from datasetdm.pipeline.publication.release import Release
 from datasetdm.pipeline.report_facts import explained_arms
 from datasetdm.reports.cards import comparison_values, render_card, size_category
 from datasetdm.reports.verdict import arm_summary
-from datasetdm.task_parts import METRICS, TASKS
+from datasetdm.task_parts import METRICS, TASKS, scores_of
 
 FOLDER = "path/to/this/folder"
 TAGS = ["datasetdm", "synthetic"]
@@ -148,7 +148,7 @@ def _arms(release: Release) -> dict[str, str]:
 
 
 def _columns(release: Release, annotations: Annotations) -> dict[str, str]:
-    scores = TASKS[release.context.settings.task.name].scores
+    scores = scores_of(release.context.settings.task.name)
     return {
         "image": f"the image, {release.row['image_size']} pixels a side",
         "image_name": "its file, as the manifest has it",

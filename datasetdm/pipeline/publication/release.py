@@ -16,7 +16,7 @@ from datasetdm.pipeline.publication.licences import Licences, licences_of
 from datasetdm.pipeline.publication.models import TrainedModel, best_decoder, champion
 from datasetdm.pipeline.rounds.shard import subset_of
 from datasetdm.pipeline.stages import compare, synthesize, train_decoder, train_downstream
-from datasetdm.task_parts import TASKS
+from datasetdm.task_parts import scores_of
 from datasetdm.tracking import git_commit
 from datasetdm.utils.files import read_json
 
@@ -60,7 +60,7 @@ class Release:
     @property
     def scores(self) -> list[str]:
         """The columns of the manifest with the scores of the filter."""
-        return [name for name in TASKS[self.context.settings.task.name].scores if name in self.manifest]
+        return [name for name in scores_of(self.context.settings.task.name) if name in self.manifest]
 
     @property
     def title(self) -> str:
