@@ -243,14 +243,18 @@ def test_benchmarks_with_the_same_prompts_share_the_drawn_images(project, edit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    "arms", [("real", "both", "pseudo"), pytest.param(None, marks=pytest.mark.extended, id="study")]
+)
+@pytest.mark.parametrize(
     "benchmark",
     ["nyu", "coco_pose", *(pytest.param(name, marks=pytest.mark.extended) for name in ("voc_long_tail", "lvis"))],
 )
-def test_chain_of_every_task(project, edit, tiny, benchmark, capsys):
-    """The shipped benchmark with tiny numbers and the arms of the study, down to the leaderboard."""
+def test_chain_of_every_task(project, edit, tiny, benchmark, arms, capsys):
+    """The shipped benchmark with tiny numbers and some or all arms of the study, down to the leaderboard."""
     project(MINIWORLD)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     shipped, study = content["benchmarks"][benchmark], content["study"]["experiment"]
+    study = study | ({"arms": list(arms)} if arms else {})
     ingest = {**shipped["ingest"], "num_real": 12, "num_dev": 4, "num_oracle": 4}
     if "tail_images" in ingest:
         ingest["tail_images"] = 1

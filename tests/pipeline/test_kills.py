@@ -52,7 +52,7 @@ def tracked(folder: Path) -> Counter[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
-    [pytest.param(3, id="three at random"), pytest.param(None, id="every place", marks=pytest.mark.extended)],
+    [pytest.param(1, id="one at random"), pytest.param(None, id="every place", marks=pytest.mark.extended)],
 )
 def test_a_killed_chain_ends_as_if_it_had_not_been(project, edit, tmp_path_factory, number: int | None) -> None:
     whole = project(MINIWORLD)
