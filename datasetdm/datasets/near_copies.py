@@ -138,7 +138,7 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> float:
     one, other = _edges(first), _edges(second)
     try:
         start = np.eye(2, 3, dtype=np.float32)
-        _, moved = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, _ENOUGH, None, 5)
+        _, moved = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, _ENOUGH)
     except cv2.error:  # it does not converge: they have nothing in common
         return -1.0
     return _correlation(one, other, moved) if _is_cut(moved) else -1.0
