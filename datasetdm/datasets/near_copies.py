@@ -137,8 +137,8 @@ def _similarity(first: np.ndarray, second: np.ndarray) -> float:
     """The correlation of the details of two pictures where they overlap best; -1 if they cannot be laid over."""
     one, other = _edges(first), _edges(second)
     try:
-        start, everywhere = np.eye(2, 3, dtype=np.float32), np.full(one.shape, 255, np.uint8)
-        _, moved = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, _ENOUGH, everywhere, 5)
+        start = np.eye(2, 3, dtype=np.float32)
+        _, moved = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, _ENOUGH)
     except cv2.error:  # it does not converge: they have nothing in common
         return -1.0
     return _correlation(one, other, moved) if _is_cut(moved) else -1.0

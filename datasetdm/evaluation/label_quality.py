@@ -27,7 +27,7 @@ from datasetdm.task_parts import TASKS
 
 AGREES = "the model agrees"
 # cleanlab's thresholds (0.95 and 0.5) are for scores near 1 of detectors that learnt from many images. Those of a model
-# that learnt from a few dozen are lower: benchmarks/label_quality.py has what others do.
+# that learnt from a few dozen are lower.
 _SURE, _SEEN = 0.6, 0.3
 _LOWEST = 0.01  # score of a kind of mistake, so that one kind does not outweigh all others
 _FITS = 0.5  # IoU or OKS from which on a label and a prediction are of the same object

@@ -21,21 +21,22 @@ _CVAT = """## CVAT
        {take}
 
 """
-_LABEL_STUDIO = """## Label Studio, and other tools that read COCO JSON
+_LABEL_STUDIO = """## Label Studio
 
-1. `pip install label-studio-converter`, then turn `coco/annotations/{kind}_train.json` into tasks:
-
-       label-studio-converter import coco -i coco/annotations/{kind}_train.json -o tasks.json \\
-           --image-root-url "/data/local-files/?d=images/train"
-
-   This also writes a labelling configuration, which you paste into the project's settings.
-2. Start Label Studio with `LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true` and
-   `LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT` set to the folder `coco`, add that folder as local storage, and import
-   `tasks.json`.
-3. Correct the labels. Tasks without a submitted annotation are not exported; submit those that are right, too.
-4. *Export* > *COCO*, unpack it, and take it back:
+1. Start it with `LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true` and `LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT` set to the
+   full path of the folder `coco`. Make a project with `coco/label_studio.xml` as its labelling interface (*Code*), add
+   `coco/images/train` as local storage, and import `coco/label_studio.json`.
+2. The labels are predictions: open each task, correct them, and submit, also where nothing is to be corrected. What is
+   not submitted does not come back. An object of several parts is several polygons, and would come back as several
+   objects; use CVAT for such. Regions of crowds are not shown.
+3. *Export* > *COCO*, unpack it, and take it back:
 
        {take}
+
+"""
+_COCO = """## Other tools
+
+`coco/` is COCO JSON with its images, which many tools read. What they export can be taken back in the same way.
 
 """
 _VOC = """## Index masks
@@ -54,22 +55,21 @@ under `details`; 0 where nothing is known. Correct them, and take the folder bac
        {take_maps}
 
 """
-_KINDS = {"instance": "instances", "pose": "person_keypoints"}
 
 
-def instructions(context: Context, out: Path, tools: Sequence[str], count: int) -> str:
-    """The text, in Markdown."""
+def instructions(context: Context, out: Path, tools: Sequence[str], count: int, *, label_studio: bool) -> str:
+    """The text, in Markdown; `label_studio`: whether there are tasks for it."""
     task, study = context.settings.task.name, " --study" if context.study else ""
     command = f"datasetdm review {context.benchmark}{study} --folder {out} --take"
     values = {
         "back": _BACK.get(task, ""),
         "images": " with *Save images*" if task == "semantic" else "",
-        "kind": _KINDS.get(task, ""),
         "take": f"{command} FOLDER",
         "take_voc": f"{command} {out}/voc",
         "take_maps": f"{command} {out}/maps",
     }
-    parts = {"cvat": _CVAT, "coco": _LABEL_STUDIO, "voc": _VOC, "maps": _MAPS}
+    coco = (_LABEL_STUDIO if label_studio else "") + _COCO
+    parts = {"cvat": _CVAT, "coco": coco, "voc": _VOC, "maps": _MAPS}
     return "".join(
         [
             f"# {count} images of {context.benchmark} whose labels are doubtful\n\n"

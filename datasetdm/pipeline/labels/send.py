@@ -20,6 +20,7 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.export_contents import details_of, license_of
 from datasetdm.pipeline.labels.doubts import choose_judge, doubts
 from datasetdm.pipeline.labels.instructions import instructions
+from datasetdm.pipeline.labels.label_studio import write_tasks
 from datasetdm.pipeline.reviewed.store import REVIEWABLE
 from datasetdm.utils.digests import file_digest
 from datasetdm.utils.files import remove_leftovers, replacing, write_json, write_text
@@ -107,9 +108,10 @@ def send(context: Context, out: Path, *, seed: int, chosen: Sequence[tuple[str, 
         for tool in tools:
             # Copies: a tool that edits a file in place must not change the project's.
             export(contents, FORMATS[TOOLS[tool][0]].write, folder / tool, copy=True)
+        label_studio = write_tasks(folder / "coco")
         images = _sent_images(folder / tools[0], described)
         write_text(folder / TABLE, _table(images))
-        write_text(folder / "README.md", instructions(context, out, tools, len(images)))
+        write_text(folder / "README.md", instructions(context, out, tools, len(images), label_studio=label_studio))
         record = {
             "benchmark": context.benchmark,
             "task": task,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -194,6 +195,28 @@ def test_images_that_were_not_sent_or_have_changed(opened: Open, tmp_path: Path)
     shutil.copy(tmp_path / "set/images/plain.png", made.folder / record["images"][0]["file"])
     with pytest.raises(DatasetDMError, match="1 images have changed since they were sent"):
         take_back(context, made.folder, [corrected(lambda content: None)])
+
+
+def test_tasks_for_label_studio_have_every_polygon_in_per_cent(opened: Open) -> None:
+    context = opened("instance")
+    sent(context, "instance", worst=(3, 1))
+    folder = Path("review/coco/coco")
+    content = json.loads((folder / "annotations/instances_train.json").read_text())
+    tasks = json.loads((folder / "label_studio.json").read_text())
+    assert [task["data"]["image"] for task in tasks] == [
+        f"/data/local-files/?d=images/train/{image['file_name']}" for image in content["images"]
+    ]
+    plain = [record for record in content["annotations"] if not record["iscrowd"]]
+    regions = [region for task in tasks for region in task["predictions"][0]["result"]]
+    assert len(regions) == sum(len(record["segmentation"]) for record in plain)
+    assert len(plain) < len(content["annotations"])  # the third image has a crowd
+    first, image = plain[0]["segmentation"][0], content["images"][0]
+    back = [(x * image["width"] / 100, y * image["height"] / 100) for x, y in regions[0]["value"]["points"]]
+    np.testing.assert_allclose(np.ravel(back), first)
+    config = ElementTree.parse(folder / "label_studio.xml")
+    names = {label.get("value") for label in config.iter("Label")}
+    assert {region["value"]["polygonlabels"][0] for region in regions} <= names
+    assert "label_studio.json" in Path("review/coco/README.md").read_text()
 
 
 def test_the_command_line_knows_what_can_be_reviewed() -> None:
