@@ -1,13 +1,18 @@
-"""The synthetic set in FiftyOne (https://docs.voxel51.com), which the user installs.
+"""The synthetic set in FiftyOne, which the user installs into an environment that is not the project's.
 
-Each standard format is opened by the reader that FiftyOne has for it. A sample also gets what the manifest says of it.
+Each standard format is opened by the reader that FiftyOne has for it. An image also gets what the manifest says of it.
 """
 
+import os
+import subprocess
+import sys
+import tempfile
 from functools import singledispatch
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from datasetdm import config
+from datasetdm.datasets.standard.depth_png import depth_units
 from datasetdm.datasets.standard.formats import (
     DepthFormat,
     InstanceFormat,
@@ -22,91 +27,87 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.rounds.shard import subset_of
 from datasetdm.pipeline.stages.synthesize import read_manifest
 from datasetdm.task_parts import scores_of
-from datasetdm.utils.progress import say
+from datasetdm.utils.files import write_json
 
 ADDRESS = "127.0.0.1"
+PYTHON = "DATASETDM_FIFTYONE"  # environment variable: the Python of the environment that FiftyOne is in
+SCRIPT = Path(__file__).with_name("fiftyone_script.py")
 
 
 def open_in_fiftyone(context: Context) -> None:
     """Open the synthetic set of the first seed, until the user stops it.
 
     Raises:
-        DatasetDMError: FiftyOne is not installed, or there is no synthetic set yet.
+        DatasetDMError: FiftyOne is not installed or does not start, or there is no synthetic set yet.
     """
-    fiftyone = _fiftyone()
-    dataset = make_dataset(context, fiftyone)
-    say(f"{len(dataset)} images of {context.paths.synthetic}; Ctrl-C ends FiftyOne.")
-    fiftyone.launch_app(dataset, address=ADDRESS).wait(-1)
+    python = os.environ.get(PYTHON) or sys.executable
+    _check_installed(python)
+    description = describe_for_fiftyone(context)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "description.json"
+        write_json(file, description)
+        status = subprocess.run([python, SCRIPT, file], check=False).returncode
+    if status:
+        raise DatasetDMError(f"FiftyOne ended with status {status}; it says why above. {_remedy()}")
 
 
-def make_dataset(context: Context, fiftyone: Any) -> Any:
-    """The accepted images of the first seed as a FiftyOne dataset that is not kept; errors as in `open_in_fiftyone`."""
+def describe_for_fiftyone(context: Context) -> dict[str, Any]:
+    """What `fiftyone_script` shows: the accepted images of the first seed; errors as in `open_in_fiftyone`."""
     root, subset = context.paths.synthetic.resolve(), subset_of(context.seeds[0])
     if not annotation_file(root, subset).exists():
         raise missing(context, context.paths.synthetic, "synthesize")
-    dataset = _dataset(standard_format(*context.task().kind), fiftyone, root, subset)
     manifest = read_manifest(context, context.paths.synthetic)
-    rows = {row["image"]: row for row in manifest[manifest["decoder"] == subset].to_dict("records")}
-    columns = ["prompt", "prompt_id", "seed", *scores_of(context.settings.task.name)]
-    of_samples = [rows[Path(path).name] for path in dataset.values("filepath")]
-    for column in columns:
-        if column in manifest:
-            dataset.set_values(column, [row[column] for row in of_samples])
-    return dataset
+    rows = manifest[(manifest["decoder"] == subset) & manifest["accepted"]].set_index("image")
+    names = ["prompt", "prompt_id", "seed", *scores_of(context.settings.task.name)]
+    return {
+        "images": str(root / "images"),
+        "labels": str(root / "maps" / subset),
+        "columns": {name: rows[name].to_dict() for name in names if name in rows},
+        "address": ADDRESS,
+        **_reader(standard_format(*context.task().kind), annotation_file(root, subset), context.settings.task),
+    }
 
 
-def _fiftyone() -> Any:
+def _check_installed(python: str) -> None:
+    looked = [python, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('fiftyone') is None)"]
     try:
-        return import_module("fiftyone")
-    except ImportError:
-        raise DatasetDMError(
-            "FiftyOne is not installed. Install it into the project's environment with `pip install fiftyone`, or "
-            "look at the report instead: `python -m datasetdm view <benchmark>` says where it is."
-        ) from None
+        found = subprocess.run(looked, check=False, capture_output=True).returncode == 0
+    except OSError:
+        found = False
+    if not found:
+        raise DatasetDMError(f"FiftyOne is not installed for {python}. {_remedy()}")
+
+
+def _remedy() -> str:
+    return (
+        "Install FiftyOne into a separate environment, as it needs other versions of some libraries than MLflow: `python3 "
+        "-m venv fiftyone`, then `fiftyone/bin/pip install fiftyone pycocotools`. Name its Python, "
+        f"fiftyone/bin/python, in {PYTHON}, for example in .env. Or look at the report instead: `python -m "
+        "datasetdm view <benchmark>` says where it is."
+    )
 
 
 @singledispatch
-def _dataset(files: StandardFormat, fiftyone: Any, root: Path, subset: str) -> Any:
-    """The set as a FiftyOne dataset."""
+def _reader(files: StandardFormat, annotations: Path, settings: config.TaskSettings) -> dict[str, Any]:
+    """How FiftyOne reads the files of a format."""
     raise DatasetDMError(f"FiftyOne has no reader for the files of {type(files).__name__}: look at the report instead.")
 
 
-@_dataset.register
-def _instances(files: InstanceFormat, fiftyone: Any, root: Path, subset: str) -> Any:
-    return _coco(fiftyone, root, subset, ["segmentations"])
+@_reader.register
+def _instances(files: InstanceFormat, annotations: Path, settings: config.TaskSettings) -> dict[str, Any]:
+    return {"reader": "coco", "labels": str(annotations), "label_types": ["segmentations"]}
 
 
-@_dataset.register
-def _persons(files: PersonFormat, fiftyone: Any, root: Path, subset: str) -> Any:
-    return _coco(fiftyone, root, subset, ["segmentations", "keypoints"])
+@_reader.register
+def _persons(files: PersonFormat, annotations: Path, settings: config.TaskSettings) -> dict[str, Any]:
+    return {"reader": "coco", "labels": str(annotations), "label_types": ["segmentations", "keypoints"]}
 
 
-def _coco(fiftyone: Any, root: Path, subset: str, label_types: list[str]) -> Any:
-    return fiftyone.Dataset.from_dir(
-        dataset_type=fiftyone.types.COCODetectionDataset,
-        data_path=str(root / "images"),
-        labels_path=str(annotation_file(root, subset)),
-        label_types=label_types,
-    )
+@_reader.register
+def _semantic(files: SemanticFormat, annotations: Path, settings: config.TaskSettings) -> dict[str, Any]:
+    return {"reader": "masks", "names": [category.name for category in files.categories]}
 
 
-@_dataset.register
-def _semantic(files: SemanticFormat, fiftyone: Any, root: Path, subset: str) -> Any:
-    dataset = fiftyone.Dataset.from_dir(
-        dataset_type=fiftyone.types.ImageSegmentationDirectory,
-        data_path=str(root / "images"),
-        labels_path=str(root / "maps" / subset),
-    )
-    dataset.default_mask_targets = {label: category.name for label, category in enumerate(files.categories)}
-    return dataset
-
-
-@_dataset.register
-def _depth(files: DepthFormat, fiftyone: Any, root: Path, subset: str) -> Any:
-    dataset = fiftyone.Dataset()
-    for sample in files.load(root, subset):
-        found = fiftyone.Sample(filepath=str(root / "images" / sample.name))
-        depth = sample.target.depth
-        found["depth"] = fiftyone.Heatmap(map=depth, range=[0.0, float(depth.max()) or 1.0])
-        dataset.add_sample(found)
-    return dataset
+@_reader.register
+def _depth(files: DepthFormat, annotations: Path, settings: config.DepthAnnotation) -> dict[str, Any]:
+    return {"reader": "depth", "units": depth_units(settings.max_depth)}

@@ -1,6 +1,5 @@
 """A preview shows the images that the set will begin with, and leaves the set alone."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -44,9 +43,9 @@ def test_the_preview_is_the_beginning_of_the_set(project, capsys) -> None:
         assert (read_image(PREVIEW / "images" / row.image) == read_image(SET / row.folder / row.image)).all()
 
 
-@pytest.mark.skipif(find_spec("fiftyone") is not None, reason="FiftyOne is installed")
-def test_fiftyone_that_is_missing_is_named_with_the_remedy(project, capsys) -> None:
+def test_fiftyone_that_is_missing_is_named_with_the_remedy(project, monkeypatch, capsys) -> None:
     project(MINIWORLD)
+    monkeypatch.setenv("DATASETDM_FIFTYONE", "no/such/python")
     assert main(["view", "coco", "--fiftyone"]) == 2
     assert "pip install fiftyone" in capsys.readouterr().err
 

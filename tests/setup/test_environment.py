@@ -12,6 +12,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,14 @@ def test_locks_cover_the_direct_dependencies_and_do_not_overlap():
     ):
         for requirement in wanted:
             assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_admits_the_first_python_3_11(lock):
+    """Debian 12 has Python 3.11.2, and pip refuses the whole lock for one package that wants a later one."""
+    for name in pins(lock):
+        wanted = importlib.metadata.metadata(name).get("Requires-Python")
+        assert wanted is None or SpecifierSet(wanted).contains("3.11.0"), f"{name}: {wanted}"
 
 
 @pytest.mark.parametrize("lock", LOCKS)

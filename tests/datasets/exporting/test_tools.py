@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.datasets.exporting.conftest import CATEGORIES, MakeExport, iou
+from tests.fiftyone_process import ask_fiftyone, needs_fiftyone
 
 pytestmark = pytest.mark.extended
 
@@ -139,26 +140,38 @@ def test_webdataset_reads(make_export: MakeExport) -> None:
         assert (row["mask.png"][..., 0] == sample.target.labels).all()
 
 
-def test_fiftyone_reads_coco_yolo_and_cvat(make_export: MakeExport) -> None:
-    pytest.importorskip("fiftyone.core.config")
-    import fiftyone
+FIFTYONE = {
+    "coco": ("COCODetectionDataset", {"data_path": "images/train", "labels_path": "annotations/instances_train.json"}),
+    "yolo_boxes": ("YOLOv5Dataset", {"dataset_dir": ".", "yaml_path": "data.yaml"}),
+    "cvat": ("CVATImageDataset", {"data_path": "train/images", "labels_path": "train/annotations.xml"}),
+}
+OBJECTS_IN_FIFTYONE = """
+kind, options, name = arguments
+dataset = fiftyone.Dataset.from_dir(dataset_type=getattr(fiftyone.types, kind), **options)
+fields = list(dataset.get_field_schema(embedded_doc_type=fiftyone.Detections))
+objects = [one for field in fields for found in dataset.values(f"{field}.detections") for one in found or []]
+areas = [None if one.mask is None else int(one.mask.sum()) for one in objects]
+answer = {"files": dataset.values("filepath"), "areas": areas, "labels": [one.label for one in objects]}
+"""
 
-    try:
-        fiftyone.list_datasets()
-    except Exception as error:  # whatever its database says
-        pytest.skip(f"FiftyOne has no database here: {error}")
-    for name, kind in (("coco", "COCODetectionDataset"), ("yolo_boxes", "YOLOv5Dataset"), ("cvat", "CVATImageDataset")):
-        folder, samples = make_export("instance", name, count=6)
-        options: dict[str, Any] = {"dataset_dir": str(folder)}
-        if name == "coco":
-            options = {
-                "data_path": str(folder / "images/train"),
-                "labels_path": str(folder / "annotations/instances_train.json"),
-            }
-        if name == "cvat":
-            options = {"dataset_dir": str(folder / "train"), "data_path": "images", "labels_path": "annotations.xml"}
-        dataset = fiftyone.Dataset.from_dir(dataset_type=getattr(fiftyone.types, kind), **options)
-        assert len(dataset) == len(samples)
+
+@needs_fiftyone
+@pytest.mark.parametrize("name", FIFTYONE)
+def test_fiftyone_reads_coco_yolo_and_cvat(name: str, make_export: MakeExport) -> None:
+    kind, places = FIFTYONE[name]
+    folder, samples = make_export("instance", name, count=6)
+    options: dict[str, Any] = {key: str(folder / place) for key, place in places.items()}
+    options |= {"yolo_boxes": {"split": "train"}, "coco": {"label_types": ["segmentations"]}}.get(name, {})
+    found = ask_fiftyone(OBJECTS_IN_FIFTYONE, kind, options, name)
+    assert len(found["files"]) == len(samples) and all(Path(file).is_file() for file in found["files"])
+    if name == "cvat":
+        return  # FiftyOne takes boxes and polygons from CVAT's files, and no masks
+    targets = [sample.target for sample in samples]
+    kept = [mask for target in targets for mask, crowd in zip(target.masks, target.crowd, strict=True)
+            if name == "coco" or not crowd]  # fmt: skip
+    assert len(found["labels"]) == len(kept)
+    if name == "coco":
+        np.testing.assert_allclose(sorted(found["areas"]), sorted(mask.sum() for mask in kept), rtol=0.02)
 
 
 def test_ultralytics_checks_the_labels(make_export: MakeExport) -> None:
