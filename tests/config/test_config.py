@@ -154,6 +154,12 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
             {"filter": {"score_threshold": 0.3, "ignore_threshold": 0.4}},
             "ignore_threshold is 0.4; it has",
         ),
+        (
+            "synthesis",
+            {"filter": {"min_agreement": {"flip": 0.5, "timestep": 0.5}}},
+            r"min_agreement\.flip is set, but decoder\.reading\.flip is not\n.*decoder\.reading\.timesteps is not",
+        ),
+        ("decoder", {"reading": {"flip": False}}, "reading names no further way to read an image"),
         ("synthesis", {"num_images": 3, "rounds": 4}, "rounds is 4, more than the images of num_images, which is 3"),
         ("synthesis", {"feedback": {"weights": {"weakness": 0, "rejection": 0, "uncertainty": 0}}}, "are all 0"),
         ("synthesis", {"feedback": {"strength": -1}}, "strength"),
