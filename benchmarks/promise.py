@@ -12,7 +12,6 @@ Figures are fractions.
 
 import argparse
 import json
-import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -91,14 +90,10 @@ def _drawn(
         some = [pool[index] for index in rng.choice(len(pool), size, replace=False)]
         calibration = calibrate(judge, plain, some, settings, seed=draw)
         outcomes.append(_kept(judge, plain, calibration, others, settings))
-    made = [outcome for outcome in outcomes if outcome["promised"]]
+    made = [outcome for outcome in outcomes if "precision" in outcome]
     broken = sum(outcome["precision"] < calibration.target_precision for outcome in made)
-    return {
-        "promised": len(made) / draws,
-        "broken": broken / draws,
-        "precision": _mean([outcome["precision"] for outcome in made]),
-        "accepted": _mean([outcome["accepted"] for outcome in made]),
-    }
+    figures = {name: float(np.mean([outcome[name] for outcome in made])) for name in ("precision", "accepted") if made}
+    return {"promised": len(made) / draws, "broken": broken / draws, **figures}
 
 
 def _kept(
@@ -116,14 +111,8 @@ def _figures(
 ) -> Mapping[str, float]:
     """The mean share of right labels in an accepted image, and the share of images that are accepted."""
     outcome = passed(label_filter, judge, images, settings)
-    return {
-        "precision": 1 - _mean([loss for loss, _ in outcome]),
-        "accepted": len(outcome) / len(images),
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
+    losses = [loss for loss, _ in outcome]
+    return {"accepted": len(losses) / len(images), **({"precision": 1 - float(np.mean(losses))} if losses else {})}
 
 
 if __name__ == "__main__":
