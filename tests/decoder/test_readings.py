@@ -20,7 +20,7 @@ from datasetdm.utils.digests import digest
 from datasetdm.utils.images import read_image
 from tests.decoder.test_neighbours import assert_same
 
-PHOTOGRAPHS = sorted(Path("/work/shared/realdata/COCO2017").rglob("*.jpg"))[:1]
+PHOTOGRAPHS = sorted((Path(__file__).parents[3] / "shared/realdata/COCO2017").rglob("*.jpg"))[:1]
 KINDS = {
     "instance": (config.InstanceAnnotation(), ["box", "disc"]),
     "semantic": (config.SemanticAnnotation(), ["background", "box", "disc"]),
