@@ -81,7 +81,7 @@ def _check_installed(python: str) -> None:
 def _remedy() -> str:
     return (
         "Install FiftyOne into a separate environment, as it needs other versions of some libraries than MLflow: "
-        "`python3 -m venv fiftyone`, then `fiftyone/bin/pip install fiftyone pycocotools`. Name its Python, "
+        "`python -m venv fiftyone`, then `fiftyone/bin/pip install fiftyone pycocotools`. Name its Python, "
         f"fiftyone/bin/python, in {PYTHON}, for example in .env. Or look at the report instead: `python -m "
         "datasetdm view <benchmark>` says where it is."
     )
