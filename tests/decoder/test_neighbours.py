@@ -9,6 +9,7 @@ from datasetdm.datasets.standard.unlabelled import Unlabelled
 from datasetdm.decoder.checkpoint import build_decoder
 from datasetdm.decoder.inference import content_seed, predict_images
 from datasetdm.decoder.trainer import evaluate
+from datasetdm.filters import build_filter
 from datasetdm.synthesis.generate import Annotator, make_requests, synthesize
 from datasetdm.synthesis.pseudo_labels import read_labels
 from datasetdm.utils.files import write_image
@@ -73,7 +74,7 @@ def test_pseudo_labels_do_not_depend_on_the_list(backbone, decoder, task, settin
             write_image(path, sample.image)
         listed.append(Unlabelled(name=sample.name, caption=sample.caption, image_id=number, path=path))
     filters = config.Filter(score_threshold=0.0, min_area=0.0)
-    found = list(read_labels(backbone, decoder, task, settings, listed, filters))
+    found = list(read_labels(backbone, decoder, task, settings, listed, build_filter(*task.kind), filters))
     assert len(found) == 90 and read_image(listed[0].path).shape == (64, 64, 3)
     for position, sample in enumerate(found):
         np.testing.assert_array_equal(sample.target.scores, found[position % 3].target.scores)

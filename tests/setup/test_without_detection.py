@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 REMEDY = "make setup DETECTION=1"
 
 # What is in requirements-detection.lock, by the names under which it is imported.
-BLOCKED = ("addict", "mmcv", "mmdet", "mmengine", "shapely", "termcolor", "terminaltables", "yapf")
+BLOCKED = ("addict", "mmcv", "mmdet", "mmengine", "shapely", "terminaltables", "yapf")
+
+# The detectors themselves, and what another environment runs.
+ELSEWHERE = ("datasetdm.downstream.detection", "datasetdm.pipeline.fiftyone_script")
 
 PROGRAM = f"""
 import importlib, pkgutil, sys
@@ -28,7 +31,7 @@ from datasetdm.errors import DatasetDMError
 
 def names(package):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        if module.name == "datasetdm.downstream.detection" or module.name.endswith(".__main__"):
+        if module.name in {ELSEWHERE} or module.name.endswith(".__main__"):
             continue
         yield module.name
         if module.ispkg:
