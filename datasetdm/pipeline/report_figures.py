@@ -17,7 +17,7 @@ from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.rounds.shard import REJECTED, subsets
 from datasetdm.reports.figures import Figure, FigureSet, write_figures
 from datasetdm.reports.layers import layer
-from datasetdm.task_parts import TASKS
+from datasetdm.task_parts import scores_of
 from datasetdm.tasks.base import Task
 from datasetdm.utils.progress import Progress
 
@@ -93,7 +93,7 @@ def drawn_figure(sample: Sample, row: Mapping[Any, Any], task: Task, file: str) 
         caption=sample.caption,
         layer=layer(sample.target, task.categories),
         labels=tuple({*asked, *(sample.target.category_labels() or ())}),
-        scores={name: float(row[name]) for name in TASKS[task.name].scores if name in row},
+        scores={name: float(row[name]) for name in scores_of(task.name) if name in row},
         rejected=None if row["accepted"] else str(row["rejected"]),
         origin={title: str(row[column]) for column, title in ORIGIN.items() if column in row},
     )

@@ -15,7 +15,7 @@ from datasetdm.reports.html import page_environment
 from datasetdm.reports.layers import css_palette
 from datasetdm.reports.rounds import HEADINGS, round_sections
 from datasetdm.reports.verdict import arm_summary, verdict
-from datasetdm.task_parts import METRICS, TASKS
+from datasetdm.task_parts import METRICS, TASKS, scores_of
 
 IID_TITLE = "On images of the kind that was trained on (iid)"
 NO_IMAGES: Mapping[str, Any] = MappingProxyType({"sets": ()})
@@ -36,7 +36,7 @@ def viewer_of(task: str, categories: Sequence[Category], sets: Sequence[FigureSe
         "sets": [asdict(one) for one in sets if one.count],
         "categories": [{"name": category.noun} for category in categories],
         "palette": css_palette(max(1, len(categories))),
-        "scores": {name: asdict(score) for name, score in parts.scores.items()},
+        "scores": {name: asdict(score) for name, score in scores_of(task).items()},
         "legend": parts.legend,
     }
 
