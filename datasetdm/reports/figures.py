@@ -55,14 +55,14 @@ class FigureSet:
         title: for people.
         root: the path of the set's images, relative to the page.
         count: number of images.
-        judged: whether a filter has looked at the annotations.
+        scores: what the filter gave to its annotations; none if no filter has looked at them.
     """
 
     name: str
     title: str
     root: str
     count: int
-    judged: bool
+    scores: tuple[str, ...] = ()
 
 
 def write_figures(folder: Path, name: str, figures: Iterable[Figure], *, title: str, root: str) -> FigureSet:
@@ -95,7 +95,7 @@ def write_figures(folder: Path, name: str, figures: Iterable[Figure], *, title: 
         "scores": scores,
     }
     _write_script(folder, f"{name}/index", index)
-    return FigureSet(name=name, title=title, root=quote(root), count=len(labels), judged=bool(scores))
+    return FigureSet(name=name, title=title, root=quote(root), count=len(labels), scores=tuple(scores))
 
 
 def _parts(figures: Iterable[Figure]) -> Iterator[tuple[Figure, ...]]:

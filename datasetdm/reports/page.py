@@ -30,14 +30,14 @@ def viewer_of(task: str, categories: Sequence[Category], sets: Sequence[FigureSe
         sets: what there is to look at.
         folder: where `write_figures` has written it, relative to the page.
     """
-    parts = TASKS[task]
+    given = {score for one in sets for score in one.scores}
     return {
         "folder": folder,
         "sets": [asdict(one) for one in sets if one.count],
         "categories": [{"name": category.noun} for category in categories],
         "palette": css_palette(max(1, len(categories))),
-        "scores": {name: asdict(score) for name, score in scores_of(task).items()},
-        "legend": parts.legend,
+        "scores": {name: asdict(score) for name, score in scores_of(task).items() if name in given},
+        "legend": TASKS[task].legend,
     }
 
 

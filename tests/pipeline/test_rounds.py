@@ -188,6 +188,7 @@ def test_the_published_set_says_what_each_round_was_for(ready, edit, fake, capsy
     assert len(fake.trained_on) == 2
 
 
+@pytest.mark.extended
 def test_a_weakness_is_found_named_and_asked_for(project, edit, fake) -> None:
     """A model that finds nothing at night; the chain is real but for this model."""
     source = {**MINIWORLD, "miniworld": {**MINIWORLD["miniworld"], "num_train": 110}}
@@ -239,7 +240,7 @@ def test_depth_has_rounds_too(project, edit, tiny) -> None:
     assert judged and all(name.startswith(("light", "weather", "place")) for name in judged)
 
 
-@pytest.mark.slow
+@pytest.mark.extended  # the chain with rounds runs in test_kills.py, and the sections of the page in reports
 def test_the_report_shows_the_rounds(project, edit) -> None:
     folder = project(MINIWORLD)
     edit("benchmarks.coco.experiment.arms", ["real", "both"])

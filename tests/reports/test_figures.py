@@ -32,7 +32,7 @@ def content(file: Path) -> Any:
 def test_a_big_set_is_cut_into_parts_and_its_index_stays_small(tmp_path: Path) -> None:
     made = (figure(number) for number in range(2 * PART + 5))  # never all in memory
     found = write_figures(tmp_path, "synthetic", made, title="Synthetic", root="../../synthetic/a b/")
-    assert found.count == 2 * PART + 5 and found.judged and found.root == "../../synthetic/a%20b/"
+    assert found.count == 2 * PART + 5 and found.scores and found.root == "../../synthetic/a%20b/"
     assert sorted(file.name for file in (tmp_path / "synthetic").iterdir()) == [
         "index.js",
         *[f"part-{number:05d}.js" for number in range(3)],

@@ -17,7 +17,9 @@ from datasetdm.task_parts import TASKS
 
 VOID = {"meta", "link", "img", "input", "br"}
 HOSTILE = "</script><script>alert(1)</script> & \"quoted\" 'too'"
-SETS = [FigureSet(name="synthetic", title=HOSTILE, root="../x/", count=3, judged=True)]
+SETS = [
+    FigureSet(name="synthetic", title=HOSTILE, root="../x/", count=3, scores=("num_objects", "score", "flip_agreement"))
+]
 CATEGORIES = (Category(id=1, name="<b>dog</b>"), Category(id=2, name="bell_pepper"))
 METRIC = {"instance": "mask_ap", "semantic": "miou", "depth": "abs_rel", "pose": "keypoint_ap"}
 
@@ -107,7 +109,7 @@ def test_what_the_viewer_reads_is_what_was_given() -> None:
     viewer = json.loads(found[1])
     assert viewer["sets"][0]["title"] == HOSTILE and viewer["categories"][1]["name"] == "bell pepper"
     assert len(viewer["palette"]) == 2
-    assert list(viewer["scores"]) == list(TASKS["instance"].scores)  # the first is the one that doubt is judged by
+    assert list(viewer["scores"]) == ["score", "num_objects", "flip_agreement"]  # doubt is judged by the first
 
 
 def test_names_in_backticks_are_code() -> None:
@@ -124,7 +126,7 @@ def test_reports_and_leaderboard_lead_to_each_other() -> None:
 
 
 def test_a_set_without_images_is_not_offered() -> None:
-    empty = [FigureSet(name="spliced", title="Spliced", root="", count=0, judged=False)]
+    empty = [FigureSet(name="spliced", title="Spliced", root="", count=0)]
     text = report("instance", viewer=viewer_of("instance", CATEGORIES, empty, "figures"))
     assert "The images" not in text and "<script" not in text
 

@@ -56,7 +56,7 @@ function offer(set, index) {
   const reasons = index.reasons.map((reason, number) => [number, `rejected: ${reason} (${answers.get(number)})`]);
   const accepted = answers.get(-1) ?? 0;
   const rejected = index.count - accepted;
-  fill(form.answer, !set.judged ? [] : [["", "all"], ["accepted", `accepted (${accepted})`], ["rejected", `rejected (${rejected})`], ...reasons]);
+  fill(form.answer, !set.scores.length ? [] : [["", "all"], ["accepted", `accepted (${accepted})`], ["rejected", `rejected (${rejected})`], ...reasons]);
   const scores = Object.keys(viewer.scores).filter((name) => name in index.scores);
   form.score.replaceChildren(...scores.map((name) => element("option", { value: name }, viewer.scores[name].title)));
   form.range.hidden = !scores.length;
@@ -149,7 +149,7 @@ function figureOf(row, set) {
   if (row.layer) picture.append(...layerOf(row));
   const figure = element("figure", {}, picture);
   const caption = element("figcaption", {}, element("p", {}, row.caption || "(no caption)"));
-  if (set.judged) {
+  if (set.scores.length) {
     caption.append(row.rejected === null ? element("p", { class: "accepted" }, "accepted")
       : element("p", { class: "rejected" }, `rejected: ${row.rejected}`));
   }

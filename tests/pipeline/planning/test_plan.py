@@ -11,6 +11,7 @@ from datasetdm.cli import main
 from datasetdm.decoder.checkpoint import build_decoder, save_decoder
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
+from datasetdm.pipeline.planning import rate
 from datasetdm.pipeline.planning.cards import find_card
 from datasetdm.pipeline.planning.plan import StagePlan, plan_stages
 from datasetdm.pipeline.planning.rate import Rate
@@ -128,7 +129,9 @@ def test_finished_units_are_not_made_again_and_tell_the_time_of_others(ready, ed
 
 
 @pytest.mark.slow
-def test_a_plan_of_a_project_that_has_nothing_yet(project, edit, capsys) -> None:
+def test_a_plan_of_a_project_that_has_nothing_yet(project, edit, capsys, monkeypatch) -> None:
+    repeat = rate._repeat  # once is enough where nobody looks at the time
+    monkeypatch.setattr(rate, "_repeat", lambda step, budget, most, device=None: repeat(step, budget, 1, device))
     folder = project(
         {**MINIWORLD, "format": "nyu", "root": "data/raw/nyu", "miniworld": {"num_train": 12, "num_val": 5}}
     )
