@@ -12,7 +12,7 @@ from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet
 from datasetdm.task_parts import METRICS
 from datasetdm.tracking import TrackedRun, dvc_md5
-from datasetdm.utils.files import write_image
+from datasetdm.utils.files import remove_leftovers, write_image
 
 NUM_SHOWN = 4  # dev images, each with its label and what a model finds in it
 
@@ -32,6 +32,7 @@ def dev_picture(context: Context, name: str, model: Predictor) -> Path:
         for target in (task.shown(sample.target), found):
             pictures.append(overlay(target, sample.image, task.categories))
     file = context.paths.work("pictures") / context.benchmark / f"dev_{name.replace('/', '_')}.png"
+    remove_leftovers(file)  # the stage that publishes holds a lock
     write_image(file, contact_sheet(pictures))
     return file
 

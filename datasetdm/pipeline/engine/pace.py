@@ -1,18 +1,19 @@
 """How long a unit of a stage takes in a project, and its end, so that a stage can say what is ahead.
 
-The note lies with the work, not in an output: outputs hold nothing that changes from run to run.
+The note lies with the work, not in an output: outputs hold nothing that changes from run to run. Several processes may
+write it at the same time, so it has no temporary file that a killed process could leave behind. A note that does not
+end with a line feed is not whole, and does not count.
 """
 
 import math
 from pathlib import Path
 
 from datasetdm.pipeline.engine.stage import P, Stage
-from datasetdm.utils.files import write_text
 
 
 def note_pace(stage: Stage[P], project: P, seconds: float) -> None:
     """Write down how long the last unit took."""
-    write_text(_file(stage, project, "pace"), f"{seconds:.1f}")
+    _write(_file(stage, project, "pace"), seconds)
 
 
 def pace(stage: Stage[P], project: P) -> float:
@@ -22,7 +23,7 @@ def pace(stage: Stage[P], project: P) -> float:
 
 def note_finishing_pace(stage: Stage[P], project: P, seconds: float) -> None:
     """Write down how long it took to put the units together and publish them."""
-    write_text(_file(stage, project, "finish"), f"{seconds:.1f}")
+    _write(_file(stage, project, "finish"), seconds)
 
 
 def finishing_pace(stage: Stage[P], project: P) -> float:
@@ -34,9 +35,15 @@ def _file(stage: Stage[P], project: P, ending: str) -> Path:
     return project.work / f"{stage.name}_{project.name}.{ending}"
 
 
+def _write(file: Path, seconds: float) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{seconds:.1f}\n")
+
+
 def _seconds(file: Path) -> float:
     try:
-        seconds = float(file.read_text())
+        text = file.read_text()
+        seconds = float(text)
     except (OSError, ValueError):
         return 0.0
-    return seconds if math.isfinite(seconds) else 0.0
+    return seconds if text.endswith("\n") and math.isfinite(seconds) else 0.0

@@ -73,6 +73,14 @@ def test_a_run_announces_its_parts_and_how_long_the_last_one_took(
     assert preview_stage(stage, toy) == "up to date"
 
 
+def test_a_note_of_the_pace_that_is_not_whole_does_not_count(stage: Stage[Any], toy: Any) -> None:
+    note_pace(stage, toy, 240.0)
+    (note,) = toy.work.glob("*.pace")
+    assert pace(stage, toy) == 240.0
+    note.write_text(note.read_text()[:2])
+    assert pace(stage, toy) == 0.0
+
+
 def test_what_version_control_brought_back_is_made_whole_before_the_stage_is_planned(
     stage: Stage[Any], toy: Any, tmp_path: Path
 ) -> None:
