@@ -1,4 +1,4 @@
-"""FiftyOne in a process of its own, for tests that look into its data sets.
+"""FiftyOne in a separate process, for tests that look into its data sets.
 
 It is not installed next to MLflow (see docs/looking.md). Say where it is, and where its database is if it has none:
 

@@ -35,7 +35,7 @@ class Variant:
         """The labels of one image.
 
         Args:
-            task: without refinement of its own.
+            task: without its own refinement.
             readings: of each decoder, what it finds in each pass.
             image: uint8, H x W x 3.
         """
