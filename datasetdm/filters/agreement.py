@@ -11,6 +11,11 @@ DISAGREEING = "its readings do not agree"
 OTHER_COUNTS = "its objects do not agree with the numbers in the prompt"
 
 
+def needs_counts(settings: config.Filter, reading: config.Reading | None) -> bool:
+    """Whether `accept` looks at what the prompt asks for, which takes a while to find out with many categories."""
+    return settings.require_prompted or settings.min_agreement is not None or reading is not None
+
+
 def accept(
     label_filter: Filter, prediction: Prediction, settings: config.Filter, asked: Mapping[int, int | None]
 ) -> Acceptance:
@@ -38,11 +43,7 @@ def accept(
 
 def _reason(measured: Mapping[str, float], lowest: config.MinAgreement) -> str | None:
     """Why the image is rejected, if it is; what was not measured counts as agreed."""
-    if (
-        min(
-            measured.get("flip_agreement", 1.0) - lowest.flip, measured.get("timestep_agreement", 1.0) - lowest.timestep
-        )
-        < 0
-    ):
+    readings = {"flip_agreement": lowest.flip, "timestep_agreement": lowest.timestep}
+    if any(measured.get(name, 1.0) < least for name, least in readings.items()):
         return DISAGREEING
     return OTHER_COUNTS if measured.get("count_agreement", 1.0) < lowest.count else None

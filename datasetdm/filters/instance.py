@@ -30,7 +30,7 @@ class InstanceFilter(Filter):
         likely = found.select(np.flatnonzero(found.scores >= settings.score_threshold)[: settings.max_instances])
         kept = _large_enough(_disjoint(likely), settings.min_area)
         return Acceptance(
-            target=Instances.merge([kept, _half_seen(found, kept, settings)]),
+            target=_with_half_seen(kept, found, settings),
             rejected=_reason(found, likely, kept, settings, asked),
             scores={
                 "num_objects": float(len(kept)),
@@ -60,14 +60,16 @@ def _reason(
     return None
 
 
-def _half_seen(found: Instances, kept: Instances, settings: config.Filter) -> Instances:
-    """The objects that are too unsure to be learnt and too likely to be background, as regions to ignore (crowds)."""
-    lowest = settings.score_threshold if settings.ignore_threshold is None else settings.ignore_threshold
+def _with_half_seen(kept: Instances, found: Instances, settings: config.Filter) -> Instances:
+    """The objects, and those too unsure to be learnt and too likely to be background as regions to ignore (crowds)."""
+    lowest = settings.ignore_threshold
+    if lowest is None:
+        return kept
     unsure = found.select(np.flatnonzero((found.scores >= lowest) & (found.scores < settings.score_threshold)))
     free = unsure.masks & ~kept.masks.any(axis=0)
     visible = free.sum(axis=(1, 2)) >= np.maximum(1, UNCLAIMED_SHARE * unsure.masks.sum(axis=(1, 2)))
     regions = replace(unsure, masks=free, crowd=np.ones(len(unsure), dtype=bool))
-    return _large_enough(regions.select(np.flatnonzero(visible)), settings.min_area)
+    return Instances.merge([kept, _large_enough(regions.select(np.flatnonzero(visible)), settings.min_area)])
 
 
 def _large_enough(objects: Instances, min_area: float) -> Instances:

@@ -18,8 +18,8 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone, NoiseLevel
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.filters import build_filter
-from datasetdm.filters.agreement import accept
-from datasetdm.filters.base import Acceptance, Filter
+from datasetdm.filters.agreement import accept, needs_counts
+from datasetdm.filters.base import NOTHING_ASKED, Acceptance, Filter
 from datasetdm.prompts.mentions import Word, asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import full_batches
@@ -175,7 +175,8 @@ def _annotate(
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
     features: dict[tuple[NoiseLevel, int, config.Reading | None], list[DiffusionFeatures]] = {}
     by_hand = build_filter(*task.kind)
-    asked = [_asked(request, task) for request in batch]
+    heeded = any(needs_counts(settings.filter, annotator.settings.reading) for annotator in annotators)
+    asked = [_asked(request, task) if heeded else NOTHING_ASKED for request in batch]
     for annotator in annotators:
         reading = (annotator.settings.timestep, annotator.settings.ensemble_size, annotator.settings.reading)
         if reading not in features:  # decoders of one benchmark read the same features

@@ -15,8 +15,8 @@ from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import EVALUATION_BATCH
 from datasetdm.filters import build_filter
-from datasetdm.filters.agreement import accept
-from datasetdm.filters.base import Acceptance, Filter
+from datasetdm.filters.agreement import accept, needs_counts
+from datasetdm.filters.base import NOTHING_ASKED, Acceptance, Filter
 from datasetdm.prompts.mentions import asked_counts
 from datasetdm.tasks.base import Task
 from datasetdm.utils.batches import batches
@@ -45,12 +45,13 @@ def read_labels(
         label_filter: of that decoder.
         settings: of the filter of the synthetic set.
     """
+    heeded = needs_counts(settings, reading.reading)
     done, progress = 0, Progress(len(images), "images annotated")
     for part in batches(images, CHUNK):
         pixels, prompts = [image.read() for image in part], [image.caption for image in part]
         found = predict_images(backbone, decoder, task, pixels, prompts, reading)
         for image, picture, prediction in zip(part, pixels, found, strict=True):
-            asked = asked_counts(image.caption, task.words)
+            asked = asked_counts(image.caption, task.words) if heeded else NOTHING_ASKED
             yield from _accepted(image, picture, accept(label_filter, prediction, settings, asked))
         done += len(part)
         progress.update(done)
