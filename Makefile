@@ -24,7 +24,7 @@ help:
 	@echo "make demo-all the same for every benchmark of params.yaml, resumable; prints the leaderboard"
 	@echo "make test     set everything up, run linters and tests"
 	@echo "make ui       Dagster (port $(DAGSTER_PORT)) and MLflow (port $(MLFLOW_PORT)) on 127.0.0.1; DAGSTER_PORT=, MLFLOW_PORT="
-	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK)"
+	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK), SEEDS= for some of its seeds"
 	@echo "make bench    speed next to stated references; for an idle machine"
 	@echo "make docs     the documentation as a site, in build/site; opens without a server or a network"
 	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index,"
@@ -61,8 +61,9 @@ demo-all: setup
 # Lint and test everything.
 lint test: export DETECTION = 1
 
+# In the order of the folders: the longest tests are in the middle, so both processes end at about the same time.
 test: lint
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: setup
 	ruff check .
@@ -74,11 +75,9 @@ ui: setup
 	@python scripts/ui.py $(DAGSTER_PORT) $(MLFLOW_PORT)
 
 study: setup
-	python -m datasetdm run $(BENCHMARK) --study
-	@python -m datasetdm show $(BENCHMARK) --study
-	@mkdir -p benchmarks/results/$(BENCHMARK)
-	@cd data/study/reports/$(BENCHMARK) && cp metrics.json table.md arms.png ../../../../benchmarks/results/$(BENCHMARK)/
-	@echo "report         data/study/reports/$(BENCHMARK)/index.html, its figures in benchmarks/results/$(BENCHMARK)/"
+	python -m benchmarks.study $(BENCHMARK) $(if $(SEEDS),--seeds $(SEEDS))
+	@echo "report         data/study/reports/$(BENCHMARK)/index.html"
+	@echo "figures        benchmarks/results/$(BENCHMARK)/"
 
 bench: setup
 	python -m benchmarks.performance

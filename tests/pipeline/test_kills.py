@@ -56,7 +56,8 @@ def tracked(folder: Path) -> Counter[str]:
 )
 def test_a_killed_chain_ends_as_if_it_had_not_been(project, edit, tmp_path_factory, number: int | None) -> None:
     whole = project(MINIWORLD)
-    edit("benchmarks.coco.synthesis.rounds", 2)  # with all the places of a single round, and more
+    if number is None:
+        edit("benchmarks.coco.synthesis.rounds", 2)  # with all the places of a single round, and more
     edit("benchmarks.coco.experiment.arms", ["real", "both"])
     notes = tmp_path_factory.mktemp("kills")
     cut = notes / "project"

@@ -35,12 +35,13 @@ from datasetdm.pipeline.report_figures import write_all_figures
 from datasetdm.pipeline.rounds.choice import read_rounds
 from datasetdm.pipeline.stages import adapt, annotate, augment, ingest, synthesize, train_decoder, train_downstream
 from datasetdm.pipeline.training import check_installed
-from datasetdm.reports.comparison import plot, summarize, table
-from datasetdm.reports.contrasts import contrast_lines, contrasts
+from datasetdm.reports.comparison import plot, summarize
+from datasetdm.reports.contrasts import contrasts
 from datasetdm.reports.curves import plot_losses
 from datasetdm.reports.overlays import overlay
-from datasetdm.reports.page import IID_TITLE, render_page, viewer_of
+from datasetdm.reports.page import render_page, viewer_of
 from datasetdm.reports.pictures import contact_sheet
+from datasetdm.reports.text import comparison_text
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, write_image, write_json, write_text
 
@@ -96,7 +97,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     with publish_checked(STAGE, context) as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "headline.json", _headline(metrics))
-        write_text(folder / "table.md", _text(metrics))
+        write_text(folder / "table.md", comparison_text(metrics))
         _write_csv(metrics, folder / "arms.csv")
         plot(metrics, context.task().primary_metric, folder / "arms.png")
         plot_losses(_curves(context, plan), folder / "curves.png")
@@ -126,13 +127,6 @@ def _page_of_labels(context: Context) -> str:
     return os.path.relpath(page, context.paths.reports).replace(os.sep, "/") if page.exists() else ""
 
 
-def _text(metrics: dict[str, Any]) -> str:
-    """The table, and below it the differences that matter; the same of the second test set, if there is one."""
-    lines = "".join(f"- {line}\n" for line in contrast_lines(metrics))
-    text = table(metrics) + (f"\n{lines}" if lines else "")
-    return f"{text}\n{IID_TITLE}:\n\n{_text(metrics['iid'])}" if "iid" in metrics else text
-
-
 def _result(context: Context, metrics: dict[str, Any]) -> StageResult:
     return StageResult(
         metrics={
@@ -142,7 +136,7 @@ def _result(context: Context, metrics: dict[str, Any]) -> StageResult:
             if name in METRICS
         },
         pictures=[str(context.paths.reports / "arms.png"), str(context.paths.reports / GALLERY)],
-        tables={"Arms on test": _text(metrics)},
+        tables={"Arms on test": comparison_text(metrics)},
     )
 
 

@@ -1,0 +1,182 @@
+"""A benchmark at study size, in as many sittings as it takes: `make study BENCHMARK=voc`.
+
+    python -m benchmarks.study voc                      # the seeds of the block `study` that are not measured yet
+    python -m benchmarks.study voc --seeds 0 1          # these seeds, for example on one of several machines
+    python -m benchmarks.study voc --join               # only join what is measured
+
+Every sitting leaves a file in benchmarks/results/<benchmark>/runs: the comparison over its seeds, and what it was made
+with (command, commit, weights, settings, versions, seconds). All files together give `metrics.json`, `table.md` and
+`arms.png`, so a study can be made seed by seed. An interrupted sitting resumes. Several processes share the work.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.backbone.command import describe_machine
+from datasetdm.errors import DatasetDMError
+from datasetdm.pipeline.context import Context, open_context
+from datasetdm.pipeline.engine.plan import Unit
+from datasetdm.pipeline.engine.run import check_ready, run_stage
+from datasetdm.pipeline.engine.units import unit_seconds
+from datasetdm.pipeline.planning.benchmark import plan_benchmark
+from datasetdm.pipeline.rounds.shard import Shard
+from datasetdm.pipeline.stages import STAGES
+from datasetdm.reports.comparison import plot
+from datasetdm.reports.joining import join
+from datasetdm.reports.text import comparison_text
+from datasetdm.tracking import git_commit
+from datasetdm.utils.files import read_json, write_json, write_text
+from datasetdm.utils.progress import duration, print_progress, say, working_on
+
+RESULTS = Path("benchmarks/results")
+
+
+def main() -> int:
+    """Run the seeds that are missing, then join all that is measured."""
+    arguments = parse_arguments()
+    try:
+        study(arguments.benchmark, arguments.seeds, arguments.processes, only_join=arguments.join)
+    except DatasetDMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def study(benchmark: str, seeds: Sequence[int] | None, processes: int, *, only_join: bool = False) -> None:
+    """What the command does; see the top of this file."""
+    folder = RESULTS / benchmark
+    measured = {seed for run in read_runs(folder).values() for seed in run["made_with"]["seeds"]}
+    wanted = seeds or open_context(benchmark, study=True).seeds
+    left = [seed for seed in wanted if seed not in measured]
+    if left and not only_join:
+        print_progress()
+        with working_on(f"study {benchmark}"):
+            announce(benchmark, left, processes)
+        others = [
+            multiprocessing.get_context("spawn").Process(target=run_chain, args=(benchmark, left, processes))
+            for _ in range(processes - 1)
+        ]
+        for other in others:
+            other.start()
+        try:
+            context = run_chain(benchmark, left, processes)
+        finally:
+            for other in others:
+                other.join()
+        record(context, folder / "runs" / f"seeds_{'_'.join(map(str, left))}.json")
+    write_joined(folder)
+
+
+def announce(benchmark: str, seeds: Sequence[int], processes: int) -> None:
+    """Say what is about to run and about how long that takes."""
+    torch.set_num_threads(_threads(processes))
+    seconds = plan_benchmark(with_seeds(open_context(benchmark, study=True), seeds)).seconds
+    say(f"seeds {_listed(seeds)}: about {duration(seconds / processes)} with {processes} processes side by side")
+
+
+def run_chain(benchmark: str, seeds: Sequence[int], processes: int) -> Context:
+    """All stages of the study with some of its seeds; what another process is making is left to that one."""
+    torch.set_num_threads(_threads(processes))
+    context = with_seeds(open_context(benchmark, study=True), seeds)
+    check_ready(STAGES.values(), context)
+    for stage in STAGES.values():
+        run_stage(stage, context)
+    return context
+
+
+def _threads(processes: int) -> int:
+    return max(1, (os.cpu_count() or 1) // processes)
+
+
+def with_seeds(context: Context, seeds: Sequence[int]) -> Context:
+    """The benchmark with these seeds instead of those of `params.yaml`."""
+    settings = context.settings.model_copy(update={"seeds": tuple(seeds)})
+    benchmarks = {**context.params.benchmarks, context.benchmark: settings}
+    return replace(context, params=context.params.model_copy(update={"benchmarks": benchmarks}))
+
+
+def record(context: Context, file: Path) -> None:
+    """Write the comparison of a run, and what it was made with."""
+    remedy = f"Run `python -m benchmarks.study {context.benchmark}` again."
+    made_with = {
+        "command": f"python -m benchmarks.study {context.benchmark} --seeds {' '.join(map(str, context.seeds))}",
+        "commit": git_commit(),
+        "seeds": list(context.seeds),
+        "diffusion_model": context.backbone().fingerprint,
+        "settings": context.settings.model_dump(mode="json", exclude={"seeds"}),
+        "machine": describe_machine(),
+        "seconds": stage_seconds(context),
+    }
+    comparison = read_json(context.paths.reports / "metrics.json", remedy=remedy)
+    write_json(file, {"made_with": made_with, "comparison": comparison})
+
+
+def stage_seconds(context: Context) -> dict[str, int]:
+    """Stage -> seconds that its parts took, added up over all processes and sittings."""
+    return {
+        name: round(sum(_seconds(context, unit) for unit in stage.plan(context)))
+        for name, stage in STAGES.items()
+        if stage.has_units
+    }
+
+
+def _seconds(context: Context, unit: Unit) -> float:
+    drawing = [unit.payload.drawing(context)] if isinstance(unit.payload, Shard) else []
+    return sum(map(unit_seconds, [*unit.folders, *drawing]))
+
+
+def read_runs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The files of a benchmark's runs by path."""
+    files = sorted((folder / "runs").glob("*.json"))
+    return {str(file): read_json(file, remedy=f"Remove {file}, and measure its seeds again.") for file in files}
+
+
+def write_joined(folder: Path) -> None:
+    """Write what all runs of a benchmark say together.
+
+    Raises:
+        DatasetDMError: nothing is measured yet, or the runs do not fit each other.
+    """
+    runs = read_runs(folder)
+    if not runs:
+        raise DatasetDMError(f"{folder / 'runs'} holds no run yet: leave out --join to make one.")
+    _check_settings(runs)
+    metrics = join({name: run["comparison"] for name, run in runs.items()})
+    write_json(folder / "metrics.json", metrics)
+    write_text(folder / "table.md", comparison_text(metrics))
+    plot(metrics, metrics["headline"][0], folder / "arms.png")
+    print(comparison_text(metrics), flush=True)
+
+
+def _check_settings(runs: dict[str, dict[str, Any]]) -> None:
+    (name, first), *others = runs.items()
+    for other, run in others:
+        for key in ("diffusion_model", "settings"):
+            if run["made_with"][key] != first["made_with"][key]:
+                raise DatasetDMError(f"{other} was made with another {key} than {name}: remove one, and run its seeds.")
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", help="a benchmark of params.yaml")
+    parser.add_argument("--seeds", nargs="+", type=int, help="default: those of the block `study`")
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="that share the work")
+    parser.add_argument("--join", action="store_true", help="run nothing, only join the runs that are there")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
