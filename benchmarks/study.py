@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def study(benchmark: str, seeds: Sequence[int] | None, processes: int, *, only_j
         with working_on(f"study {benchmark}"):
             announce(benchmark, left, processes)
         others = [
-            multiprocessing.get_context("spawn").Process(target=run_chain, args=(benchmark, left, processes))
+            multiprocessing.get_context("spawn").Process(target=help_with, args=(benchmark, left, processes))
             for _ in range(processes - 1)
         ]
         for other in others:
@@ -90,6 +91,13 @@ def run_chain(benchmark: str, seeds: Sequence[int], processes: int) -> Context:
     for stage in STAGES.values():
         run_stage(stage, context)
     return context
+
+
+def help_with(benchmark: str, seeds: Sequence[int], processes: int) -> None:
+    """What a further process does; an error is left to the first one, which meets it, too."""
+    print_progress()
+    with suppress(DatasetDMError):
+        run_chain(benchmark, seeds, processes)
 
 
 def _threads(processes: int) -> int:

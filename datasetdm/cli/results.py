@@ -17,13 +17,20 @@ def add_commands(commands: Any) -> None:
     diagnosis.add_argument(
         "--minutes-per-label", type=float, default=10.0, help="a person's time for one labelled image (default: 10)"
     )
-    add_command(
+    leaderboard = add_command(
         commands,
         "leaderboard",
         _leaderboard,
         help="print all benchmarks that were compared in one table",
         description="Print all benchmarks that were compared in one table, and write it as a page.",
         benchmark=False,
+    )
+    leaderboard.add_argument(
+        "--add",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="metrics.json of runs made elsewhere, to stand next to those made here; they stay in data/reports/added",
     )
 
 
@@ -49,9 +56,10 @@ def _diagnose(options: argparse.Namespace) -> None:
 
 def _leaderboard(options: argparse.Namespace) -> None:
     params = load_params(study=options.study)
-    from datasetdm.pipeline.leaderboard import make_leaderboard
+    from datasetdm.pipeline.leaderboard import add_runs, make_leaderboard
     from datasetdm.pipeline.paths import reports_folder
 
+    add_runs(options.add, study=options.study)
     result = make_leaderboard(params, study=options.study)
     file = reports_folder(study=options.study) / "leaderboard.json"
     _print(file.read_text() if options.json else "".join(result.tables.values()), options)

@@ -3,7 +3,10 @@
 A view of what `compare` has published, made again in a second. It is not a stage: DVC versions what it is made of.
 """
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -12,7 +15,12 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.paths import Paths, reports_folder
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
+from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, remove_leftovers, write_json, write_text
+
+ADDED = "added"  # the folder of comparisons that were made elsewhere, next to the leaderboard
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of such a run: it names a file
+NEEDED = ("benchmark", "task", "world", "headline", "num_real", "num_synthetic", "arms")
 
 
 def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
@@ -32,16 +40,64 @@ def _write(params: Params, folder: Path) -> StageResult:
     files = {name: Paths(folder.parent, name).reports / "metrics.json" for name in params.benchmarks}
     remedy = "Compare the benchmark again (`python -m datasetdm compare ...`)."
     comparisons = {name: read_json(file, remedy=remedy) for name, file in files.items() if file.exists()}
-    if not comparisons:
+    added = {file.stem: _read_added(file) for file in sorted((folder / ADDED).glob("*.json"))}
+    if not comparisons and not added:
         raise _nothing_yet(params, folder)
-    content = leaderboard(comparisons, list(params.benchmarks))
+    content = leaderboard(comparisons, list(params.benchmarks), added)
     table = leaderboard_table(content)
     for name in ("leaderboard.json", "leaderboard.md", "leaderboard.html"):
         remove_leftovers(folder / name)
     write_json(folder / "leaderboard.json", content)
     write_text(folder / "leaderboard.md", table)
     write_text(folder / "leaderboard.html", render_leaderboard(content))
-    return StageResult(metrics={"benchmarks": float(len(comparisons))}, tables={"Leaderboard": table})
+    return StageResult(metrics={"benchmarks": float(len(comparisons) + len(added))}, tables={"Leaderboard": table})
+
+
+def add_runs(runs: Iterable[str], *, study: bool = False) -> None:
+    """Put the comparisons of runs made elsewhere on the leaderboard, where they stay until their copy is deleted.
+
+    Args:
+        runs: `metrics.json` files, each with or without a name for the run: `sd14=their/metrics.json`. Without one, the
+            folder of the file is the name.
+        study: whether this is the leaderboard of the studies.
+
+    Raises:
+        DatasetDMError: a file that is missing or no comparison, a name that is used twice; nothing is added then.
+    """
+    found: dict[str, Any] = {}
+    problems = []
+    for run in runs:
+        name, _, path = run.rpartition("=")
+        file = Path(path)
+        name = name or file.absolute().parent.name
+        try:
+            comparison = _read_added(file)
+            if not NAME.fullmatch(name):
+                problems.append(f"'{name}' is no name for a run: use letters, digits, '.', '-' and '_'")
+            elif name in found:
+                problems.append(f"two runs are called '{name}': write name={path} to tell them apart")
+            found[name] = comparison
+        except DatasetDMError as error:
+            problems.append(str(error))
+    if problems:
+        raise DatasetDMError("\n  ".join(["Nothing is added to the leaderboard:", *problems]))
+    for name, comparison in found.items():
+        write_json(reports_folder(study=study) / ADDED / f"{name}.json", comparison)
+
+
+def _read_added(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise DatasetDMError(f"{file} is not there: give the `metrics.json` that `compare` writes.")
+    comparison = read_json(file, remedy="Give the `metrics.json` that `compare` writes.")
+    absent = [key for key in NEEDED if not (isinstance(comparison, dict) and key in comparison)]
+    if absent:
+        raise DatasetDMError(
+            f"{file} is no comparison (it lacks {', '.join(absent)}): give the `metrics.json` that `compare` writes."
+        )
+    unknown = [name for name in comparison["headline"] if name not in METRICS]
+    if unknown:
+        raise DatasetDMError(f"{file} has metrics that this version does not know: {', '.join(unknown)}.")
+    return dict(comparison)
 
 
 def _nothing_yet(params: Params, folder: Path) -> DatasetDMError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from datasetdm.arms import MAIN_ARMS
 from datasetdm.reports.comparison import figure_text
@@ -14,26 +15,31 @@ ABSENT = "-"
 WORD_COLUMNS = (2, 3 + len(MAIN_ARMS))  # of the cells after the benchmark's name: the metric, the difference
 
 
-def leaderboard(comparisons: Mapping[str, Mapping[str, Any]], benchmarks: Sequence[str]) -> dict[str, Any]:
+def leaderboard(
+    comparisons: Mapping[str, Mapping[str, Any]],
+    benchmarks: Sequence[str],
+    added: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The content of `leaderboard.json`.
 
     Args:
         comparisons: benchmark -> the content of its `metrics.json`.
         benchmarks: all benchmarks of the settings, in order; those without a comparison are listed as missing.
+        added: name of a run made elsewhere -> its `metrics.json`; its rows follow those of the same benchmark here.
     """
-    rows = [
-        _row(comparisons[name], metric)
-        for name in benchmarks
-        if name in comparisons
-        for metric in comparisons[name]["headline"]
-    ]
+    runs = [("", comparisons[name]) for name in benchmarks if name in comparisons]
+    runs += sorted((added or {}).items())
+    order = list(dict.fromkeys([*benchmarks, *(run["benchmark"] for _, run in runs)]))
+    runs.sort(key=lambda run: order.index(run[1]["benchmark"]))
+    rows = [_row(name, comparison, metric) for name, comparison in runs for metric in comparison["headline"]]
     return {"rows": rows, "missing": [name for name in benchmarks if name not in comparisons]}
 
 
-def _row(comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
+def _row(run: str, comparison: Mapping[str, Any], metric: str) -> dict[str, Any]:
     paper, found = PAPER.get(comparison["benchmark"]), verdict(comparison, metric)
     return {
         "benchmark": comparison["benchmark"],
+        "run": run,
         "task": comparison["task"],
         "world": comparison["world"],
         "metric": metric,
@@ -65,7 +71,7 @@ def leaderboard_cells(content: Mapping[str, Any]) -> list[list[str]]:
     """The texts of every row of the table."""
     return [
         [
-            row["benchmark"],
+            row_title(row),
             str(row["num_real"]),
             str(row["num_synthetic"]),
             f"{METRICS[row['metric']].axis} ({'higher' if row['higher_is_better'] else 'lower'} is better)",
@@ -77,6 +83,11 @@ def leaderboard_cells(content: Mapping[str, Any]) -> list[list[str]]:
         ]
         for row in content["rows"]
     ]
+
+
+def row_title(row: Mapping[str, Any]) -> str:
+    """The benchmark, and which run it is if that was made elsewhere."""
+    return f"{row['benchmark']} ({row['run']})" if row["run"] else str(row["benchmark"])
 
 
 def _value_text(metric: str, value: float | None) -> str:
@@ -94,7 +105,12 @@ def _paper_text(row: Mapping[str, Any]) -> str:
 def render_leaderboard(content: Mapping[str, Any]) -> str:
     """The leaderboard as an HTML page. It opens from disk and makes no network requests."""
     rows = [
-        {"benchmark": row["benchmark"], "cells": cells[1:], "verdict": row["verdict"]}
+        {
+            "title": row_title(row),
+            "page": "" if row["run"] else f"{quote(row['benchmark'])}/index.html",
+            "cells": cells[1:],
+            "verdict": row["verdict"],
+        }
         for row, cells in zip(content["rows"], leaderboard_cells(content), strict=True)
     ]
     return (

@@ -7,7 +7,7 @@ import pytest
 
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
-from datasetdm.pipeline.leaderboard import make_leaderboard
+from datasetdm.pipeline.leaderboard import add_runs, make_leaderboard
 from datasetdm.pipeline.paths import Paths
 from datasetdm.reports.comparison import summarize
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
@@ -73,3 +73,45 @@ def test_made_of_what_is_published(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
     assert math.isclose(result.metrics["benchmarks"], 1)
     assert "Not run yet: nyu" in (tmp_path / "data/reports/leaderboard.md").read_text()
     assert json.loads((tmp_path / "data/reports/leaderboard.json").read_text())["missing"] == ["nyu"]
+
+
+def test_runs_made_elsewhere_stand_next_to_ours(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = Params.model_construct(benchmarks={"coco": None, "nyu": None})
+    for name, value in (("theirs", 0.25), ("toys", 0.5)):
+        other = comparison("toys" if name == "toys" else "coco", "instance", "mask_ap", value)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps(other))
+    add_runs(["theirs/metrics.json"])
+    assert make_leaderboard(params).metrics == {"benchmarks": 1}  # without a comparison made here
+    file = Paths(tmp_path / "data", "coco").reports / "metrics.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(COMPARISONS["coco"]))
+    add_runs(["sd-1.4=toys/metrics.json"])
+    table = make_leaderboard(params).tables["Leaderboard"]
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:5]] == [
+        "| coco",
+        "| coco (theirs)",
+        "| toys (sd-1.4)",
+    ]
+    page = (tmp_path / "data/reports/leaderboard.html").read_text()
+    assert '<th scope="row">coco (theirs)</th>' in page and page.count('href="coco/index.html"') == 2
+    (tmp_path / "data/reports/added/theirs.json").unlink()
+    assert "theirs" not in make_leaderboard(params).tables["Leaderboard"]
+
+
+def test_what_is_no_comparison_is_refused_with_all_reasons(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "good.json").write_text(json.dumps(COMPARISONS["coco"]))
+    unknown = {**COMPARISONS["coco"], "headline": ["beauty"]}
+    (tmp_path / "unknown.json").write_text(json.dumps(unknown))
+    files = ["gone.json", "list.json", "broken.json", "unknown.json", "../up=good.json", "a=good.json", "a=good.json"]
+    with pytest.raises(DatasetDMError) as error:
+        add_runs(files)
+    told = str(error.value)
+    for part in ("gone.json is not there", "list.json is no comparison", "broken.json", "beauty", "'../up' is no name"):
+        assert part in told
+    assert "two runs are called 'a'" in told
+    assert not (tmp_path / "data").exists()
