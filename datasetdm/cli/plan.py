@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from typing import Any
 
 from datasetdm.cli.options import add_command, require_project
@@ -40,5 +41,6 @@ def _plan(options: argparse.Namespace) -> None:
 
     card = find_card(options.card) if options.card else None
     context = open_context(options.benchmark, study=options.study)
-    summary = plan_benchmark(context, card=card, price=options.price)
+    start = time.process_time()  # spent on imports, as in every process that makes a part
+    summary = plan_benchmark(context, card=card, price=options.price, start=start)
     print_text(json.dumps(summary.to_dict(), indent=2) + "\n" if options.json else summary.text())

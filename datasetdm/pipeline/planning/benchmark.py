@@ -17,7 +17,9 @@ from datasetdm.utils.devices import choose_device
 from datasetdm.utils.progress import working_on
 
 
-def plan_benchmark(benchmark: Context, *, card: Card | None = None, price: float | None = None) -> Summary:
+def plan_benchmark(
+    benchmark: Context, *, card: Card | None = None, price: float | None = None, start: float | None = None
+) -> Summary:
     """What is left to do for a benchmark and what that costs; nothing is written into the project.
 
     What cannot be judged, as weights or data are missing, is named in the summary.
@@ -26,6 +28,7 @@ def plan_benchmark(benchmark: Context, *, card: Card | None = None, price: float
         benchmark: the benchmark.
         card: to estimate times for, besides those on this machine.
         price: of an hour.
+        start: seconds of the processor that a process takes to start.
 
     Raises:
         DatasetDMError: the device of the settings does not exist.
@@ -46,4 +49,5 @@ def plan_benchmark(benchmark: Context, *, card: Card | None = None, price: float
         load=load,
         card=card,
         price=price,
+        start=start,
     )

@@ -28,6 +28,7 @@ class Summary:
         load: processes that waited for this machine's cores when the measurement began, for each core.
         card: times are estimated for it, too.
         price: of an hour, in whatever currency.
+        start: seconds of the processor that a process takes before it does anything; None: not known.
     """
 
     benchmark: str
@@ -38,6 +39,12 @@ class Summary:
     load: float
     card: Card | None = None
     price: float | None = None
+    start: float | None = None
+
+    @property
+    def parts(self) -> int:
+        """Parts that are left, each of which Dagster makes in a new process; a stage without parts is one."""
+        return sum(stage.left or 1 for stage in self.stages if stage.runs)
 
     @property
     def seconds(self) -> float:
@@ -77,6 +84,8 @@ class Summary:
             "card_seconds": round(self.card_seconds, 1) if self.card else None,
             "gpu_memory": self.memory,
             "disk": round(self.disk),
+            "parts": self.parts,
+            "start_seconds": None if self.start is None else round(self.start, 1),
             "cost": None if self.cost is None else round(self.cost, 2),
             "complete": not any(stage.unknown for stage in self.stages),
         }
@@ -153,6 +162,11 @@ def _remarks(summary: Summary) -> Iterator[str]:
     yield f"Times on this machine ({summary.device}) are from a short calibration" + (
         "; where parts are finished, from what these took." if any(s.recorded for s in summary.stages) else "."
     )
+    if summary.start is not None and summary.parts:
+        yield (
+            f"One process starts within {duration(summary.start)}, which is not in these times. Dagster starts one for "
+            f"each of {summary.parts} parts: add {duration(summary.parts * summary.start)} of the processor there."
+        )
     if summary.load > BUSY:
         yield (
             f"Other programs keep this machine busy (load {summary.load:.1f} for each core): the times hold while they "

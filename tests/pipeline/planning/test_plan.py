@@ -1,6 +1,7 @@
 """What is left to do, and what that adds up to; the rates are given here, so that sums can be checked."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,8 @@ def test_a_plan_of_a_project_that_has_nothing_yet(project, edit, capsys, monkeyp
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert found["complete"] and list(found["stages"]) == list(STAGES)
     assert found["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"].values()), abs=0.5)
+    assert found["start_seconds"] > 0
+    assert found["parts"] == sum(max(1, stage["parts_to_make"]) for stage in found["stages"].values() if stage["work"])
     for name in ("train_decoder", "synthesize", "train_downstream"):
         stage = found["stages"][name]
         assert stage["seconds"] > 0 and stage["card_seconds"] > 0 and stage["gpu_memory"] > 1e6 and stage["disk"] > 0
@@ -155,6 +158,7 @@ def test_without_weights_the_work_is_said_and_what_is_missing(project, edit, cap
     assert main(["plan", "coco"]) == 0
     said = capsys.readouterr().out
     assert "| synthesize | 3 of 3 parts to make | 24 images drawn, 24 images annotated | ? |" in said
+    assert re.search(r"One process starts within .*Dagster starts one for each of \d\d parts", said)
     assert "data/raw/coco is missing" in said
     assert not (folder / "data/.work").exists()
 
