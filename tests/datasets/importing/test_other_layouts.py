@@ -18,7 +18,7 @@ from datasetdm.pipeline.ingestion.ingest import ingest
 from tests.datasets.importing.builders import coco, ids_of, pictures, put, write
 from tests.datasets.importing.conftest import Import
 
-REAL = Path("/work/shared/realdata")
+REAL = Path(__file__).parents[4] / "shared" / "realdata"
 
 
 def ingested(imported: Imported, out: Path) -> dict[str, int | float]:

@@ -14,7 +14,7 @@ from datasetdm.pipeline.ingestion.ingest import ingest
 from tests.datasets.importing.builders import BUILDERS, Labelled, coco, pictures, write
 from tests.datasets.importing.conftest import Import
 
-REAL = Path("/work/shared/realdata/COCO2017")
+REAL = Path(__file__).parents[4] / "shared" / "realdata" / "COCO2017"
 
 
 def found(root: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
