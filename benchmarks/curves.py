@@ -19,6 +19,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.backbone.command import markdown
+from benchmarks.made_with import write_result
 from datasetdm.annotations.sample import Sample
 from datasetdm.arms import Training
 from datasetdm.datasets.standard.annotated_set import annotated_set
@@ -48,7 +49,7 @@ def main() -> None:
     context = open_context(arguments.benchmark, study=True)
     found = {name: TABLES[name](context, arguments) for name in arguments.tables}
     if arguments.out:
-        write_json(arguments.out, found)
+        write_result(arguments.out, found)
 
 
 def measure_schedule(context: Context, arguments: argparse.Namespace) -> list[Row]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.made_with import write_result
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.files import read_json
 
 
 def add_figures(file: Path, settings: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def add_figures(file: Path, settings: Mapping[str, Any], measured: Mapping[str, 
         )
         raise DatasetDMError(f"{file} holds figures of another {', '.join(other)}: choose another file with --out.")
     merged: dict[str, Any] = _merge(known["measured"], measured)
-    write_json(file, {"settings": settings, "measured": merged})
+    write_result(file, {"settings": settings, "measured": merged}, adds=True)
     return merged
 
 

@@ -22,6 +22,7 @@ import torch
 from mmdet.datasets import CocoDataset
 
 from benchmarks.backbone.command import markdown
+from benchmarks.made_with import write_result
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.errors import DatasetDMError
@@ -31,7 +32,6 @@ from datasetdm.prompts.language_model.local import LocalModel
 from datasetdm.prompts.mentioned import mentions_of
 from datasetdm.prompts.synonyms import with_synonyms
 from datasetdm.prompts.text_limits import TextLimits
-from datasetdm.utils.files import write_json
 from datasetdm.utils.progress import Progress, print_progress
 
 RESULTS = Path("benchmarks/results/prompts/language_model.json")
@@ -148,7 +148,7 @@ def main() -> None:
 
 def write(trials: Sequence[Trial], arguments: argparse.Namespace) -> None:
     """The figures so far, as JSON."""
-    write_json(
+    write_result(
         arguments.out,
         {
             "model": WEIGHTS,

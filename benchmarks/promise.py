@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.made_with import write_result
 from datasetdm.calibration.calibration import CalibratedFilter, Calibration, Judged, calibrate, passed
 from datasetdm.calibration.judges import Judge
 from datasetdm.config.synthesis import Filter as FilterSettings
@@ -28,7 +29,6 @@ from datasetdm.filters import build_filter
 from datasetdm.filters.base import Filter
 from datasetdm.pipeline.calibrated import judge_of, judged_images
 from datasetdm.pipeline.context import Context, open_context
-from datasetdm.utils.files import write_json
 
 warnings.filterwarnings("ignore")
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found["seeds"][str(seed)]["seconds"] = round(time.perf_counter() - start)
         print(json.dumps({str(seed): found["seeds"][str(seed)]}, indent=1), flush=True)
         if given.out:
-            write_json(given.out, found)
+            write_result(given.out, found)
 
 
 def _of_seed(context: Context, seed: int, targets: Sequence[float], sizes: Sequence[int], draws: int) -> dict[str, Any]:

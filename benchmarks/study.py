@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.backbone.command import describe_machine
+from benchmarks.made_with import KEY, describe_run
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.engine.plan import Unit
@@ -33,7 +33,6 @@ from datasetdm.pipeline.stages import STAGES
 from datasetdm.reports.comparison import plot
 from datasetdm.reports.joining import join
 from datasetdm.reports.text import comparison_text
-from datasetdm.tracking import git_commit
 from datasetdm.utils.files import read_json, write_json, write_text
 from datasetdm.utils.progress import duration, print_progress, say, working_on
 
@@ -54,7 +53,7 @@ def main() -> int:
 def study(benchmark: str, seeds: Sequence[int] | None, processes: int, *, only_join: bool = False) -> None:
     """What the command does; see the top of this file."""
     folder = RESULTS / benchmark
-    measured = {seed for run in read_runs(folder).values() for seed in run["made_with"]["seeds"]}
+    measured = {seed for run in read_runs(folder).values() for seed in run[KEY]["seeds"]}
     wanted = seeds or open_context(benchmark, study=True).seeds
     left = [seed for seed in wanted if seed not in measured]
     if left and not only_join:
@@ -114,17 +113,13 @@ def with_seeds(context: Context, seeds: Sequence[int]) -> Context:
 def record(context: Context, file: Path) -> None:
     """Write the comparison of a run, and what it was made with."""
     remedy = f"Run `python -m benchmarks.study {context.benchmark}` again."
-    made_with = {
-        "command": f"python -m benchmarks.study {context.benchmark} --seeds {' '.join(map(str, context.seeds))}",
-        "commit": git_commit(),
+    made_with = describe_run() | {
         "seeds": list(context.seeds),
-        "diffusion_model": context.backbone().fingerprint,
         "settings": context.settings.model_dump(mode="json", exclude={"seeds"}),
-        "machine": describe_machine(),
-        "seconds": stage_seconds(context),
+        "stage_seconds": stage_seconds(context),
     }
     comparison = read_json(context.paths.reports / "metrics.json", remedy=remedy)
-    write_json(file, {"made_with": made_with, "comparison": comparison})
+    write_json(file, {KEY: made_with, "comparison": comparison})
 
 
 def stage_seconds(context: Context) -> dict[str, int]:
@@ -168,7 +163,7 @@ def _check_settings(runs: dict[str, dict[str, Any]]) -> None:
     (name, first), *others = runs.items()
     for other, run in others:
         for key in ("diffusion_model", "settings"):
-            if run["made_with"][key] != first["made_with"][key]:
+            if run[KEY][key] != first[KEY][key]:
                 raise DatasetDMError(f"{other} was made with another {key} than {name}: remove one, and run its seeds.")
 
 

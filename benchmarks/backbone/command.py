@@ -2,8 +2,6 @@
 
 import argparse
 import math
-import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +10,9 @@ from typing import Any
 import cv2
 import torch
 
+from benchmarks.made_with import write_result
 from datasetdm import config
 from datasetdm.diffusion import Backbone, load_backbone
-from datasetdm.utils.files import write_json
 
 IMAGE_SIZE = 128  # of the miniworld and of the embedded model, in pixels
 READING_BATCH = 32  # images that go through a network at a time
@@ -103,20 +101,8 @@ def report(arguments: argparse.Namespace, tables: Mapping[str, str], figures: Ma
         print(f"\n## {title}\n\n{table}", flush=True)
     if arguments.out is not None:
         settings = {name: _plain(value) for name, value in sorted(vars(arguments).items())}
-        write_json(arguments.out, {"figures": _plain(figures), "settings": settings, "machine": describe_machine()})
+        write_result(arguments.out, {"figures": _plain(figures), "settings": settings})
         say(f"figures in {arguments.out}")
-
-
-def describe_machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "gpu": gpu,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
 
 
 def ratio(part: float, whole: float) -> float:

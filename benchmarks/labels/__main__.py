@@ -21,13 +21,13 @@ from benchmarks.labels.measures import measure
 from benchmarks.labels.readings import Found, read_all
 from benchmarks.labels.sets import open_set
 from benchmarks.labels.variants import VARIANTS, Variant
+from benchmarks.made_with import write_result
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.inference import predict_images
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.tasks.instance import InstanceTask
-from datasetdm.utils.files import write_json
 
 CHOSEN_ON = 120
 TIMED = 12  # images
@@ -67,10 +67,10 @@ def _measure_seed(
             figures = {one: _measure(VARIANTS[name], task, samples[one], found[one]) for one in SETS}
             timing = _milliseconds(context, VARIANTS[name], folder, samples["renders"][:TIMED])
             content = {"variant": name, "seed": int(seed), **figures, "milliseconds_per_image": timing}
-            write_json(file, content | {"images": {one: len(samples[one]) for one in SETS}})
+            write_result(file, content | {"images": {one: len(samples[one]) for one in SETS}})
             say(f"{name}, seed {seed}: {figures}, {timing} ms")
     if not agreement.exists():
-        write_json(agreement, {one: measure_agreement(task, samples[one], found[one]) for one in SETS})
+        write_result(agreement, {one: measure_agreement(task, samples[one], found[one]) for one in SETS})
 
 
 def _samples(context: Context, name: str, arguments: argparse.Namespace) -> list[Sample]:

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.backbone.command import markdown
+from benchmarks.made_with import KEY, describe_run
 from benchmarks.performance import decoder_training, generation, ingest, publish
-from benchmarks.performance.measurement import Measurement, describe_machine
+from benchmarks.performance.measurement import Measurement
 from datasetdm.utils.files import read_json, write_json
 from datasetdm.utils.progress import print_progress
 
@@ -40,9 +41,8 @@ def main() -> None:
     found = read_json(file, remedy="Remove it.") if file.exists() else {}
     options = {name: value for name, value in (("images", arguments.images), ("dtype", arguments.dtype)) if value}
     for name in arguments.measurements or MEASUREMENTS:
-        machine = describe_machine()
         measured = MEASUREMENTS[name](arguments.data / name, **options)
-        found[name] = {**measured.to_dict(), "machine": machine}
+        found[name] = measured.to_dict() | {KEY: describe_run()}
         write_json(file, found)
     header = ["", "ours", "reference", "unit", "ratio"]
     print(markdown(header, [[name, *(row[key] for key in header[1:])] for name, row in found.items()]), flush=True)

@@ -1,22 +1,15 @@
 """What is measured: our way and a reference, in the same run on the same machine."""
 
 import multiprocessing
-import os
-import platform
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import torch
-
-PACKAGES = ("torch", "diffusers", "transformers", "mmdet", "dvc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,28 +86,3 @@ def _measured(work: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
     own = work(*arguments)
     seconds = time.perf_counter() - began if own is None else own
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-
-
-def describe_machine() -> dict[str, Any]:
-    """Processor, cores, load, versions and commit."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    return {
-        "processor": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "bfloat16": bool(
-            torch.cpu.get_capabilities().get("amx_bf16") or torch.cpu.get_capabilities().get("avx512_bf16")
-        ),
-        "load_average": round(os.getloadavg()[0], 2),
-        "python": sys.version.split()[0],
-        "versions": {name: version(name) for name in PACKAGES},
-        "commit": commit,
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as stream:
-            return next(line.partition(":")[2].strip() for line in stream if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
