@@ -1,6 +1,6 @@
 """All benchmarks in one table with the paper's columns: numbers of images, then the arms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +12,8 @@ from datasetdm.reports.verdict import verdict
 from datasetdm.task_parts import METRICS
 
 ABSENT = "-"
-WORD_COLUMNS = (2, 3 + len(MAIN_ARMS))  # of the cells after the benchmark's name: the metric, the difference
+FIRST_ARM = 4  # cell of a row
+PAPER_ARMS = ("real", "synthetic", "both")
 
 
 def leaderboard(
@@ -98,7 +99,7 @@ def _paper_text(row: Mapping[str, Any]) -> str:
     if row["paper"] is None:
         return ABSENT
     metric, arms = METRICS[row["metric"]], row["paper"]["arms"]
-    figures = [metric.text(arms[arm]) if arm in arms else ABSENT for arm in ("real", "synthetic", "both")]
+    figures = [metric.text(arms[arm]) if arm in arms else ABSENT for arm in PAPER_ARMS]
     return f"{' / '.join(figures)} ({row['paper']['setting']})"
 
 
@@ -108,7 +109,9 @@ def render_leaderboard(content: Mapping[str, Any]) -> str:
         {
             "title": row_title(row),
             "page": "" if row["run"] else f"{quote(row['benchmark'])}/index.html",
-            "cells": cells[1:],
+            "metric": METRICS[row["metric"]],
+            "images": f"{row['num_real']} / {row['num_synthetic']}",
+            "cells": cells[FIRST_ARM:-1],
             "verdict": row["verdict"],
         }
         for row, cells in zip(content["rows"], leaderboard_cells(content), strict=True)
@@ -119,8 +122,21 @@ def render_leaderboard(content: Mapping[str, Any]) -> str:
         .render(
             arms=MAIN_ARMS,
             rows=rows,
-            word_columns=WORD_COLUMNS,
+            paper=list(_paper_rows(content)),
+            paper_arms=PAPER_ARMS,
             missing=content["missing"],
             embedded=any(row["world"] == "miniworld" for row in content["rows"]),
         )
     )
+
+
+def _paper_rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The paper's figures for the benchmarks of the page, each once."""
+    for row in {row["benchmark"]: row for row in content["rows"] if row["paper"]}.values():
+        metric, arms = METRICS[row["metric"]], row["paper"]["arms"]
+        yield {
+            "title": row["benchmark"],
+            "metric": metric,
+            "cells": [metric.text(arms[arm]) if arm in arms else ABSENT for arm in PAPER_ARMS],
+            "setting": row["paper"]["setting"],
+        }
