@@ -24,11 +24,9 @@ import torch
 from benchmarks.made_with import KEY, describe_run
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
-from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.engine.run import check_ready, run_stage
-from datasetdm.pipeline.engine.units import unit_seconds
 from datasetdm.pipeline.planning.benchmark import plan_benchmark
-from datasetdm.pipeline.rounds.shard import Shard
+from datasetdm.pipeline.planning.plan import seconds_taken
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.reports.comparison import plot
 from datasetdm.reports.joining import join
@@ -125,15 +123,10 @@ def record(context: Context, file: Path) -> None:
 def stage_seconds(context: Context) -> dict[str, int]:
     """Stage -> seconds that its parts took, added up over all processes and sittings."""
     return {
-        name: round(sum(_seconds(context, unit) for unit in stage.plan(context)))
+        name: round(sum(seconds_taken(context, unit) for unit in stage.plan(context)))
         for name, stage in STAGES.items()
         if stage.has_units
     }
-
-
-def _seconds(context: Context, unit: Unit) -> float:
-    drawing = [unit.payload.drawing(context)] if isinstance(unit.payload, Shard) else []
-    return sum(map(unit_seconds, [*unit.folders, *drawing]))
 
 
 def read_runs(folder: Path) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """From the settings to a loaded backbone: one line per family of diffusion models."""
 
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 from datasetdm import config
@@ -33,6 +34,16 @@ def load_backbone(settings: config.Backbone, device: str = "auto") -> Backbone:
         DatasetDMError: its weights are missing, its family is not in `FAMILIES`, or the device does not exist.
     """
     folder = find_weights(settings)
+    backbone: Backbone = pkgutil.resolve_name(FAMILIES[known_family(folder, settings)])(folder, settings, device)
+    return backbone
+
+
+def known_family(folder: Path, settings: config.Backbone) -> str:
+    """The key of `FAMILIES` that a model's folder names.
+
+    Raises:
+        DatasetDMError: it is none of them, or `model_index.json` is damaged.
+    """
     index = read_json(folder / "model_index.json", remedy=how_to_get(settings.path))
     family = str(index.get("_class_name") if isinstance(index, dict) else None)
     if family not in FAMILIES:
@@ -42,5 +53,4 @@ def load_backbone(settings: config.Backbone, device: str = "auto") -> Backbone:
             "write a file in datasetdm/diffusion/families/ and a line in FAMILIES in datasetdm/diffusion/loading.py "
             '(docs/extending.md, "A family of diffusion models").'
         )
-    backbone: Backbone = pkgutil.resolve_name(FAMILIES[family])(folder, settings, device)
-    return backbone
+    return family

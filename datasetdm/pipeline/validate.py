@@ -14,6 +14,7 @@ from datasetdm.datasets.native import open_split
 from datasetdm.datasets.split import Split
 from datasetdm.diffusion import draws_miniworld, find_weights, words_unknown_to
 from datasetdm.diffusion.adapters import check_peft, find_lora
+from datasetdm.diffusion.completeness import check_complete_model
 from datasetdm.diffusion.ip_adapter import find_ip_adapter, reference_images
 from datasetdm.downstream import DOWNSTREAM
 from datasetdm.errors import DatasetDMError
@@ -22,6 +23,7 @@ from datasetdm.pipeline.paths import DATA
 from datasetdm.tasks import build_task
 from datasetdm.utils.devices import choose_device
 from datasetdm.utils.hub import is_hub_name
+from datasetdm.utils.safetensors_files import is_whole
 
 BYTES_PER_PIXEL = 2  # of a generated image as PNG, with its annotation
 _BYTES_PER_VIEW = 2_000_000  # of a cached view of a labelled image
@@ -75,7 +77,9 @@ def _backbone(context: Context) -> Iterator[str]:
     if is_hub_name(settings.path):
         yield f"diffusion model: {_hub_state(settings.path, settings.revision, 'model_index.json')}"
     else:
-        yield f"diffusion model: {find_weights(settings)}"
+        folder = find_weights(settings)
+        check_complete_model(folder, settings)
+        yield f"diffusion model: {folder}"
 
 
 def _adapters(context: Context) -> Iterator[str]:
@@ -85,7 +89,10 @@ def _adapters(context: Context) -> Iterator[str]:
         if is_hub_name(lora.path):
             yield f"LoRA: {lora.path}, from the hub"
         else:
-            yield f"LoRA: {find_lora(lora)}"
+            file = find_lora(lora)
+            if not is_whole(file):
+                raise DatasetDMError(f"{file} is cut off or damaged: copy it again (backbone.loras in params.yaml).")
+            yield f"LoRA: {file}"
     if backbone.loras or backbone.adapt:
         check_peft("backbone.adapt" if backbone.adapt else "backbone.loras")
     if adapter := backbone.ip_adapter:
@@ -130,6 +137,11 @@ def _pretrained(context: Context) -> Iterator[str]:
         raise DatasetDMError(
             f"{Path(name) / 'model.safetensors'} is missing, but downstream.pretrained in params.yaml names it. Put "
             "the weights there, name a model of the hub, or set downstream.pretrained to null."
+        )
+    elif not is_whole(Path(name) / "model.safetensors"):
+        raise DatasetDMError(
+            f"{Path(name) / 'model.safetensors'} is cut off or damaged: copy or download it again "
+            "(downstream.pretrained in params.yaml names it)."
         )
     else:
         yield f"downstream weights: {name}"

@@ -1,5 +1,6 @@
 """`validate` names everything that is wrong at once, and writes nothing."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -100,3 +101,40 @@ def test_what_adapters_lack_is_said_before_anything_runs(project: Path, capsys: 
     Path("params.yaml").write_text(text.replace("path: data/backbones/miniworld ", adapter))
     assert main(["validate", "coco"]) == 2
     assert "backbone.ip_adapter.images in params.yaml is pictures, where 1 to 16 images are" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda model: shutil.rmtree(model / "text_encoder"), "lacks text_encoder"),
+        (lambda model: shutil.rmtree(model / "unet"), "model/unet is missing"),
+        (lambda model: cut(model / "vae/diffusion_pytorch_model.safetensors", 1000), "vae/.*is cut off"),
+        (lambda model: cut(model / "unet/diffusion_pytorch_model.safetensors", 0), "unet/.*is cut off"),
+        (lambda model: rename(model / "model_index.json"), "KandinskyPipeline, which is none of the families"),
+    ],
+)
+def test_a_model_that_is_not_complete_is_found_before_it_is_loaded(project, capsys, damage, problem: str) -> None:
+    shutil.copytree(ROOT / "data/backbones/miniworld", project / "model")
+    text = (ROOT / "params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("path: data/backbones/miniworld ", "path: model "))
+    damage(project / "model")
+    assert main(["validate", "coco"]) == 2
+    assert re.search(problem, capsys.readouterr().err)
+
+
+def test_weights_of_the_downstream_model_that_are_cut_off(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(ROOT / "data/backbones/miniworld_resnet18", project / "resnet")
+    cut(project / "resnet/model.safetensors", 5000)
+    text = (ROOT / "params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("&resnet data/backbones/miniworld_resnet18", "&resnet resnet"))
+    assert main(["validate", "coco"]) == 2
+    assert "resnet/model.safetensors is cut off" in capsys.readouterr().err
+
+
+def cut(file: Path, size: int) -> None:
+    with open(file, "r+b") as stream:
+        stream.truncate(size)
+
+
+def rename(index: Path) -> None:
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "KandinskyPipeline"))

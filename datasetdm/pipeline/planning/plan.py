@@ -144,10 +144,11 @@ def _made(stage: Stage[Context], benchmark: Context, calibration: Calibration) -
         plan = stage.plan(benchmark)
     except DatasetDMError:  # an input is missing, so that no unit can be there
         return {}
-    return {unit.key: _seconds(benchmark, unit) for unit in plan if unit.is_finished()}
+    return {unit.key: seconds_taken(benchmark, unit) for unit in plan if unit.is_finished()}
 
 
-def _seconds(benchmark: Context, unit: Unit) -> float:
+def seconds_taken(benchmark: Context, unit: Unit) -> float:
+    """How long a finished unit took, with the drawing of its images; 0 if that is not known."""
     drawing = unit.payload.drawing(benchmark) if isinstance(unit.payload, Shard) else None
     folders = [*unit.folders, *([drawing] if drawing else [])]
     return sum(map(unit_seconds, folders))
