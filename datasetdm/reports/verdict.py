@@ -12,7 +12,7 @@ from datasetdm.task_parts import METRICS, Metric
 #: The pairs of arms that answer the question, the one that answers it best first.
 PAIRS: tuple[tuple[str, str], ...] = (CONTRASTS[0], ("synthetic", "real"), *CONTRASTS[1:])
 
-MORE_SEEDS = "For more certainty, give the benchmark more `seeds` in params.yaml (`make study` uses five)."
+MORE_SEEDS = "For more certainty, give the benchmark more `seeds` in params.yaml (`make study` uses three or five)."
 
 
 @dataclass(frozen=True, kw_only=True)
