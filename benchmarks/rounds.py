@@ -16,7 +16,9 @@ holds what was measured for each seed; a run with further seeds, or further numb
 import argparse
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from pkgutil import resolve_name
 from statistics import fmean
 from typing import Any
 
@@ -36,7 +38,7 @@ from datasetdm.pipeline.rounds.feedback import judge_slices
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.prompts.attributes import SIZE, kind_of, slice_name, slices_of
 from datasetdm.reports.contrasts import paired_difference
-from datasetdm.task_parts import METRICS
+from datasetdm.task_parts import METRICS, TASKS
 from datasetdm.utils.files import read_json
 from datasetdm.utils.progress import print_progress
 
@@ -45,8 +47,6 @@ RESULTS = Path("benchmarks/results/rounds")
 ADDED = ("seeds", "drawn", "data", "out")  # arguments in which the runs of one file of figures may differ
 AGAIN = "Run the stage `compare` of this benchmark again."
 
-#: variant -> number of drawn images -> its context, all stages run.
-Runs = Mapping[str, Mapping[int, Context]]
 Row = dict[str, Any]
 
 
@@ -55,17 +55,35 @@ def main() -> None:
     arguments = parse_arguments()
     print_progress()
     plant = leave_out(arguments.weak) if arguments.study == "weakness" else None
-    runs = {one: {drawn: run(arguments, one, drawn, plant) for drawn in arguments.drawn} for one in VARIANTS}
-    measured: Row = {"both on test": {variant: _by_drawn(_scores, found) for variant, found in runs.items()}}
-    if plant:
-        measured["slices of test"] = {variant: _by_drawn(_judged, found) for variant, found in runs.items()}
-        measured["slices of dev"] = _by_drawn(_asked, runs["looped"])
     out = arguments.out or RESULTS / f"{arguments.study}_{arguments.benchmark}.json"
-    measured = add_figures(out, _settings(arguments), measured)
-    metric = METRICS[_primary(runs)]
+    measured = add_figures(out, _settings(arguments), {})
+    for variant, drawn in product(VARIANTS, arguments.drawn):
+        if is_measured(measured, variant, drawn, arguments.seeds):
+            continue
+        context = run(arguments, variant, drawn, plant)
+        measured = add_figures(out, _settings(arguments), measure(context, variant, drawn, planted=bool(plant)))
+    task = resolve_name(TASKS[open_context(arguments.benchmark).settings.task.name].task)
+    metric = METRICS[task.primary_metric]
     print(curve_table(metric, measured["both on test"]), flush=True)
     if plant:
         print(weakness_table(metric, measured, arguments.weak), flush=True)
+
+
+def is_measured(measured: Row, variant: str, drawn: int, seeds: Sequence[int]) -> bool:
+    """Whether the file of figures has all seeds of a run."""
+    known = measured.get("both on test", {}).get(variant, {}).get(str(drawn), {})
+    return all(str(seed) in known for seed in seeds)
+
+
+def measure(context: Context, variant: str, drawn: int, *, planted: bool) -> Row:
+    """The figures of a run."""
+    key = str(drawn)
+    found: Row = {"both on test": {variant: {key: _scores(context)}}}
+    if planted:
+        found["slices of test"] = {variant: {key: _judged(context)}}
+        if variant == "looped":
+            found["slices of dev"] = {key: _asked(context)}
+    return found
 
 
 def run(arguments: argparse.Namespace, variant: str, drawn: int, plant: Callable[[Context], None] | None) -> Context:
@@ -163,14 +181,6 @@ def _context(arguments: argparse.Namespace, variant: str, drawn: int) -> Context
     name = f"{arguments.benchmark}{planted}_{variant}_{drawn}"
     params = base.model_copy(update={"benchmarks": {name: config.Benchmark.model_validate(settings)}, "study": {}})
     return replace(open_context(name, params=params), paths=Paths(arguments.data, name))
-
-
-def _primary(runs: Runs) -> str:
-    return next(iter(runs["static"].values())).task().primary_metric
-
-
-def _by_drawn(measure: Callable[[Context], Row], found: Mapping[int, Context]) -> Row:
-    return {str(drawn): measure(context) for drawn, context in found.items()}
 
 
 def _scores(context: Context) -> Row:
