@@ -4,6 +4,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, 
 
 from datasetdm.config import Params
 from datasetdm.pipeline.leaderboard import make_leaderboard
+from datasetdm.pipeline.paths import reports_folder
 from datasetdm.pipeline.stages import STAGES
 from orchestration.assets import asset_name, readable_failures
 from orchestration.runs import run_params
@@ -23,7 +24,7 @@ def build_leaderboard(params: Params) -> AssetsDefinition:
     )
     def make(context: AssetExecutionContext) -> MaterializeResult:
         with readable_failures():
-            result = make_leaderboard(run_params(context.run_id))
+            result = make_leaderboard(run_params(context.run_id), reports_folder())
         return MaterializeResult(
             metadata={title: MetadataValue.md(table) for title, table in result.tables.items()} | dict(result.metrics)
         )

@@ -59,9 +59,10 @@ def _leaderboard(options: argparse.Namespace) -> None:
     from datasetdm.pipeline.leaderboard import add_runs, make_leaderboard
     from datasetdm.pipeline.paths import reports_folder
 
-    add_runs(options.add, study=options.study)
-    result = make_leaderboard(params, study=options.study)
-    file = reports_folder(study=options.study) / "leaderboard.json"
+    folder = reports_folder(study=options.study)
+    add_runs(options.add, folder)
+    result = make_leaderboard(params, folder)
+    file = folder / "leaderboard.json"
     _print(file.read_text() if options.json else "".join(result.tables.values()), options)
 
 

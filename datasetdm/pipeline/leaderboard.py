@@ -13,7 +13,7 @@ from filelock import FileLock
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.engine.result import StageResult
-from datasetdm.pipeline.paths import Paths, reports_folder
+from datasetdm.pipeline.paths import Paths
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, remove_leftovers, write_json, write_text
@@ -23,13 +23,16 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of such a run: it names a fi
 NEEDED = ("benchmark", "task", "world", "headline", "num_real", "num_synthetic", "arms")
 
 
-def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
+def make_leaderboard(params: Params, folder: Path) -> StageResult:
     """Write `leaderboard.json`, `.md` and `.html` next to the reports.
+
+    Args:
+        params: whose benchmarks are listed.
+        folder: of the reports (`paths.reports_folder`).
 
     Raises:
         DatasetDMError: no benchmark has been compared yet.
     """
-    folder = reports_folder(study=study)
     if not folder.is_dir():
         raise _nothing_yet(params, folder)
     with FileLock(folder / ".leaderboard.lock"):  # several benchmarks may be compared at the same time
@@ -53,13 +56,13 @@ def _write(params: Params, folder: Path) -> StageResult:
     return StageResult(metrics={"benchmarks": float(len(comparisons) + len(added))}, tables={"Leaderboard": table})
 
 
-def add_runs(runs: Iterable[str], *, study: bool = False) -> None:
+def add_runs(runs: Iterable[str], folder: Path) -> None:
     """Put the comparisons of runs made elsewhere on the leaderboard, where they stay until their copy is deleted.
 
     Args:
         runs: `metrics.json` files, each with or without a name for the run: `sd14=their/metrics.json`. Without one, the
             folder of the file is the name.
-        study: whether this is the leaderboard of the studies.
+        folder: of the reports.
 
     Raises:
         DatasetDMError: a file that is missing or no comparison, a name that is used twice; nothing is added then.
@@ -82,7 +85,7 @@ def add_runs(runs: Iterable[str], *, study: bool = False) -> None:
     if problems:
         raise DatasetDMError("\n  ".join(["Nothing is added to the leaderboard:", *problems]))
     for name, comparison in found.items():
-        write_json(reports_folder(study=study) / ADDED / f"{name}.json", comparison)
+        write_json(folder / ADDED / f"{name}.json", comparison)
 
 
 def _read_added(file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from datasetdm.pipeline.leaderboard import add_runs, make_leaderboard
 from datasetdm.pipeline.paths import Paths
 from datasetdm.reports.comparison import summarize
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
+
+REPORTS = Path("data/reports")
 
 
 def comparison(benchmark: str, task: str, metric: str, value: float) -> dict:
@@ -65,11 +68,11 @@ def test_made_of_what_is_published(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     params = Params.model_construct(benchmarks={"coco": None, "nyu": None})
     with pytest.raises(DatasetDMError, match="python -m datasetdm run coco"):
-        make_leaderboard(params)
+        make_leaderboard(params, REPORTS)
     file = Paths(tmp_path / "data", "coco").reports / "metrics.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(COMPARISONS["coco"]))
-    result = make_leaderboard(params)
+    result = make_leaderboard(params, REPORTS)
     assert math.isclose(result.metrics["benchmarks"], 1)
     assert "Not run yet: nyu" in (tmp_path / "data/reports/leaderboard.md").read_text()
     assert json.loads((tmp_path / "data/reports/leaderboard.json").read_text())["missing"] == ["nyu"]
@@ -82,13 +85,13 @@ def test_runs_made_elsewhere_stand_next_to_ours(tmp_path, monkeypatch: pytest.Mo
         other = comparison("toys" if name == "toys" else "coco", "instance", "mask_ap", value)
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.json").write_text(json.dumps(other))
-    add_runs(["theirs/metrics.json"])
-    assert make_leaderboard(params).metrics == {"benchmarks": 1}  # without a comparison made here
+    add_runs(["theirs/metrics.json"], REPORTS)
+    assert make_leaderboard(params, REPORTS).metrics == {"benchmarks": 1}  # without a comparison made here
     file = Paths(tmp_path / "data", "coco").reports / "metrics.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(COMPARISONS["coco"]))
-    add_runs(["sd-1.4=toys/metrics.json"])
-    table = make_leaderboard(params).tables["Leaderboard"]
+    add_runs(["sd-1.4=toys/metrics.json"], REPORTS)
+    table = make_leaderboard(params, REPORTS).tables["Leaderboard"]
     assert [line.split(" | ")[0] for line in table.splitlines()[2:5]] == [
         "| coco",
         "| coco (theirs)",
@@ -97,7 +100,7 @@ def test_runs_made_elsewhere_stand_next_to_ours(tmp_path, monkeypatch: pytest.Mo
     page = (tmp_path / "data/reports/leaderboard.html").read_text()
     assert '<th scope="row">coco (theirs)</th>' in page and page.count('href="coco/index.html"') == 2
     (tmp_path / "data/reports/added/theirs.json").unlink()
-    assert "theirs" not in make_leaderboard(params).tables["Leaderboard"]
+    assert "theirs" not in make_leaderboard(params, REPORTS).tables["Leaderboard"]
 
 
 def test_what_is_no_comparison_is_refused_with_all_reasons(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +112,7 @@ def test_what_is_no_comparison_is_refused_with_all_reasons(tmp_path, monkeypatch
     (tmp_path / "unknown.json").write_text(json.dumps(unknown))
     files = ["gone.json", "list.json", "broken.json", "unknown.json", "../up=good.json", "a=good.json", "a=good.json"]
     with pytest.raises(DatasetDMError) as error:
-        add_runs(files)
+        add_runs(files, REPORTS)
     told = str(error.value)
     for part in ("gone.json is not there", "list.json is no comparison", "broken.json", "beauty", "'../up' is no name"):
         assert part in told

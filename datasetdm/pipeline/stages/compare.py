@@ -117,7 +117,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     models = {unit.payload: _model_folder(context, unit.payload) for unit in plan}
     times = unit_times(plan.folders)
     result = log_comparison(context, STAGE, metrics, _result(context, metrics), models=models, times=times)
-    make_leaderboard(context.params, study=context.study)  # the page links to it
+    make_leaderboard(context.params, context.paths.reports.parent)  # the page links to it
     return result
 
 
