@@ -33,6 +33,10 @@ PROGRAMS = (
     "pip",
     "npm",
     "curl",
+    "createuser",
+    "createdb",
+    "pg_dump",
+    "pg_restore",
 )
 _SHELL = re.compile(rf"(\$ )?([A-Z_]+=\S+ )*(\.venv/bin/)?({'|'.join(PROGRAMS)})(?=\s|$)")
 _PYTHON = re.compile(r"(def|class|import|from|@\w|[A-Z_]+ = |\"\w+\": [\w\"])")
