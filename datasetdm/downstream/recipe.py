@@ -9,7 +9,7 @@ WARMUP = 0.05  # of the iterations; then a cosine takes the learning rate down t
 WEIGHT_DECAY = 0.05
 MAX_GRADIENT_NORM = 5.0
 
-_WORKER_MEMORY = 2**30  # bytes; a process that prepares batches, with what it has prepared, stays below
+_WORKER_MEMORY = 2**30  # bytes to allow for each process that prepares batches; an allowance, not a measurement
 
 
 def num_workers(device: torch.device) -> int:

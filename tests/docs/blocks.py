@@ -33,6 +33,8 @@ PROGRAMS = (
     "pip",
     "npm",
     "curl",
+    "dagster-webserver",
+    "dagster-daemon",
     "createuser",
     "createdb",
     "pg_dump",

@@ -86,8 +86,7 @@ def test_an_mlflow_server_elsewhere_is_not_started_again(start, monkeypatch) -> 
         assert program.stdout.readline().strip() == f"MLflow   {address}/#/experiments?workflowType=machine_learning"
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", int(mlflow)), 5)
-    program.send_signal(signal.SIGINT)
-    assert program.communicate(timeout=30)[0].splitlines()[0] == "Ctrl-C stops Dagster."
+    assert program.stdout.readline().strip() == "Ctrl-C stops Dagster."
 
 
 def test_a_server_that_fails_shows_why_and_takes_the_other_along(start) -> None:
