@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+Process = subprocess.Popen[bytes]
+
 PATIENCE = 90  # seconds; time for a server to answer
 BIN = Path(sys.executable).parent
 NOBODY = ("postgres", "nobody")  # PostgreSQL refuses to run as root
@@ -101,6 +103,10 @@ class Servers:
         """The address of a database."""
         return f"postgresql://datasetdm:{self.password}@127.0.0.1:{self.ports['postgres']}/{name}"
 
+    def store(self, name: str) -> str:
+        """The same for MLflow and Dagster: SQLAlchemy would look for another driver."""
+        return self.database(name).replace("postgresql:", "postgresql+psycopg2:")
+
     @property
     def s3(self) -> str:
         """The address of the S3 server."""
@@ -142,8 +148,8 @@ def postgres(servers: Servers, *databases: str) -> Iterator[None]:
     port = servers.ports["postgres"] = free_port()
     command = [programs / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
     command += ["-c", f"unix_socket_directories={data}"]
-    with running("postgres", command, servers, cwd=data, **as_user):
-        wait("PostgreSQL", lambda: answers_query(servers))
+    with running("postgres", command, servers, cwd=data, **as_user) as process:
+        wait("PostgreSQL", process, lambda: answers_query(servers))
         for name in databases:
             run_sql(servers, "postgres", f'CREATE DATABASE "{name}"')
         yield
@@ -189,8 +195,8 @@ def s3(servers: Servers, *buckets: str) -> Iterator[Path]:
         root.with_name("s3-cache"),
     ]
     command += ["--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--dir-cache-time", "1s"]
-    with running("s3", command, servers):
-        wait("the S3 server", lambda: status(servers.s3) is not None)
+    with running("s3", command, servers) as process:
+        wait("the S3 server", process, lambda: status(servers.s3) is not None)
         yield root
 
 
@@ -201,12 +207,12 @@ def mlflow(servers: Servers) -> Iterator[None]:
     config = servers.folder / "auth.ini"
     config.write_text(
         "[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
-        f"database_uri = {servers.database('mlflow_auth')}\n"
+        f"database_uri = {servers.store('mlflow_auth')}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     config.chmod(0o600)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--app-name", "basic-auth", "--backend-store-uri", servers.database("mlflow")]
+    command += ["--app-name", "basic-auth", "--backend-store-uri", servers.store("mlflow")]
     command += ["--artifacts-destination", "s3://mlflow/artifacts"]
     environment = {
         **clean_environment(),
@@ -216,8 +222,8 @@ def mlflow(servers: Servers) -> Iterator[None]:
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    with running("mlflow", command, servers, env=environment):
-        wait("MLflow", lambda: status(f"{servers.mlflow}/health") == 200)
+    with running("mlflow", command, servers, env=environment) as process:
+        wait("MLflow", process, lambda: status(f"{servers.mlflow}/health") == 200)
         yield
 
 
@@ -225,13 +231,13 @@ def mlflow(servers: Servers) -> Iterator[None]:
 
 
 @contextmanager
-def running(name: str, command: list[object], servers: Servers, **options: object) -> Iterator[None]:
+def running(name: str, command: list[object], servers: Servers, **options: object) -> Iterator[Process]:
     """A process of the trial, with its children; its output goes to a file, whose end is shown if it fails."""
     log = servers.folder / f"{name}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(list(map(str, command)), stdout=out, stderr=out, start_new_session=True, **options)
     try:
-        yield
+        yield process
     except BaseException:
         print(f"--- the end of {name}.log ---\n" + "\n".join(log.read_text(errors="replace").splitlines()[-15:]))
         raise
@@ -293,10 +299,12 @@ def status(address: str) -> int | None:
         return None
 
 
-def wait(name: str, answers: Callable[[], bool]) -> None:
+def wait(name: str, process: Process, answers: Callable[[], bool]) -> None:
     """Return once a server answers."""
     deadline = time.monotonic() + PATIENCE
     while not answers():
+        if process.poll() is not None:
+            sys.exit(f"{name} has ended with {process.returncode}.")
         if time.monotonic() > deadline:
             sys.exit(f"{name} does not answer after {PATIENCE} seconds.")
         time.sleep(0.3)

@@ -6,7 +6,7 @@ from datasetdm.tracking.clean_up import OldRun
 
 ON_THE_SERVER = (
     "The store is a server's (MLFLOW_TRACKING_URI), so runs are set aside only. To remove them for good, name the "
-    "server's database, too: MLFLOW_BACKEND_STORE_URI=postgresql://..."
+    "server's database, too: MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://..."
 )
 
 
