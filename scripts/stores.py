@@ -23,7 +23,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from commands import ROOT, fail, python_says, say
+from commands import ROOT, python_says, say
 
 BACKUPS = ROOT / "backups"
 BY_SETUP = "-setup"  # ending of those that set-up makes
@@ -40,7 +40,7 @@ def main() -> None:
     verbs.add_parser("restore").add_argument("folder", type=Path, help="as `backup` made it")
     options = parser.parse_args()
     if options.verb == "backup":
-        say(f"The stores are in {back_up(options.to or new_folder())}.")
+        print(f"The stores are in {back_up(options.to or new_folder())}.")
     else:
         restore(options.folder)
 
@@ -48,10 +48,10 @@ def main() -> None:
 def back_up(folder: Path) -> Path:
     """Copy all stores into a new folder, which appears whole."""
     if folder.exists():
-        fail(f"{folder} exists: name a new folder.")
+        sys.exit(f"{folder} exists: name a new folder.")
     found = stores()
     if not found:
-        fail("there is nothing to back up: neither mlflow/mlflow.db nor a history of Dagster exists.")
+        sys.exit("There is nothing to back up: neither mlflow/mlflow.db nor a history of Dagster exists.")
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     for name, file in found.items():
@@ -74,7 +74,7 @@ def back_up_before_upgrade() -> None:
 def restore(folder: Path) -> None:
     """Put a backup back. What is there now is backed up first; runs that are newer than the backup are forgotten."""
     if not (folder / NOTE).is_file():
-        fail(f"{folder} is no backup: it has no {NOTE}.")
+        sys.exit(f"{folder} is no backup: it has no {NOTE}.")
     files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*.db")}
     refuse_used(target(name) for name in files)
     now = back_up(new_folder()) if stores() else None
@@ -86,10 +86,10 @@ def restore(folder: Path) -> None:
         copy(file, goal.with_name(f".{goal.name}.tmp"))
         os.replace(goal.with_name(f".{goal.name}.tmp"), goal)
     made_by, installed = json.loads((folder / NOTE).read_text()), json.loads(python_says(VERSIONS) or "{}")
-    say(f"Restored {len(files)} files from {folder}." + (f" What was there is in {now}." if now else ""))
+    print(f"Restored {len(files)} files from {folder}." + (f" What was there is in {now}." if now else ""))
     if made_by != installed:
-        say(f"They were written by {listed(made_by)}, and {listed(installed)} is installed.")
-        say("Go back to the requirements.lock of that time, or upgrade the stores (docs/operate.md).")
+        print(f"They were written by {listed(made_by)}, and {listed(installed)} is installed.")
+        print("Go back to the requirements.lock of that time, or upgrade the stores (docs/operate.md).")
 
 
 # --- where they are ---
@@ -149,7 +149,7 @@ def refuse_used(files: Iterator[Path]) -> None:
     for process in Path("/proc").glob("[0-9]*"):
         for link in open_files(process):
             if link in wanted:
-                fail(f"process {process.name} uses {link}. Stop `make ui` and all runs, then restore again.")
+                sys.exit(f"Process {process.name} uses {link}. Stop `make ui` and all runs, then restore again.")
 
 
 def open_files(process: Path) -> Iterator[str]:
