@@ -1,4 +1,4 @@
-# make demo | demo-all | test | ui | study | bench | docs | setup | lint | lock | clean; `make` alone explains them.
+# make demo | demo-all | test | ui | study | bench | docs | setup | lint | lock | prune | backup | restore | clean; `make` alone explains them.
 
 BENCHMARK ?= coco
 DAGSTER_PORT ?= 3000
@@ -17,7 +17,7 @@ export DO_NOT_TRACK := true
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-all test lint ui study bench docs lock clean
+.PHONY: help setup demo demo-all test lint ui study bench docs lock prune backup restore clean
 
 help:
 	@echo "make demo     set everything up, run the chain on the embedded world, print the table"
@@ -30,7 +30,9 @@ help:
 	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index,"
 	@echo "              DETECTION=0 to do without the detectors of instance segmentation, which take minutes to compile"
 	@echo "make lint     ruff, mypy, import contracts"
-	@echo "make lock     resolve all dependencies into requirements.lock and requirements-detection.lock"
+	@echo "make prune    list what nothing needs any more; YES=1 removes it"
+	@echo "make backup   copy the run histories to backups/; make restore FROM=backups/... puts them back"
+	@echo "make lock     resolve all dependencies into requirements.lock and its siblings"
 	@echo "make clean    remove what the stages made; data/raw, data/backbones, data/answers, data/study, .venv and the run histories stay"
 
 setup:
@@ -97,7 +99,18 @@ lock: setup
 	$(RESOLVE) --constraint $(NEW)/all requirements-dev.in --output-file $(NEW)/base
 	{ grep '^#' requirements.lock; grep -vE '^(nvidia-|cuda-|triton=)' $(NEW)/base; } > $(NEW)/requirements.lock
 	{ grep '^#' requirements-detection.lock; grep -vxFf $(NEW)/base $(NEW)/all; } > $(NEW)/requirements-detection.lock
-	mv $(NEW)/requirements.lock $(NEW)/requirements-detection.lock .
+	$(RESOLVE) --constraint $(NEW)/base --extra deploy pyproject.toml --output-file $(NEW)/servers
+	{ grep '^#' requirements-deploy.lock; grep -vxFf $(NEW)/base $(NEW)/servers; } > $(NEW)/requirements-deploy.lock
+	mv $(NEW)/requirements.lock $(NEW)/requirements-detection.lock $(NEW)/requirements-deploy.lock .
+
+prune: setup
+	python -m datasetdm prune $(if $(YES),--yes)
+
+backup:
+	python scripts/stores.py backup
+
+restore:
+	@$(if $(FROM),python scripts/stores.py restore $(FROM),echo "restore: name a backup: make restore FROM=backups/..."; exit 2)
 
 clean:
 	rm -rf data/.work data/real data/adapted data/decoders data/prompts data/synthetic data/pseudo data/augmented data/downstream data/reports data/preview data/diagnosis data/labels

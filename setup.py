@@ -12,7 +12,7 @@ class BuildWithLocks(build_py):
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            for lock in ("requirements.lock", "requirements-detection.lock"):
+            for lock in ("requirements.lock", "requirements-detection.lock", "requirements-deploy.lock"):
                 self.copy_file(lock, str(Path(self.build_lib) / "datasetdm" / lock))
 
 

@@ -15,6 +15,7 @@ from commands import ROOT, Progress, fail, pip, pip_command, python_says, say, w
 
 LOCK = ROOT / "requirements-detection.lock"
 MMCV = next(line for line in LOCK.read_text().splitlines() if line.startswith("mmcv=="))
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 CUDA_HEADERS = ROOT / "scripts" / "cuda_headers"  # torch's own are searched first
 
 
@@ -73,6 +74,18 @@ def build_mmcv(folder: Path, cuda: bool) -> None:
 
 
 def compile_jobs() -> int:
-    """One per core, but no more than memory allows: each of mmcv's files may take 2 GB to compile."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(os.cpu_count() or 1, memory // 2_000_000_000))
+    """One per core, but no more than memory allows: each of mmcv's files may take 2 GB to compile.
+
+    A container's limits count.
+    """
+    cores = python_says("import joblib; print(joblib.cpu_count())") or os.cpu_count() or 1
+    return max(1, min(int(cores), memory() // 2_000_000_000))
+
+
+def memory() -> int:
+    """Bytes of the machine, or of the container (cgroup v2, v1) if it has less."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in MEMORY_LIMITS:
+        text = file.read_text().strip() if file.exists() else ""
+        limits += [int(text)] if text.isdecimal() else []
+    return min(limits)

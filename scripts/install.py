@@ -24,6 +24,7 @@ from typing import Any
 
 import detection
 import preflight
+import stores
 from commands import PYTHON, ROOT, VENV, Progress, fail, pip, pip_command, python_says, run, say, watch
 
 STAMP = VENV / "datasetdm-setup.json"
@@ -47,6 +48,7 @@ def main() -> None:
     stale = read_stamp().get("fingerprint") != fingerprint
     if stale:
         check_machine(choice)
+        stores.back_up_before_upgrade()
         create_environment()
         install_torch(choice.cuda)
         install_lock()

@@ -2,6 +2,8 @@
 
 Usage: python scripts/ui.py DAGSTER_PORT MLFLOW_PORT
 
+With MLFLOW_TRACKING_URI=http... in .env, MLflow runs elsewhere, and only Dagster is started here.
+
 What the servers print goes into a file; its end is shown if one of them fails.
 """
 
@@ -27,20 +29,25 @@ def main() -> None:
     os.chdir(ROOT)
     load_dotenv(ROOT / ".env")
     os.environ |= {"PYTHONWARNINGS": "ignore", "MLFLOW_PORT": mlflow_port}  # Dagster's pages link to MLflow
+    shared = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")  # a server that others use, too
+    is_shared = shared.startswith("http")
+    mlflow = shared if is_shared else f"http://127.0.0.1:{mlflow_port}"
+    started = commands(dagster_port, mlflow_port)[: 1 if is_shared else 2]
     # Also in a shell's background job, which starts with SIGINT ignored, and hands that on to the servers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    print(f"Starting Dagster and MLflow, which takes about half a minute. They write to {LOG.relative_to(ROOT)}.")
+    names = "Dagster" if is_shared else "Dagster and MLflow"
+    print(f"Starting {names}, which takes about half a minute. Output goes to {LOG.relative_to(ROOT)}.")
     sys.stdout.flush()
     LOG.parent.mkdir(exist_ok=True)
     servers: list[subprocess.Popen[bytes]] = []
     try:
         with LOG.open("wb") as log:
-            servers += [start(command, log.fileno()) for command in commands(dagster_port, mlflow_port)]
-        wait_for(servers, f"http://127.0.0.1:{dagster_port}/server_info", f"http://127.0.0.1:{mlflow_port}/health")
+            servers += [start(command, log.fileno()) for command in started]
+        wait_for(servers, f"http://127.0.0.1:{dagster_port}/server_info", f"{mlflow}/health")
         print(f"Dagster  http://127.0.0.1:{dagster_port}")
-        print(f"MLflow   http://127.0.0.1:{mlflow_port}/#/experiments?workflowType=machine_learning")
-        print("Ctrl-C stops both.", flush=True)
+        print(f"MLflow   {mlflow}/#/experiments?workflowType=machine_learning")
+        print(f"Ctrl-C stops {names}.", flush=True)
         while True:
             check(servers)
             time.sleep(0.5)

@@ -16,6 +16,7 @@ from datasetdm.cli import (
     export,
     labels,
     looking,
+    operating,
     plan,
     predict,
     prompts,
@@ -27,6 +28,7 @@ from datasetdm.cli import (
 )
 from datasetdm.cli.options import HOME, go_to_project
 from datasetdm.errors import DatasetDMError, explain
+from datasetdm.utils.processors import heed_quota
 from datasetdm.utils.progress import print_progress
 
 #: The commands in the order in which the help lists them.
@@ -43,6 +45,7 @@ GROUPS = (
     export,
     sharing,
     unpacking,
+    operating,
 )
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an unexpected error, with a traceback; 2 bad input, explained in a paragraph; 130 stopped; "
@@ -81,6 +84,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         go_to_project(options.project)
         load_dotenv(".env")
+        heed_quota()
         options.command(options)
     except DatasetDMError as error:
         return _fail(str(error))

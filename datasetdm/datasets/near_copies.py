@@ -7,7 +7,6 @@ Evangelidis and Psarakis, TPAMI 2008), and their details are compared: two views
 but only copies have the same edges in the same places. `benchmarks/near_copies.py` measures it.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 
 from datasetdm.utils.images import read_image
+from datasetdm.utils.processors import num_processors
 from datasetdm.utils.progress import Progress
 
 SAME = 0.9  # correlation of details from which on two images are copies
@@ -64,7 +64,7 @@ def look_at_images(files: Sequence[Path]) -> Looks:
     views = np.zeros((len(files), 4, 96), dtype=np.float32)
     details = np.zeros((len(files), _SIDE, _SIDE), dtype=np.uint8)
     progress = Progress(len(files), "images looked at")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and OpenCV let other threads work
+    with ThreadPoolExecutor(num_processors()) as pool:  # Pillow and OpenCV let other threads work
         for number, (view, detail) in enumerate(pool.map(_look, files)):
             views[number], details[number] = view, detail
             progress.update(number + 1)

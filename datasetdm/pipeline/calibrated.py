@@ -22,6 +22,7 @@ from datasetdm.utils.progress import say
 
 CODE_VERSION = "1"
 FILE = "calibration.json"
+WORK = "calibrate"  # folder of the units
 CALIBRATIONS = "calibration"  # folder of a published set
 
 
@@ -54,14 +55,23 @@ def label_filter(context: Context, seed: int) -> Filter:
 
 def calibration(context: Context, seed: int) -> Calibration | None:
     """What dev says of the P-Decoder of a seed; computed once. None: thresholds are set by hand."""
-    settings = context.settings.synthesis.filter
-    if settings.target_precision is None:
+    if context.settings.synthesis.filter.target_precision is None:
         return None
-    folder = decoder_folder(context, seed)
-    parts = (context.settings.task, settings, decoder_fingerprint(folder), context.backbone().fingerprint, seed)
-    unit = context.paths.work("calibrate") / digest(*parts, *depends_on(context))
+    unit = _unit(context, seed)
     make_unit(unit, lambda made: write_text(made / FILE, _calibrate(context, seed).to_json()))
     return Calibration.from_json((unit / FILE).read_text())
+
+
+def calibration_units(context: Context) -> list[Path]:
+    """Where the calibrations of all seeds are or will be; none if thresholds are set by hand."""
+    by_hand = context.settings.synthesis.filter.target_precision is None
+    return [] if by_hand else [_unit(context, seed) for seed in context.seeds]
+
+
+def _unit(context: Context, seed: int) -> Path:
+    settings, folder = context.settings.synthesis.filter, decoder_folder(context, seed)
+    parts = (context.settings.task, settings, decoder_fingerprint(folder), context.backbone().fingerprint, seed)
+    return context.paths.work(WORK) / digest(*parts, *depends_on(context))
 
 
 def publish_calibrations(context: Context, folder: Path) -> None:

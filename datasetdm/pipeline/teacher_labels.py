@@ -19,6 +19,8 @@ from datasetdm.synthesis.pseudo_labels import teach_labels
 from datasetdm.transforms.splice import augment
 from datasetdm.utils.digests import digest
 
+WORK = "self_training"  # folder of the units
+
 
 def labels_folder(context: Context, seed: int, teacher: Path, images: tuple[object, ...]) -> Path:
     """Where the labels of the teacher, a finished or planned training, are, or will be; `images` as of `labelling`."""
@@ -26,7 +28,7 @@ def labels_folder(context: Context, seed: int, teacher: Path, images: tuple[obje
     decoded = _decoded_file(context, seed) if context.task().uses_prompt_boxes else ""
     threshold = settings.experiment.self_training_threshold
     fingerprint = digest(teacher.name, decoded, threshold, settings.augmentation, *images)
-    return context.paths.work("self_training") / fingerprint
+    return context.paths.work(WORK) / fingerprint
 
 
 def make_labels(context: Context, seed: int, teacher: Path, labels: Path) -> None:

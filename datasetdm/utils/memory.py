@@ -5,17 +5,23 @@ from pathlib import Path
 
 import torch
 
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # holds "max" if there is no limit
+# Of cgroup v2, which holds "max" if there is no limit, and of v1, which then holds a huge number.
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def memory_limit() -> int:
-    """Bytes of memory that this process may use: the machine's, or the container's (cgroup v2) if that is less."""
+    """Bytes of memory that this process may use: the machine's, or the container's (cgroup v1, v2) if that is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *filter(None, map(_bytes_in, CONTAINER_LIMITS))])
+
+
+def _bytes_in(file: Path) -> int | None:
+    """The limit that a file of the system holds; None if there is none."""
     try:
-        limit = CONTAINER_LIMIT.read_text().strip()
+        limit = file.read_text().strip()
     except OSError:
-        return machine
-    return min(machine, int(limit)) if limit.isdecimal() else machine
+        return None
+    return int(limit) if limit.isdecimal() else None
 
 
 def memory_of(device: torch.device) -> int:

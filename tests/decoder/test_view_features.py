@@ -59,7 +59,7 @@ def test_too_many_views_are_refused(backbone, task, samples, settings):
 def test_a_containers_memory_counts(backbone, task, samples, settings, tmp_path, monkeypatch, limit, refused):
     if limit is not None:
         (tmp_path / "memory.max").write_text(limit)
-    monkeypatch.setattr(memory, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(memory, "CONTAINER_LIMITS", (tmp_path / "memory.max",))
     if refused:
         with pytest.raises(DatasetDMError, match="views_per_image"):
             cache_views(backbone, task, samples, settings, seed=0)

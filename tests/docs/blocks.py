@@ -33,6 +33,12 @@ PROGRAMS = (
     "pip",
     "npm",
     "curl",
+    "dagster-webserver",
+    "dagster-daemon",
+    "createuser",
+    "createdb",
+    "pg_dump",
+    "pg_restore",
 )
 _SHELL = re.compile(rf"(\$ )?([A-Z_]+=\S+ )*(\.venv/bin/)?({'|'.join(PROGRAMS)})(?=\s|$)")
 _PYTHON = re.compile(r"(def|class|import|from|@\w|[A-Z_]+ = |\"\w+\": [\w\"])")

@@ -75,6 +75,8 @@ def _dvc(arguments: list[str]) -> None:
 
 
 def _dagster(arguments: list[str]) -> None:
+    if arguments == ["instance", "migrate"]:
+        return
     assert arguments[:2] == ["asset", "materialize"]
     options = dict(zip(arguments[2::2], arguments[3::2], strict=True))
     assert find_spec(options["-m"])
@@ -133,6 +135,12 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "export": _anything,
     "echo": _anything,
     "curl": _anything,
+    "dagster-webserver": _anything,
+    "dagster-daemon": _anything,
+    **dict.fromkeys(("createuser", "createdb", "pg_dump", "pg_restore"), _anything),
 }
 #: Programs that need more than the project has, so that a block with them has to say so.
 NEEDED_BY = {"docker": "docker", "pip": "network", "hf": "network", "curl": "server", "mlflow": "server"}
+NEEDED_BY |= dict.fromkeys(
+    ("createuser", "createdb", "dagster-daemon", "dagster-webserver", "pg_dump", "pg_restore"), "server"
+)

@@ -71,6 +71,24 @@ def test_addresses_are_printed_once_they_answer_and_the_end_is_quiet(start, tmp_
         socket.create_connection(("127.0.0.1", int(mlflow)), 5)
 
 
+def test_an_mlflow_server_elsewhere_is_not_started_again(start, monkeypatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{address}/")
+        program, (_, mlflow) = start("works")
+        assert program.stdout.readline().startswith("Starting Dagster, which")
+        with taken.accept()[0] as asked:
+            assert b"GET /health" in asked.recv(1000)
+            asked.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        program.stdout.readline()
+        assert program.stdout.readline().strip() == f"MLflow   {address}/#/experiments?workflowType=machine_learning"
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", int(mlflow)), 5)
+    assert program.stdout.readline().strip() == "Ctrl-C stops Dagster."
+
+
 def test_a_server_that_fails_shows_why_and_takes_the_other_along(start) -> None:
     program, (dagster, _) = start("broken")
     _, errors = program.communicate(timeout=30)

@@ -31,6 +31,12 @@ def finishing_pace(stage: Stage[P], project: P) -> float:
     return _seconds(_file(stage, project, "finish"))
 
 
+def has_worked(stage: Stage[P], project: P) -> bool:
+    """Whether a unit of the stage was ever made here, or its output published, as far as notes say."""
+    endings = ("pace", "finish", "json")
+    return stage.output(project).exists() or any(_file(stage, project, ending).exists() for ending in endings)
+
+
 def _file(stage: Stage[P], project: P, ending: str) -> Path:
     return project.work / f"{stage.name}_{project.name}.{ending}"
 

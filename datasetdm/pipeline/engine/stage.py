@@ -54,6 +54,10 @@ def _restore_nothing(output: Path) -> None:
     """Never called: the output is always whole."""
 
 
+def _rests_on_nothing(project: Any, plan: Plan) -> Iterable[Path]:
+    return ()
+
+
 def _needs_nothing(project: Any) -> None:
     return None
 
@@ -92,6 +96,8 @@ class Stage(Generic[P]):
         upstream: the stages whose outputs it reads.
         parameters: the keys of the chain's own settings that it depends on.
         shared_parameters: the keys of the settings that all chains share, likewise.
+        further_work: the kinds of finished work, folders next to that of its units, which `rests_on` may name.
+        rests_on: what the units of a plan are made from and what lies there: work that is kept as long as they are.
         unused: those of `parameters` that make no difference to a project, because of its other settings.
         code_version: to be changed when changed code makes other outputs of the same inputs; everything that the stage
             has made is out of date then.
@@ -124,6 +130,8 @@ class Stage(Generic[P]):
     is_whole: Callable[[Path], bool] = _always_whole
     restore: Callable[[Path], None] = _restore_nothing
     unused: Callable[[P], Sequence[str]] = _all_used
+    further_work: tuple[str, ...] = ()
+    rests_on: Callable[[P, Plan], Iterable[Path]] = _rests_on_nothing
 
     def __post_init__(self) -> None:
         if (self.units is _no_units) != (self.make is _make_no_unit):

@@ -24,6 +24,7 @@ from datasetdm.utils.digests import digest
 from datasetdm.utils.files import link
 
 CODE_VERSION = "1"
+WORK = "corrected"  # folder of the units
 _TO_SPLICE = "to_splice"
 
 
@@ -47,7 +48,7 @@ def corrected_folder(context: Context, arm: str, seed: int) -> Path:
         parts.append([subset, sets.identity(root, subset)])
     settings = context.settings
     name = digest(CODE_VERSION, parts, context.paths.real / NOTE, settings.task, settings.augmentation)
-    return context.paths.work("corrected") / name
+    return context.paths.work(WORK) / name
 
 
 def corrected_groups(context: Context, arm: str, seed: int, folder: Path) -> Groups:

@@ -23,6 +23,7 @@ from datasetdm.utils.files import link, write_image
 
 #: The set of the images whose annotation the filter has rejected: a folder like that of the accepted ones.
 REJECTED = "rejected"
+DRAWING = "draw"  # folder of the units of drawn images
 
 
 def subsets(context: Context) -> list[str]:
@@ -93,7 +94,7 @@ class Shard:
 
     def _drawing(self, context: Context, requests: list[GenerationRequest]) -> Path:
         looks = digest(*self.drawn_by, [(request.prompt, request.seed) for request in requests])
-        return context.paths.work("draw") / looks
+        return context.paths.work(DRAWING) / looks
 
 
 def reads_last_step(context: Context) -> bool:

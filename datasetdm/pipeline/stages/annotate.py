@@ -14,7 +14,7 @@ from pathlib import Path
 from datasetdm.arms import ARMS
 from datasetdm.decoder.checkpoint import decoder_fingerprint, load_decoder
 from datasetdm.pipeline.annotated_sets import AnnotatedSets, check_accepted, describe_sets
-from datasetdm.pipeline.calibrated import depends_on, label_filter
+from datasetdm.pipeline.calibrated import WORK, calibration_units, depends_on, label_filter
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
@@ -109,6 +109,8 @@ STAGE: Stage[Context] = Stage(
     code_version=CODE_VERSION,
     units=units,
     make=make,
+    further_work=(WORK,),
+    rests_on=lambda context, plan: calibration_units(context) if len(plan) else (),
     finish=finish,
     is_whole=has_images,
     restore=restore_images,

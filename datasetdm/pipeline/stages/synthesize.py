@@ -16,7 +16,8 @@ from datasetdm.datasets.standard.annotated_set import count_images
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.annotated_sets import check_accepted, describe_sets
-from datasetdm.pipeline.calibrated import publish_calibrations, published_calibrations
+from datasetdm.pipeline.calibrated import WORK as CALIBRATING
+from datasetdm.pipeline.calibrated import calibration_units, publish_calibrations, published_calibrations
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan, Unit
 from datasetdm.pipeline.engine.publish import publish_checked
@@ -28,7 +29,7 @@ from datasetdm.pipeline.image_archives import has_images, pack_images, restore_i
 from datasetdm.pipeline.near_copies import check_drawn
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
-from datasetdm.pipeline.rounds.shard import REJECTED, Shard, subsets
+from datasetdm.pipeline.rounds.shard import DRAWING, REJECTED, Shard, subsets
 from datasetdm.pipeline.stages import adapt, ingest, train_decoder, write_prompts
 from datasetdm.pipeline.training import check_installed
 from datasetdm.prompts import choose_subjects, load_prompts
@@ -102,6 +103,11 @@ def seconds_spent(context: Context) -> float:
 def _seconds(context: Context, plan: Plan) -> tuple[float, float]:
     """How long it took to draw the images of all shards, and to annotate and judge them with all seeds."""
     return sum(map(unit_seconds, _drawings(context, plan))), sum(map(unit_seconds, plan.folders))
+
+
+def _rests_on(context: Context, plan: Plan) -> list[Path]:
+    """What the shards are made of: the drawn images, and what dev says of the decoders' scores."""
+    return [*_drawings(context, plan), *calibration_units(context)]
 
 
 def _drawings(context: Context, plan: Plan) -> list[Path]:
@@ -230,6 +236,8 @@ STAGE: Stage[Context] = Stage(
     code_version=f"{CODE_VERSION}.{DRAWING_VERSION}",
     units=units,
     make=make_unit_of_round,
+    further_work=(DRAWING, CALIBRATING),
+    rests_on=_rests_on,
     finish=finish,
     is_whole=has_images,
     restore=restore_images,

@@ -32,8 +32,10 @@ from datasetdm.pipeline.experiment_log import (
     promote_champion,
 )
 from datasetdm.pipeline.model_log import dev_picture, register_model
+from datasetdm.pipeline.reviewed.mixing import WORK as CORRECTED_WORK
 from datasetdm.pipeline.reviewed.mixing import corrected_folder, corrected_groups, make_corrected, mixes_reviewed
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
+from datasetdm.pipeline.teacher_labels import WORK as TAUGHT_WORK
 from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
 from datasetdm.pipeline.training import Groups, check_installed, dependencies, mixture, train
 from datasetdm.pipeline.unlabelled_images import labelling
@@ -110,6 +112,13 @@ def plan_trainings(context: Context, wanted: Iterable[Training]) -> Iterator[Uni
         return Unit(key=str(training), folders=(folder,), payload=job)
 
     return map(unit_of, wanted)
+
+
+def _rests_on(context: Context, plan: Plan) -> Iterator[Path]:
+    """The teachers of the trainings, which need not be of the plan, and the sets that are made for them."""
+    for unit in plan:
+        job: Job = unit.payload
+        yield from filter(None, (job.teacher and job.teacher.folder, job.labels, job.corrected))
 
 
 def make(context: Context, unit: Unit) -> None:
@@ -268,6 +277,8 @@ STAGE: Stage[Context] = Stage(
     code_version=CODE_VERSION,
     units=units,
     make=make,
+    further_work=(TAUGHT_WORK, CORRECTED_WORK),
+    rests_on=_rests_on,
     finish=finish,
     output=lambda context: context.paths.downstream,
     check_ready=check_installed,

@@ -143,7 +143,7 @@ def test_a_model_beyond_memory_is_refused_with_what_would_fit(
     parameters = count_parameters(flux_folder)
     pipeline = tiny.flux()
     assert parameters == {name: sum(one.numel() for one in getattr(pipeline, name).parameters()) for name in parameters}
-    monkeypatch.setattr(memory, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr(memory, "CONTAINER_LIMITS", (tmp_path / "memory.max",))
     (tmp_path / "memory.max").write_text(str(3 * sum(parameters.values())))
     with pytest.raises(DatasetDMError, match=r"GiB in float32 \(text_encoder .*yaml: backbone\.dtype: b"):
         load(flux_folder)
