@@ -5,14 +5,13 @@ A view of what `compare` has published, made again in a second. It is not a stag
 
 from pathlib import Path
 
-from filelock import FileLock
-
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.paths import Paths, reports_folder
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
 from datasetdm.utils.files import read_json, remove_leftovers, write_json, write_text
+from datasetdm.utils.leases import lease
 
 
 def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
@@ -24,7 +23,7 @@ def make_leaderboard(params: Params, *, study: bool = False) -> StageResult:
     folder = reports_folder(study=study)
     if not folder.is_dir():
         raise _nothing_yet(params, folder)
-    with FileLock(folder / ".leaderboard.lock"):  # several benchmarks may be compared at the same time
+    with lease(folder / ".leaderboard.lease"):  # several benchmarks may be compared at the same time
         return _write(params, folder)
 
 
