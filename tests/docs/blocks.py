@@ -17,7 +17,7 @@ PAGES = (
     *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")),
 )
 #: What `<!-- needs: ... -->` before a block may name.
-NEEDS = ("docker", "gpu", "network", "server")
+NEEDS = ("cluster", "docker", "gpu", "network", "server")
 PROGRAMS = (
     "make",
     "datasetdm",
@@ -33,6 +33,7 @@ PROGRAMS = (
     "pip",
     "npm",
     "curl",
+    "ray",
 )
 _SHELL = re.compile(rf"(\$ )?([A-Z_]+=\S+ )*(\.venv/bin/)?({'|'.join(PROGRAMS)})(?=\s|$)")
 _PYTHON = re.compile(r"(def|class|import|from|@\w|[A-Z_]+ = |\"\w+\": [\w\"])")
