@@ -137,7 +137,7 @@ def test_every_step_is_a_job_and_that_of_a_lost_pod_is_repeated(
         "job_image": "registry.example.org/datasetdm:gpu",
         "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "datasetdm"}}],
         "volume_mounts": [{"name": "data", "mountPath": "/project/data"}],
-        "resources": {"limits": {"nvidia.com/gpu": 1}},
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
     }
     execution = {"execution": {"config": {"processes": 2, "kubernetes": settings}}}
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
@@ -159,6 +159,6 @@ def test_every_step_is_a_job_and_that_of_a_lost_pod_is_repeated(
         pod = job["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         assert container["image"] == settings["job_image"]
-        assert container["resources"]["limits"] == {"nvidia.com/gpu": 1}
+        assert container["resources"]["limits"] == {"nvidia.com/gpu": "1"}
         assert container["volumeMounts"] == [{"mountPath": "/project/data", "name": "data"}]
         assert pod["volumes"] == [{"name": "data", "persistentVolumeClaim": {"claimName": "datasetdm"}}]
