@@ -35,6 +35,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.run import announcement, check_ready, finish_stage, run_unit
 from datasetdm.pipeline.engine.stage import Stage
+from datasetdm.utils.devices import one_gpu
 from datasetdm.utils.progress import say, working_on
 from orchestration import dvc
 from orchestration.history import look_after
@@ -149,8 +150,9 @@ def _unit_op(stage: Stage[Context], benchmark: str, device: str, plans: RunPlans
     def unit(context: OpExecutionContext) -> None:
         key = _unit_key(context)
         with readable_failures(), working_on(f"{asset_name(stage, benchmark)} {key}"):
-            unit_of_plan = plans.of(context.run_id)[key]
-            run_unit(stage, open_run(benchmark, context.run_id), unit_of_plan)
+            project, unit_of_plan = open_run(benchmark, context.run_id), plans.of(context.run_id)[key]
+            with one_gpu(project.params.device):
+                run_unit(stage, project, unit_of_plan)
 
     return unit
 

@@ -8,7 +8,8 @@ from orchestration.assets import build_assets
 from orchestration.automation import killed_runs, new_images_sensor, nightly_schedule
 from orchestration.checks import build_checks
 from orchestration.console import plain_console
-from orchestration.jobs import build_job, build_job_of_all, executor
+from orchestration.engines import executor_of_run
+from orchestration.jobs import build_job, build_job_of_all
 from orchestration.label_quality import build_label_quality
 from orchestration.leaderboard import build_leaderboard
 
@@ -22,6 +23,6 @@ defs = Definitions(
     jobs=[*jobs, job_of_all],
     sensors=[new_images_sensor(jobs), killed_runs],
     schedules=[nightly_schedule(job_of_all)],
-    executor=executor,
+    executor=executor_of_run,
     loggers={"console": plain_console},
 )

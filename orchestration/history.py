@@ -2,7 +2,7 @@
 
 Dagster's own run monitoring needs its daemon and a launcher that can check on a run; `dagster asset materialize` has
 neither. So every run looks for dead ones before it, and the sensor `killed_runs` does every minute while `make ui`
-runs.
+runs. Both leave the runs alone whose steps run on a cluster: a step there cannot see the process of its run.
 """
 
 import platform
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 
 from datasetdm.utils.processes import runs_since
+from orchestration.engines import is_on_cluster
 
 MACHINE = "datasetdm/machine"
 OPEN = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -22,8 +23,10 @@ PATIENCE = 120.0  # seconds
 
 def look_after(instance: DagsterInstance, run_id: str) -> None:
     """Note on which machine the run `run_id` is, and close the runs of dead processes."""
-    instance.add_run_tags(run_id, {MACHINE: platform.node()})
-    close_dead_runs(instance)
+    run = instance.get_run_by_id(run_id)
+    if run is None or not is_on_cluster(run.run_config):
+        instance.add_run_tags(run_id, {MACHINE: platform.node()})
+        close_dead_runs(instance)
 
 
 def close_dead_runs(instance: DagsterInstance) -> list[str]:
@@ -40,6 +43,8 @@ def close_dead_runs(instance: DagsterInstance) -> list[str]:
 
 def _may_be_judged(record: RunRecord) -> bool:
     """Whether the run was on this machine, as far as anybody knows."""
+    if is_on_cluster(record.dagster_run.run_config):
+        return False
     machine = record.dagster_run.tags.get(MACHINE)
     if machine is None:
         return time.time() - (record.start_time or record.create_timestamp.timestamp()) > PATIENCE

@@ -1,15 +1,8 @@
-"""One job per benchmark and one for all, and where their steps run."""
+"""One job per benchmark and one for all."""
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from dagster import (
-    AssetSelection,
-    Field,
-    Int,
-    configured,
-    define_asset_job,
-    multi_or_in_process_executor,
-)
+from dagster import AssetSelection, define_asset_job
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.alerts import tell_webhook
@@ -17,9 +10,6 @@ from orchestration.label_quality import GROUP
 
 Job: TypeAlias = UnresolvedAssetJobDefinition  # what `define_asset_job` returns
 EVERY_BENCHMARK = "every_benchmark"
-
-# What takes seconds to import; the server of processes skips what is not installed.
-PRELOADED = ["orchestration.definitions", "mmdet.models", "datasetdm.downstream.dense"]
 
 
 def build_job(benchmark: str) -> Job:
@@ -40,39 +30,3 @@ def build_job_of_all() -> Job:
         description="The chains of all benchmarks, and the leaderboard.",
         hooks={tell_webhook},
     )
-
-
-@configured(
-    multi_or_in_process_executor,
-    config_schema={
-        "processes": Field(
-            Int,
-            default_value=1,
-            description="Steps that run at the same time, each in a separate process; 1: all in one process.",
-        ),
-        "per_device": Field(
-            Int,
-            default_value=1,
-            description="Units that share a device (`device` of params.yaml) at the same time.",
-        ),
-    },
-)
-def executor(config: dict[str, Any]) -> dict[str, Any]:
-    """Steps run in one process, as every new process has to import the libraries first.
-
-    To run several at once, say so in the run's configuration: in the launchpad, or as `--config-json` of
-    `dagster asset materialize`: `{"execution": {"config": {"processes": 4, "per_device": 2}}}`.
-    """
-    if config["processes"] == 1:
-        return {"in_process": {}}
-    # Limits of this run, not Dagster pools: a pool's slot stays taken when its holder is killed.
-    limit = {"key": "device", "value": {"applyLimitPerUniqueValue": True}, "limit": config["per_device"]}
-    # Processes are forked off one that has imported everything: a fresh one takes 10 to 20 seconds for that.
-    start = {"forkserver": {"preload_modules": PRELOADED}}
-    return {
-        "multiprocess": {
-            "max_concurrent": config["processes"],
-            "tag_concurrency_limits": [limit],
-            "start_method": start,
-        }
-    }

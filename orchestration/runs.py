@@ -1,7 +1,7 @@
 """What the steps of a Dagster run have in common: its settings, and the plans of its stages.
 
-Each step may be in another process. The first one to ask writes down the settings, and all others read them there: an
-edit of `params.yaml` while a run is on does not change that run.
+Each step may be in another process, on another machine. The first one to ask writes down the settings, and all others
+read them there: an edit of `params.yaml` while a run is on does not change that run.
 """
 
 import json
@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from filelock import FileLock
-
 from datasetdm.config import Params, load_params
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.engine.plan import Plan
@@ -19,6 +17,7 @@ from datasetdm.pipeline.engine.run import begin_stage
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.pipeline.paths import settings_file
 from datasetdm.utils.files import write_text
+from datasetdm.utils.leases import lease
 
 UNUSED = 14 * 24 * 3600.0  # seconds after which the settings of a run are removed
 
@@ -70,8 +69,7 @@ class RunPlans:
 def _settings(run_id: str, read: Callable[[], Params]) -> Params:
     """The settings that a run began with; the first caller reads them from `params.yaml`."""
     file = settings_file(run_id)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.parent / ".lock"):
+    with lease(file.parent / ".lease"):
         if not file.exists():
             _remove_unused(file.parent)
             write_text(file, read().model_dump_json(indent=2))

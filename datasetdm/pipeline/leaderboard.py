@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from datasetdm.config import Params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.engine.result import StageResult
@@ -17,6 +15,7 @@ from datasetdm.pipeline.paths import Paths
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render_leaderboard
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, remove_leftovers, write_json, write_text
+from datasetdm.utils.leases import lease
 
 ADDED = "added"  # the folder of comparisons that were made elsewhere, next to the leaderboard
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of such a run: it names a file
@@ -35,7 +34,7 @@ def make_leaderboard(params: Params, folder: Path) -> StageResult:
     """
     if not folder.is_dir():
         raise _nothing_yet(params, folder)
-    with FileLock(folder / ".leaderboard.lock"):  # several benchmarks may be compared at the same time
+    with lease(folder / ".leaderboard.lease"):  # several benchmarks may be compared at the same time
         return _write(params, folder)
 
 

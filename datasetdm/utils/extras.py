@@ -15,21 +15,26 @@ class Extra:
     Attributes:
         purpose: what needs it.
         libraries: the modules that have to be there.
-        compiled: a module that is compiled when its library is installed, and may be left out then.
+        compiled: a module that is compiled when its library is installed, and may be left out then; empty if none is.
         remedy: how to install it, in sentences.
     """
 
     purpose: str
     libraries: tuple[str, ...]
-    compiled: str
     remedy: str
+    compiled: str = ""
 
     def missing(self) -> list[str]:
         """The modules that are not installed. None of them is imported, which may take seconds."""
         absent = [name for name in self.libraries if find_spec(name) is None]
         library, _, part = self.compiled.partition(".")
-        return absent if library in absent or _has_part(library, part) else [*absent, self.compiled]
+        return absent if not library or library in absent or _has_part(library, part) else [*absent, self.compiled]
 
+
+_EVERYWHERE = (
+    "On every machine, run `.venv/bin/pip install --constraint requirements.lock {}` in the checkout, or "
+    "`pip install 'datasetdm[{}]'` where the package is installed. docs/machines.md says what else to set."
+)
 
 EXTRAS = {
     "detection": Extra(
@@ -42,7 +47,17 @@ EXTRAS = {
             "'datasetdm[detection]'`. Without them you can ingest, train P-Decoders, generate, label and splice images "
             "(`--until augment`), and run benchmarks of the other tasks."
         ),
-    )
+    ),
+    "ray": Extra(
+        purpose="Runs on a Ray cluster",
+        libraries=("dagster_ray", "ray"),
+        remedy=_EVERYWHERE.format("dagster-ray==0.4.8 'ray[default]==2.60.0'", "ray"),
+    ),
+    "kubernetes": Extra(
+        purpose="Runs on Kubernetes",
+        libraries=("dagster_k8s",),
+        remedy=_EVERYWHERE.format("dagster-k8s==0.29.27", "kubernetes"),
+    ),
 }
 
 

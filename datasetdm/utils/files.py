@@ -1,5 +1,6 @@
 """Write files atomically: they appear complete or not at all."""
 
+import errno
 import json
 import os
 import re
@@ -27,9 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The block may write a file or a folder. Missing parent folders are created. Errors name `path`, because the
     temporary path no longer exists when somebody reads them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
-    try:
+    with _temporary(path) as temporary:
         yield temporary
         if path.is_dir() and not path.is_symlink():
             retired = temporary.with_suffix(".old")
@@ -38,6 +37,30 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(retired)
         else:
             os.replace(temporary, path)
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A temporary path like that of `replacing`, for a folder that somebody else may make at the same time.
+
+    The first one that is finished stays.
+    """
+    with _temporary(folder) as temporary:
+        yield temporary
+        try:
+            os.rename(temporary, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A temporary path next to `path`, which is removed at the end if it is still there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
     except (OSError, DatasetDMError) as error:
         _rename_in(error, temporary.name, path.name)
         raise
@@ -58,16 +81,19 @@ def _rename_in(error: OSError | DatasetDMError, old: str, new: str) -> None:
                 setattr(error, name, os.fspath(value).replace(old, new))
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what `replacing(path)` leaves behind when its process is killed. The caller must hold a lock on `path`.
+def remove_leftovers(*paths: Path) -> None:
+    """Remove what `replacing(path)` leaves behind when its process is killed. The caller must hold a lease on `path`.
+
+    Several paths must lie in the same folder.
 
     This includes what was written next to the temporary path: `..<name>.<digits>.tmp.<digits>.tmp` of a nested
     `replacing`, and `..<name>.<digits>.tmp-<any>`, a temporary folder named after it.
     """
-    if not path.parent.is_dir():
+    names, folder = {path.name.lstrip(".") for path in paths}, paths[0].parent
+    if not folder.is_dir():
         return
-    for leftover in list(path.parent.iterdir()):
-        if leftover_of(leftover.name) != path.name:
+    for leftover in list(folder.iterdir()):
+        if leftover_of(leftover.name) not in names:
             continue
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)

@@ -340,7 +340,7 @@ def test_miniworld_is_rendered_once_and_ingested(tmp_path: Path) -> None:
     assert stamp.read_text() + "\n" == marked
     render_miniworld(root, "coco", config.Miniworld(num_train=5, num_val=4, image_size=64))
     assert len(open_native_coco(root, "train")) == 5
-    assert sorted(path.name for path in root.parent.iterdir()) == [".coco.lock", "coco"]
+    assert sorted(path.name for path in root.parent.iterdir()) == ["coco"]
 
 
 def test_a_folder_that_is_not_the_miniworlds_is_left_alone(native: Callable) -> None:

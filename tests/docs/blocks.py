@@ -17,7 +17,7 @@ PAGES = (
     *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")),
 )
 #: What `<!-- needs: ... -->` before a block may name.
-NEEDS = ("docker", "gpu", "network", "server")
+NEEDS = ("cluster", "docker", "gpu", "network", "server")
 PROGRAMS = (
     "make",
     "datasetdm",
@@ -39,6 +39,7 @@ PROGRAMS = (
     "createdb",
     "pg_dump",
     "pg_restore",
+    "ray",
 )
 _SHELL = re.compile(rf"(\$ )?([A-Z_]+=\S+ )*(\.venv/bin/)?({'|'.join(PROGRAMS)})(?=\s|$)")
 _PYTHON = re.compile(r"(def|class|import|from|@\w|[A-Z_]+ = |\"\w+\": [\w\"])")

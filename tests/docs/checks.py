@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from datasetdm.cli.app import command_parser
 from datasetdm.config import load_params
 from datasetdm.config.benchmark import ASSETS
+from orchestration.engines import SCHEMA
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -83,7 +84,7 @@ def _dagster(arguments: list[str]) -> None:
     asset, _, benchmark = options["--select"].strip("*").partition("_")
     assert asset in ASSETS and benchmark in BENCHMARKS, options["--select"]
     execution = json.loads(options.get("--config-json", '{"execution": {"config": {}}}'))["execution"]["config"]
-    assert set(execution) <= {"processes", "per_device"}
+    assert set(execution) <= set(SCHEMA)
 
 
 def _mlflow(arguments: list[str]) -> None:
@@ -138,9 +139,17 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "dagster-webserver": _anything,
     "dagster-daemon": _anything,
     **dict.fromkeys(("createuser", "createdb", "pg_dump", "pg_restore"), _anything),
+    "ray": _anything,
 }
 #: Programs that need more than the project has, so that a block with them has to say so.
-NEEDED_BY = {"docker": "docker", "pip": "network", "hf": "network", "curl": "server", "mlflow": "server"}
+NEEDED_BY = {
+    "docker": "docker",
+    "pip": "network",
+    "hf": "network",
+    "curl": "server",
+    "mlflow": "server",
+    "ray": "cluster",
+}
 NEEDED_BY |= dict.fromkeys(
     ("createuser", "createdb", "dagster-daemon", "dagster-webserver", "pg_dump", "pg_restore"), "server"
 )

@@ -15,6 +15,7 @@ from datasetdm.cli import main
 from datasetdm.config import Benchmark, Params, Section, TaskSection
 from docs.make.commands import commands as commands_of
 from docs.make.settings import inner_sections, sections
+from orchestration.engines import SCHEMA
 from tests.datasets.importing.builders import coco, pictures, write
 from tests.docs.blocks import NEEDS, PAGES, ROOT, Block, blocks, commands
 from tests.docs.checks import CHECKS, NEEDED_BY, check, command_parser
@@ -88,6 +89,9 @@ def test_a_definition_can_be_made(block: Block) -> None:
 @pytest.mark.parametrize("block", of("yaml"), ids=str)
 def test_settings_exist(block: Block) -> None:
     content = YAML(typ="safe", pure=True).load(textwrap.dedent(block.text))
+    if "execution" in content:  # the configuration of a run of Dagster
+        assert list(content) == ["execution"] and set(content["execution"]["config"]) <= set(SCHEMA), block
+        return
     assert any(_fits(content, kind) for _, kind in sections()), f"{block}: a setting is in no section"
 
 

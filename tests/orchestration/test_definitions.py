@@ -11,7 +11,7 @@ from dagster import AssetSelection, DagsterInvalidConfigError, Definitions, vali
 from datasetdm.config import load_params
 from datasetdm.pipeline.stages import STAGES
 from orchestration.alerts import tell_webhook
-from orchestration.jobs import EVERY_BENCHMARK, executor
+from orchestration.jobs import EVERY_BENCHMARK
 
 PROJECT = Path(__file__).parents[2]
 
@@ -69,14 +69,9 @@ def test_the_command_line_selects(tmp_path):
     assert set(run.stdout.split()) == {"adapted_coco", "p_decoder_coco", "prompts_coco", "real_coco", "synthetic_coco"}
 
 
-@pytest.mark.parametrize(("processes", "chosen"), [(1, "in_process"), (4, "multiprocess")])
-def test_steps_share_a_process_unless_several_are_asked_for(processes, chosen):
-    resolved = executor.apply_config_mapping({"config": {"processes": processes, "per_device": 1}}).value
-    assert list(resolved["config"]) == [chosen]
-
-
-def test_the_number_of_processes_is_a_setting_of_the_run(definitions):
+def test_where_steps_run_is_a_setting_of_the_run(definitions):
     job = definitions.resolve_job_def("coco")
     assert validate_run_config(job, {"execution": {"config": {"processes": 2}}})
+    assert validate_run_config(job, {"execution": {"config": {"ray": {"address": "http://head:8265"}}}})
     with pytest.raises(DagsterInvalidConfigError):
         validate_run_config(job, {"execution": {"config": {"proceses": 2}}})

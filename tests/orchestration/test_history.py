@@ -77,3 +77,19 @@ def test_a_run_that_was_killed_before_its_first_step_is_closed_later(instance, m
     assert history.close_dead_runs(instance) == []  # on another machine it may just have begun
     monkeypatch.setattr(history, "PATIENCE", 0.0)
     assert history.close_dead_runs(instance) == [dead]
+
+
+def test_a_run_on_a_cluster_is_not_judged_by_processes_of_one_machine(instance, monkeypatch):
+    monkeypatch.setattr(history, "PATIENCE", 0.0)
+
+    @asset
+    def thing(context):
+        history.look_after(context.instance, context.run.run_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "is_on_cluster", lambda run_config: True)
+        run = materialize([thing], instance=instance)
+        (record,) = instance.get_run_records(RunsFilter(run_ids=[run.run_id]))
+        assert history.MACHINE not in record.dagster_run.tags
+        assert not history._may_be_judged(record)
+    assert history._may_be_judged(record)

@@ -79,7 +79,7 @@ def unit_folders(folder: Path, stage: str) -> list[Path]:
 
 
 def snapshot(folder: Path) -> dict[str, int]:
-    files = [file for file in (folder / "data/.work").glob("*/**/*") if file.is_file() and file.suffix != ".lock"]
+    files = [file for file in (folder / "data/.work").glob("*/**/*") if file.is_file()]
     return {str(file): file.stat().st_mtime_ns for file in files}
 
 

@@ -54,8 +54,8 @@ def scramble(file: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Unit or work folder -> file -> content, all but what says when: locks, timings and inventories."""
-    when = (".lock", ".seconds", ".files")
+    """Unit or work folder -> file -> content, all but what says when: timings and inventories."""
+    when = (".seconds", ".files")
     files = [file for file in folder.rglob("*") if file.is_file() and file.suffix not in when]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 

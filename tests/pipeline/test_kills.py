@@ -32,7 +32,7 @@ def run(folder: Path, notes: Path, mode: str) -> subprocess.CompletedProcess[str
 def outputs(folder: Path) -> dict[str, bytes]:
     """What the chain has published, file by file."""
     data = folder / "data"
-    files = [path for path in data.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    files = [path for path in data.rglob("*") if path.is_file()]
     kept = [file for file in files if not {".work", "backbones"} & set(file.relative_to(data).parts)]
     return {file.relative_to(data).as_posix(): file.read_bytes() for file in kept}
 

@@ -28,5 +28,5 @@ def test_what_a_killed_process_left_behind_is_removed(project) -> None:
     for name in (".leaderboard.html.bbdbcd8f.tmp", ".leaderboard.json.0123abcd.tmp"):
         (reports / name).write_text("half of it")
     assert make_leaderboard(params, REPORTS).metrics == {"benchmarks": 1.0}
-    left = {path.name for path in reports.iterdir()} - {"coco", ".leaderboard.lock"}
+    left = {path.name for path in reports.iterdir()} - {"coco"}
     assert left == {"leaderboard.json", "leaderboard.md", "leaderboard.html"}

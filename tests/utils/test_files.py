@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import read_json, replacing, write_bytes, write_image, write_json
+from datasetdm.utils.files import appearing, read_json, replacing, write_bytes, write_image, write_json
 from datasetdm.utils.images import read_image
 from datasetdm.utils.paths import safe_join
 
@@ -182,3 +182,13 @@ def test_broken_json_is_told_with_the_remedy(tmp_path: Path, data: bytes) -> Non
         read_json(file, remedy="Do this.")
     with pytest.raises(DatasetDMError, match="is missing"):
         read_json(tmp_path / "none.json", remedy="-")
+
+
+def test_of_two_that_make_a_folder_the_first_that_is_finished_stays(tmp_path: Path) -> None:
+    with appearing(tmp_path / "unit") as slow:
+        slow.mkdir()
+        (slow / "slow").touch()
+        with appearing(tmp_path / "unit") as quick:
+            quick.mkdir()
+            (quick / "quick").touch()
+    assert [file.name for file in tmp_path.rglob("*")] == ["unit", "quick"]

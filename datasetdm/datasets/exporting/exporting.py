@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from PIL import Image
 
 from datasetdm.annotations.sample import Attribution, Category
@@ -19,6 +18,7 @@ from datasetdm.datasets.standard.described import Described
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import link, read_json, remove_leftovers, replacing, write_image, write_json
 from datasetdm.utils.images import is_turned, read_image
+from datasetdm.utils.leases import lease
 from datasetdm.utils.progress import Progress
 
 RECORD = "datasetdm_export.json"  # in every export; written last
@@ -137,8 +137,7 @@ def export(
     """
     check_target(out)
     out = out.resolve()  # of a link, the folder that it leads to
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.with_name(f".{out.name}.lock")):
+    with lease(out.with_name(f".{out.name}.lease")):
         check_target(out)
         remove_leftovers(out)
         work = Export(contents, copy=copy, plain_names=plain_names)

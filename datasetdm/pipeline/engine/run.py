@@ -4,8 +4,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from filelock import FileLock, Timeout
-
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.engine.pace import note_finishing_pace, note_pace, pace
 from datasetdm.pipeline.engine.plan import Plan, Unit
@@ -13,14 +11,15 @@ from datasetdm.pipeline.engine.publish import digest_of_sources, known_result, r
 from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.stage import P, Project, Stage
 from datasetdm.pipeline.engine.units import passing_over_busy_units, sweep
+from datasetdm.utils.leases import Busy, lease
 from datasetdm.utils.progress import duration, say, working_on
 
 
 def run_stage(stage: Stage[P], project: P) -> StageResult:
     """Run a stage from its first missing unit to its published output (what the command line and DVC do).
 
-    Several processes may run the same stage at once, each on another GPU. A unit that another process is making is
-    left to that process, and waited for at the end.
+    Several processes may run the same stage at once, each on another GPU or another machine. A unit that another
+    process is making is left to that process, and waited for at the end.
     """
     name = f"{stage.name} {project.name}"
     with working_on(name):
@@ -34,7 +33,7 @@ def run_stage(stage: Stage[P], project: P) -> StageResult:
                 try:
                     with passing_over_busy_units():
                         run_unit(stage, project, plan[key])
-                except Timeout:
+                except Busy:
                     busy.append(key)
         for key in busy:
             with working_on(f"{name} {key}"):
@@ -140,8 +139,7 @@ def finish_stage(stage: Stage[P], project: P, plan: Plan) -> StageResult:
 @contextmanager
 def _publishing(stage: Stage[P], project: P) -> Iterator[None]:
     """One caller at a time changes the published output of a stage."""
-    project.work.mkdir(parents=True, exist_ok=True)
-    with FileLock(project.work / f"{stage.name}_{project.name}.lock"):
+    with lease(project.work / f"{stage.name}_{project.name}.lease"):
         yield
 
 

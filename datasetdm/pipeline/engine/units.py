@@ -2,8 +2,9 @@
 
 A unit (a shard of images, one training) is a folder named by the digest of all that it depends on. A folder that is
 there is finished: it was filled under a temporary name and then renamed. An inventory next to it lists its files; a
-unit that has been damaged since is made again. Two callers may work on the same stage at the same time: a lock per unit
-keeps them apart, and the system frees the lock when its holder dies.
+unit that has been damaged since is made again. Any number of processes, on any number of machines, may work on the same
+stage at the same time: a lease per unit keeps them apart, which is taken over when its holder dies. Should two make the
+same unit all the same, the first that is finished stays.
 """
 
 import logging
@@ -12,37 +13,37 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
-from datasetdm.utils.files import leftover_of, link, remove_leftovers, replacing, write_text
+from datasetdm.utils.files import appearing, leftover_of, link, remove_leftovers, write_text
 from datasetdm.utils.inventory import find_damage, take_inventory
+from datasetdm.utils.leases import Busy, lease
 
 log = logging.getLogger(__name__)
 
 _RESUME = ".resume"  # ending of the folder of checkpoints
-_patience: ContextVar[float] = ContextVar("patience", default=-1)  # seconds; -1: no limit
+_LEASE = ".lease"
+_waiting: ContextVar[bool] = ContextVar("waiting", default=True)
 
 
 def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
     """Make the unit `folder` unless it is there and whole; `work` fills a temporary folder, which is then renamed.
 
     Raises:
-        filelock.Timeout: another process is making it, and the caller is `passing_over_busy_units`.
+        Busy: another process is making it, and the caller is `passing_over_busy_units`.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock(folder), timeout=_patience.get()):
+    with lease(_lease(folder), wait=_waiting.get()):
         _remove_damaged(folder)
         if not folder.exists():
             _remove_leftovers(folder)
-            with _timed(folder), replacing(folder) as temporary:
+            with _timed(folder), appearing(folder) as temporary:
                 temporary.mkdir()
                 work(temporary)
-                take_inventory(temporary, _inventory(folder))
+                if not folder.exists():  # it does if this process was taken for dead
+                    take_inventory(temporary, _inventory(folder))
         shutil.rmtree(resume_folder(folder), ignore_errors=True)
 
 
@@ -58,20 +59,18 @@ def is_finished(folder: Path) -> bool:
 def sweep(work: Path) -> None:
     """Remove what killed processes left next to the units in the folder `work`, even if nobody needs those units now.
 
-    The checkpoints of a finished unit are among it. A unit whose lock another process holds is skipped: it is being
-    made.
+    The checkpoints of a finished unit are among it, and the leases of dead processes of this machine. A unit whose
+    lease another process holds is skipped: it is being made.
     """
     if not work.is_dir():
         return
     paths = list(work.iterdir())
     finished = {path.name for path in paths if path.suffix == _RESUME and path.with_suffix("").exists()}
-    for name in {leftover_of(path.name) for path in paths} - {None} | finished:
+    held = {path.name for path in paths if path.suffix == _LEASE}
+    for name in {leftover_of(path.name) for path in paths} - {None} | finished | held:
         folder = work / Path(str(name)).with_suffix("")
-        try:
-            with FileLock(_lock(folder), timeout=0):
-                _remove_leftovers(folder)
-        except Timeout:
-            continue
+        with suppress(Busy), lease(_lease(folder), wait=False):
+            _remove_leftovers(folder)
 
 
 def _remove_damaged(folder: Path) -> None:
@@ -84,14 +83,13 @@ def _remove_damaged(folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    for path in (folder, _inventory(folder), _seconds(folder)):
-        remove_leftovers(path)
+    remove_leftovers(folder, _inventory(folder), _seconds(folder))
     if folder.exists():
         shutil.rmtree(resume_folder(folder), ignore_errors=True)
 
 
-def _lock(folder: Path) -> Path:
-    return folder.with_suffix(".lock")
+def _lease(folder: Path) -> Path:
+    return folder.with_suffix(_LEASE)
 
 
 def _inventory(folder: Path) -> Path:
@@ -119,12 +117,12 @@ def _timed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def passing_over_busy_units() -> Iterator[None]:
-    """Within this block `make_unit` raises `filelock.Timeout` instead of waiting for another process."""
-    token = _patience.set(0)
+    """Within this block `make_unit` raises `Busy` instead of waiting for another process."""
+    token = _waiting.set(False)
     try:
         yield
     finally:
-        _patience.reset(token)
+        _waiting.reset(token)
 
 
 def resume_folder(unit: Path) -> Path:

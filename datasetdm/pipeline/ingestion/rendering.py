@@ -3,12 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from filelock import FileLock
-
 from datasetdm import config, miniworld
 from datasetdm.errors import DatasetDMError
 from datasetdm.miniworld.exports import EXPORTS
 from datasetdm.utils.files import read_json, remove_leftovers, replacing, write_json
+from datasetdm.utils.leases import lease
 
 _STAMP = "miniworld.json"
 
@@ -28,8 +27,7 @@ def render_miniworld(root: Path, layout: str, settings: config.Miniworld) -> Non
         )
     arguments = settings.model_dump()
     wanted = {"layout": layout, "arguments": arguments, "renderer": _source_digest(Path(miniworld.__file__).parent)}
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.with_name(f".{root.name}.lock")):  # several benchmarks may share one root
+    with lease(root.with_name(f".{root.name}.lease")):  # several benchmarks may share one root
         stamp = root / _STAMP
         if stamp.exists():
             if read_json(stamp, remedy=f"Remove the folder {root}; it is rendered again.") == wanted:

@@ -4,13 +4,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.language_model.chat import Answer, ChatModel, Question
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, remove_leftovers, write_json
+from datasetdm.utils.leases import lease
 
 
 class Record(BaseModel):
@@ -88,8 +88,7 @@ class Asker:
             **{name: getattr(answer, name) for name in ("model", "prompt_tokens", "completion_tokens", "seconds")},
         )
         file = self._file(question)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._folder.with_suffix(".lock")):  # another benchmark may ask the same
+        with lease(self._folder.with_suffix(".lease")):  # another benchmark may ask the same
             remove_leftovers(file)
             write_json(file, record.model_dump(mode="json"))
         return record

@@ -1,11 +1,11 @@
 """A stage plans once, makes what is missing, and publishes."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.engine.pace import finishing_pace, note_pace, pace
@@ -14,6 +14,7 @@ from datasetdm.pipeline.engine.result import StageResult
 from datasetdm.pipeline.engine.run import check_ready, preview_stage, run_stage
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.pipeline.engine.units import make_unit
+from datasetdm.utils.leases import lease
 
 
 def write(folder: Path) -> None:
@@ -118,13 +119,13 @@ def test_a_preview_says_why_a_stage_cannot_be_planned(stage: Stage[Any], toy: An
 
 def test_busy_units_are_left_to_the_end(stage: Stage[Any], toy: Any, tmp_path: Path) -> None:
     made: list[str] = []
-    other = FileLock(tmp_path / "1.lock")
-    other.acquire()
+    other = ExitStack()
+    other.enter_context(lease(tmp_path / "1.lease"))
 
     def make(project: Any, unit: Unit) -> None:
         make_unit(unit.folder, lambda folder: made.append(unit.key))
         if unit.key == "2":
-            other.release()  # the other process was killed
+            other.close()  # the other process was killed
 
     run_stage(replace(stage, make=make), toy)
     assert made == ["0", "2", "1"]

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from filelock import FileLock, Timeout
 
 from datasetdm.pipeline.engine.units import (
     is_finished,
@@ -17,6 +16,9 @@ from datasetdm.pipeline.engine.units import (
     unit_times,
 )
 from datasetdm.utils.files import link
+from datasetdm.utils.inventory import take_inventory
+from datasetdm.utils.leases import Busy, lease
+from datasetdm.utils.processes import machine
 
 
 def write(folder: Path, name: str = "a.txt", text: str = "a") -> None:
@@ -38,7 +40,7 @@ def test_failed_unit_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="disk full"):
         make_unit(tmp_path / "work" / "unit", fail)
-    assert [path.name for path in (tmp_path / "work").iterdir() if path.suffix != ".lock"] == []
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_checkpoints_outlive_a_failure_but_not_the_unit(tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_checkpoints_outlive_a_failure_but_not_the_unit(tmp_path: Path) -> None:
 
 
 def test_what_another_process_is_making_is_passed_over(tmp_path: Path) -> None:
-    with FileLock(tmp_path / "unit.lock"), passing_over_busy_units(), pytest.raises(Timeout):
+    with lease(tmp_path / "unit.lease"), passing_over_busy_units(), pytest.raises(Busy):
         make_unit(tmp_path / "unit", write)
     make_unit(tmp_path / "unit", write)
     assert (tmp_path / "unit" / "a.txt").exists()
@@ -121,7 +123,7 @@ def test_leftovers_are_swept_unless_their_process_lives(tmp_path: Path) -> None:
         write(tmp_path / name)
         write(tmp_path / name.replace("unit", "busy"))
     write(tmp_path / "unit")
-    with FileLock(tmp_path / "busy.lock"):
+    with lease(tmp_path / "busy.lease"):
         sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == sorted(
         [*(name.replace("unit", "busy") for name in LEFTOVERS), "unit"]
@@ -134,7 +136,7 @@ def test_checkpoints_of_a_finished_unit_are_swept_and_those_of_others_are_kept(t
     make_unit(tmp_path / "unit", write)
     for name in ("unit", "unfinished"):
         write(tmp_path / f"{name}.resume")  # killed after the unit was finished, or while it was made
-    with FileLock(tmp_path / "unit.lock"):
+    with lease(tmp_path / "unit.lease"):
         sweep(tmp_path)
     assert (tmp_path / "unit.resume").exists()
     sweep(tmp_path)
@@ -142,7 +144,32 @@ def test_checkpoints_of_a_finished_unit_are_swept_and_those_of_others_are_kept(t
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    for name in (*LEFTOVERS, ".unit.lock"):
+    for name in (*LEFTOVERS, ".unit.any"):
         write(tmp_path / name)
     make_unit(tmp_path / "unit", write)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [".unit.lock", "unit"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [".unit.any", "unit"]
+
+
+def test_a_process_that_was_taken_for_dead_leaves_what_its_successor_has_made(tmp_path: Path) -> None:
+    unit = tmp_path / "unit"
+
+    def slow(folder: Path) -> None:
+        write(folder, text="mine")
+        (holder,) = unit.with_suffix(".lease").iterdir()
+        holder.rename(holder.with_name("ffffffffffff-1-1.00-0"))  # on another machine
+        write(unit, text="theirs")
+        take_inventory(unit, unit.with_suffix(".files"))
+
+    make_unit(unit, slow)
+    assert (unit / "a.txt").read_text() == "theirs" and is_finished(unit)
+    assert not list(tmp_path.glob(".*"))
+    assert len(list(unit.with_suffix(".lease").iterdir())) == 1  # the successor's, to release
+
+
+def test_leases_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    dead = tmp_path / "unit.lease" / f"{machine()}-{os.getpid()}-1.00-0"  # a process long before this one
+    alive = tmp_path / "busy.lease" / "ffffffffffff-1-1.00-0"  # on another machine, as far as a glance can tell
+    for file in (dead, alive):
+        write(file.parent, file.name)
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["busy.lease"]
