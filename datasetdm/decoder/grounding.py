@@ -61,6 +61,11 @@ class GroundingModule(WordDecoder):
         self.presence_of = nn.Linear(hidden, 1)
         self.embeddings: torch.Tensor
         self.register_buffer("embeddings", embeddings.detach().float().clone())
+        # Embeddings of class names have much in common, and only what differs between them tells classes apart.
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", self.embeddings.mean(dim=0))
+        self.register_buffer("std", self.embeddings.std(dim=0, correction=0).clamp(min=1e-4))
         seen = self.labels if task.vocabulary is None else torch.tensor(task.vocabulary.seen, dtype=torch.long)
         self._seen = torch.isin(self.labels, seen).nonzero()[:, 0]
 
@@ -70,34 +75,44 @@ class GroundingModule(WordDecoder):
 
     def find(self, features: DiffusionFeatures) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WordDecoder.find`."""
-        masks, presence = self._ground(features, self.embeddings)
+        masks, presence = self._ground(features, self.embeddings)[-1]
         return masks, presence.sigmoid()
 
     def loss(
         self, task: Task, features: DiffusionFeatures, targets: Sequence[Mapping[str, torch.Tensor]]
     ) -> dict[str, torch.Tensor]:
-        """`loss_mask` and `loss_dice` over the seen words that are there, `loss_presence` over all seen words."""
+        """`loss_mask` and `loss_dice` over the seen words that are there, `loss_presence` over all seen words.
+
+        Each is the mean over the layers, all of which learn to answer.
+        """
         if not len(self._seen):
             raise DatasetDMError("task.unseen in params.yaml names every class: nothing is left to train on.")
-        masks, presence = self._ground(features, self.embeddings[self._seen.to(self.embeddings.device)])
         labels = self.labels[self._seen].tolist()
-        truths = [[true_mask(target, label) for label in labels] for target in targets]
-        flat = [truth for image in truths for truth in image]
-        return {
-            **_mask_losses(masks.flatten(0, 1), flat),
-            "loss_presence": PRESENCE_WEIGHT * _presence_loss(presence.flatten(), flat),
-        }
+        truths = [true_mask(target, label) for target in targets for label in labels]
+        answers = self._ground(features, self.embeddings[self._seen.to(self.embeddings.device)])
+        terms = [
+            {
+                **_mask_losses(masks.flatten(0, 1), truths),
+                "loss_presence": PRESENCE_WEIGHT * _presence_loss(presence.flatten(), truths),
+            }
+            for masks, presence in answers
+        ]
+        return {name: torch.stack([layer[name] for layer in terms]).mean() for name in terms[0]}
 
-    def _ground(self, features: DiffusionFeatures, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask logits (B x W x h x w) and presence logits (B x W) of words with these embeddings (W x D)."""
+    def _ground(self, features: DiffusionFeatures, embeddings: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Mask logits (B x W x h x w) and presence logits (B x W) of words with these embeddings (W x D), by layer."""
         levels, mask_features = self.pixel_decoder(features)
         memory = list(levels[:-1] or levels)[-NUM_MEMORY_LEVELS:]
         values = torch.cat([level.flatten(2).transpose(1, 2) for level in memory], dim=1)
         keys = values + torch.cat([self._places(level) for level in memory], dim=1)
-        words = self.read_word(embeddings)[None].expand(len(mask_features), -1, -1)
+        words = self.read_word((embeddings - self.mean) / self.std)[None].expand(len(mask_features), -1, -1)
+        answers = []
         for layer in self.layers:
             words = layer(words, keys, values)
-        words = self.norm(words)
+            answers.append(self._answer(self.norm(words), mask_features))
+        return answers
+
+    def _answer(self, words: torch.Tensor, mask_features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         masks = torch.einsum("bqc,bchw->bqhw", self.mask_of(words), mask_features)
         return masks, self.presence_of(words)[..., 0]
 

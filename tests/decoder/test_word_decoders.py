@@ -235,7 +235,7 @@ def test_grounding_reads_each_word_for_itself_and_no_attention() -> None:
     assert masks.shape == (2, 8, 32, 32) and present.shape == (2, 8)
     blind = replace(features, attention={stride: 0 * values for stride, values in features.attention.items()})
     assert torch.equal(decoder.find(blind)[0], masks)
-    some, _ = decoder._ground(features, decoder.embeddings[2:4])
+    some, _ = decoder._ground(features, decoder.embeddings[2:4])[-1]
     torch.testing.assert_close(some, masks[:, 2:4])
 
 
