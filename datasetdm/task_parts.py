@@ -52,6 +52,7 @@ class TaskParts:
         task: makes a `Task` of the categories and these settings.
         format: makes a `StandardFormat` of the settings and the categories.
         filter: makes a `Filter` of the settings and the categories.
+        word_masks: whether an annotation can be made of one mask for each word (`Task.word_outputs`).
         judge: makes a `Judge` of the categories; None if the decoder gives no scores, so that nothing can be promised.
         evaluator: makes an `Evaluator` of the settings and the categories.
         baseline: makes a `Guess` of the settings and the training annotations; None if the trivial answer is to find
@@ -71,6 +72,7 @@ class TaskParts:
     task: str
     format: str
     filter: str
+    word_masks: bool = False
     judge: str | None = None
     evaluator: str
     baseline: str | None
@@ -116,6 +118,7 @@ TASKS: dict[str, TaskParts] = {
         task="datasetdm.tasks.instance:InstanceTask",
         format="datasetdm.datasets.standard.formats:InstanceFormat",
         filter="datasetdm.filters.instance:InstanceFilter",
+        word_masks=True,
         judge="datasetdm.calibration.judges:ObjectJudge",
         evaluator="datasetdm.evaluation.evaluators:mask_evaluator",
         quality="datasetdm.evaluation.label_quality:ObjectQuality",
@@ -151,6 +154,7 @@ TASKS: dict[str, TaskParts] = {
         task="datasetdm.tasks.open_vocabulary_semantic:semantic_task",
         format="datasetdm.datasets.standard.formats:SemanticFormat",
         filter="datasetdm.filters.semantic:SemanticFilter",
+        word_masks=True,
         judge="datasetdm.calibration.judges:MapJudge",
         evaluator="datasetdm.evaluation.evaluators:semantic_evaluator",
         quality="datasetdm.evaluation.label_quality:MapQuality",

@@ -41,9 +41,9 @@ from benchmarks.backbone.stand_ins import Pixels, random_unet
 from benchmarks.backbone.worlds import categories_of, renderer_state, take_shots
 from datasetdm import config
 from datasetdm.annotations.sample import Prediction, Sample
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.inference import read, read_features
-from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.decoder.trainer import evaluate, train_decoder
 from datasetdm.diffusion import Backbone
 from datasetdm.evaluation.evaluators import build_evaluator
@@ -144,7 +144,7 @@ def compare_extraction(backbone: Backbone, dev: Sequence[Sample], arguments: arg
 
 def read_both_ways(
     backbone: Backbone,
-    decoder: PDecoder,
+    decoder: Decoder,
     task: Task,
     captions: Sequence[str],
     settings: config.Decoder,

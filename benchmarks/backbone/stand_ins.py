@@ -61,6 +61,7 @@ class Pixels(Backbone):
         timestep: NoiseLevel | Sequence[NoiseLevel],
         words: Sequence[Word],
         generators: Sequence[torch.Generator],
+        self_attention: bool = False,
     ) -> DiffusionFeatures:
         """Mean colours, B x 3 x S/stride x S/stride; there is no noise and no attention, and prompts are not read."""
         maps = {level.stride: F.avg_pool2d(latents.to(self.device), level.stride) for level in self.feature_info}

@@ -13,9 +13,9 @@ import torch
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Prediction, Sample
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.inference import content_seed, read, read_features
-from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.decoder.readings import Pass, passes
 from datasetdm.diffusion.backbone import Backbone, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
@@ -82,7 +82,7 @@ def _read_part(
 
 
 def _one(
-    decoder: PDecoder,
+    decoder: Decoder,
     task: InstanceTask,
     features: DiffusionFeatures,
     sample: Sample,

@@ -13,6 +13,7 @@ from datasetdm.config.selection import Selection
 from datasetdm.config.synthesis import (
     GRID,
     Augmentation,
+    CrossValidation,
     Feedback,
     Filter,
     MinAgreement,
@@ -38,6 +39,7 @@ __all__ = [
     "Augmentation",
     "Backbone",
     "Benchmark",
+    "CrossValidation",
     "DataSource",
     "Decoder",
     "DepthAnnotation",

@@ -17,6 +17,7 @@ from datasetdm.config.publication import Publication
 from datasetdm.config.synthesis import Augmentation, Prompts, Synthesis
 from datasetdm.config.tasks import TaskSettings
 from datasetdm.config.training import Decoder, Downstream
+from datasetdm.decoder_methods import METHODS
 from datasetdm.errors import DatasetDMError
 from datasetdm.layouts import LAYOUTS
 from datasetdm.task_parts import TASKS
@@ -102,6 +103,21 @@ def _prompts_name_what_the_decoder_predicts(task: TaskSettings, decoder: Decoder
         yield f"decoder.category_from_prompt is true, but '{task.name}' has no categories that prompts could name"
 
 
+def _method_fits_task(task: TaskSettings, decoder: Decoder, synthesis: Synthesis) -> Iterator[str]:
+    method = METHODS[decoder.method]
+    if method.masks_of_words and not TASKS[task.name].word_masks:
+        fitting = " and ".join(f"'{name}'" for name, parts in TASKS.items() if parts.word_masks)
+        yield (
+            f"decoder.method is '{decoder.method}', which finds a mask for each word: that serves {fitting}, not "
+            f"'{task.name}'; choose p_decoder"
+        )
+    if method.self_attention and synthesis.extraction == "last_step":
+        yield (
+            f"decoder.method is '{decoder.method}', which reads a pass after the image is drawn, but "
+            "synthesis.extraction is 'last_step'; choose renoised"
+        )
+
+
 def _readings_can_be_had(decoder: Decoder, synthesis: Synthesis) -> Iterator[str]:
     reading, lowest = decoder.reading, synthesis.filter.min_agreement
     if reading is not None and synthesis.extraction == "last_step":
@@ -179,6 +195,7 @@ def _objects_can_be_ignored(task: TaskSettings, synthesis: Synthesis, downstream
 _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _task_fits_source,
     _prompts_name_what_the_decoder_predicts,
+    _method_fits_task,
     _readings_can_be_had,
     _subjects_have_their_new_names,
     _arms_have_what_they_need,

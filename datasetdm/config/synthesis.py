@@ -173,6 +173,18 @@ class Filter(Section):
         return doubt
 
 
+class CrossValidation(Section):
+    """Leaves out drawn images whose labels disagree with a model that learnt from the other ones (DiffuMask)."""
+
+    folds: int = Field(
+        default=3, ge=2, description="Parts of the set; a model learns from all but one, and judges that"
+    )
+    reject: Fraction = Field(default=0.2, description="Share of the accepted images that is left out, the worst")
+    iterations: PositiveInt | None = Field(
+        default=None, description="Steps of the optimiser for each part; None: a quarter of downstream.iterations"
+    )
+
+
 class NeedWeights(Section):
     """How much each sign of need counts for the prompts of the next round. Only their ratios matter."""
 
@@ -229,6 +241,9 @@ class Synthesis(Section):
     feedback: Feedback = Field(
         default=Feedback(), description="How results choose the next prompts, if there are several rounds"
     )
+    cross_validation: CrossValidation | None = Field(
+        default=None, description="Leave out images whose labels other images contradict; null: none"
+    )
 
     @field_validator("rounds")
     @classmethod
@@ -242,7 +257,16 @@ class Synthesis(Section):
     def _as_before_there_were_rounds(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without rounds these settings change nothing, so records of what was made do not list them."""
         content: dict[str, Any] = serialize(self)
-        return content if self.rounds > 1 else {k: v for k, v in content.items() if k not in ("rounds", "feedback")}
+        unused = [] if self.rounds > 1 else ["rounds", "feedback"]
+        unused += ["cross_validation"] if self.cross_validation is None else []
+        return {name: value for name, value in content.items() if name not in unused}
+
+    @field_validator("cross_validation")
+    @classmethod
+    def _all_images_at_once(cls, value: CrossValidation | None, info: ValidationInfo) -> CrossValidation | None:
+        if value is not None and info.data.get("rounds", 1) > 1:
+            raise ValueError("judges a set that is drawn at once: set rounds to 1, or remove cross_validation")
+        return value
 
 
 class Augmentation(Section):

@@ -1,6 +1,6 @@
 """The settings of the two trainings: of the P-Decoder, and of the ordinary model downstream."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from datasetdm.config.base import Fraction, NoiseLevel, PathOrName, Section, Text
+from datasetdm.config.base import Fraction, NoiseLevel, PathOrName, Section, Text, key_of
+from datasetdm.decoder_methods import METHODS
 
 
 class PromptNoise(Section):
@@ -54,6 +55,11 @@ class Reading(Section):
 class Decoder(Section):
     """The P-Decoder and its training."""
 
+    method: Annotated[str, key_of(METHODS)] = Field(
+        default="p_decoder",
+        description="How labels are read off the diffusion model: p_decoder, or a rival of the paper's, ours after "
+        "theirs: grounding (Li et al.), cross_attention (DiffuMask), self_attention (Dataset Diffusion); see rivals.md",
+    )
     hidden_dim: PositiveInt = Field(default=128, description="Width of the P-Decoder; a multiple of 4 and of num_heads")
     num_queries: PositiveInt = Field(default=30, description="Most objects that it can find in an image")
     num_layers: PositiveInt = Field(default=4, description="Layers of its transformer")
@@ -87,10 +93,11 @@ class Decoder(Section):
     )
 
     @model_serializer(mode="wrap")
-    def _as_before_there_were_readings(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without further readings, records of what was made do not list them."""
+    def _as_before_there_were_choices(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The P-Decoder and a single reading are not listed, so that records of what was made stay what they were."""
         content: dict[str, Any] = serialize(self)
-        return content if self.reading else {name: value for name, value in content.items() if name != "reading"}
+        unused = {"reading": self.reading is None, "method": self.method == "p_decoder"}
+        return {name: value for name, value in content.items() if not unused.get(name)}
 
     @field_validator("reading")
     @classmethod

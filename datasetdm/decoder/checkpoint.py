@@ -1,9 +1,10 @@
-"""Build, save, load and identify a P-Decoder."""
+"""Build, save, load and identify a decoder, whatever its method."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from datasetdm import config
 from datasetdm.annotations.sample import Category, Sample
-from datasetdm.decoder.open_vocabulary import OpenVocabularyDecoder
-from datasetdm.decoder.p_decoder import PDecoder
+from datasetdm.decoder.base import Decoder
+from datasetdm.decoder_methods import METHODS
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import FeatureLevel
 from datasetdm.errors import DatasetDMError
@@ -25,7 +26,7 @@ RETRAIN = "Train the decoder again with the stage train_decoder (python -m datas
 
 
 def save_decoder(
-    folder: Path, decoder: PDecoder, task: Task, settings: config.Decoder, backbone: Backbone, seed: int
+    folder: Path, decoder: Decoder, task: Task, settings: config.Decoder, backbone: Backbone, seed: int
 ) -> None:
     """Write `model.safetensors` and `config.json`, which hold all that `load_decoder` needs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ def describe_decoder(task: Task, settings: config.Decoder, backbone: Backbone, s
 
 def load_decoder(
     folder: Path | str, backbone: Backbone | None = None, *, prompted: bool = True
-) -> tuple[PDecoder, Task, config.Decoder]:
+) -> tuple[Decoder, Task, config.Decoder]:
     """A trained decoder in evaluation mode, on the backbone's device, with its task and settings.
 
     Args:
@@ -92,28 +93,18 @@ def load_decoder(
 
 def build_decoder(
     task: Task, feature_info: Sequence[FeatureLevel], settings: config.Decoder, embeddings: torch.Tensor | None
-) -> PDecoder:
-    """A new decoder with the heads that the task needs.
+) -> Decoder:
+    """A new decoder of the method that the settings name.
 
     Args:
         task: what is predicted.
         feature_info: the levels of the backbone's features.
-        settings: widths and depths.
-        embeddings: of the words of an open vocabulary (`embed_vocabulary`); None if the task has a fixed list of
-            classes.
+        settings: its method, widths and depths.
+        embeddings: of the class names (`embed_vocabulary`); None for a method that needs none.
     """
-    if task.vocabulary is not None:
-        if embeddings is None:
-            raise DatasetDMError("The decoder has no embeddings of the class names of its vocabulary.")
-        return OpenVocabularyDecoder(feature_info, settings, task.vocabulary, embeddings)
-    return PDecoder(
-        feature_info,
-        len(task.words),
-        settings,
-        num_classes=len(task.categories),
-        uses_queries=task.uses_queries,
-        dense_channels=task.dense_channels,
-    )
+    build = resolve_name(METHODS[settings.method].build)
+    decoder: Decoder = build(task, feature_info, settings, embeddings)
+    return decoder
 
 
 def learnt_labels(task: Task, samples: Iterable[Sample]) -> tuple[int, ...] | None:
@@ -134,9 +125,14 @@ def learnt_labels(task: Task, samples: Iterable[Sample]) -> tuple[int, ...] | No
     return None if names >= {category.name for category in task.subjects} else tuple(sorted(shown))
 
 
-def embed_vocabulary(task: Task, backbone: Backbone) -> torch.Tensor | None:
-    """Embeddings of the class names of an open vocabulary, W x D; None if its list of classes is fixed."""
-    return None if task.vocabulary is None else backbone.embed_words(task.vocabulary.words)
+def embed_vocabulary(task: Task, backbone: Backbone, settings: config.Decoder) -> torch.Tensor | None:
+    """Embeddings of the class names, W x D in label order; None if the method needs none (`DecoderMethod.embeds`)."""
+    embeds = METHODS[settings.method].embeds
+    if embeds == "all":
+        return backbone.embed_words([word.noun for word in task.prompt_words.values()])
+    if embeds == "open vocabulary" and task.vocabulary is not None:
+        return backbone.embed_words(task.vocabulary.words)
+    return None
 
 
 def decoder_fingerprint(folder: Path | str) -> str:

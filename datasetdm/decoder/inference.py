@@ -1,4 +1,4 @@
-"""Inference with a trained P-Decoder, on real and generated images alike.
+"""Inference with a decoder of any method, on real and generated images alike.
 
 Latents are noised to `decoder.timestep` and pass through the U-Net; the decoder predicts from the features. With
 `decoder.reading` it predicts from several passes, at further noise levels and of the mirror image, and the annotation
@@ -17,9 +17,10 @@ import torch
 
 from datasetdm import config
 from datasetdm.annotations.sample import Prediction
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import load_decoder
-from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.decoder.readings import join_readings, passes
+from datasetdm.decoder_methods import METHODS
 from datasetdm.diffusion.backbone import Backbone, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
@@ -57,16 +58,29 @@ def read_features(
     for one in passes(settings):
         seen = latents.flip(-1) if one.mirrored else latents
         draws = [
-            backbone.extract(seen, prompts, timestep=one.timestep, words=words, generators=generators)
+            backbone.extract(
+                seen,
+                prompts,
+                timestep=one.timestep,
+                words=words,
+                generators=generators,
+                self_attention=METHODS[settings.method].self_attention,
+            )
             for _ in range(settings.ensemble_size)
         ]
-        maps, attention = _mean([draw.maps for draw in draws]), _mean([draw.attention for draw in draws])
-        found.append(DiffusionFeatures(maps=maps, attention=attention, mentioned=draws[0].mentioned))
+        found.append(
+            DiffusionFeatures(
+                maps=_mean([draw.maps for draw in draws]),
+                attention=_mean([draw.attention for draw in draws]),
+                self_attention=_mean([draw.self_attention for draw in draws]),
+                mentioned=draws[0].mentioned,
+            )
+        )
     return found
 
 
 def read(
-    decoder: PDecoder,
+    decoder: Decoder,
     task: Task,
     features: Sequence[DiffusionFeatures],
     images: Sequence[np.ndarray],
@@ -87,11 +101,11 @@ def read(
 
 
 def _read_pass(
-    decoder: PDecoder, task: Task, features: DiffusionFeatures, size: tuple[int, ...], settings: config.Decoder
+    decoder: Decoder, task: Task, features: DiffusionFeatures, size: tuple[int, ...], settings: config.Decoder
 ) -> list[Prediction]:
     """The predictions from one pass.
 
-    Classes that the decoder was never shown are ruled out (`PDecoder.learnt`). With `settings.category_from_prompt`
+    Classes that the decoder was never shown are ruled out (`Decoder.learnt`). With `settings.category_from_prompt`
     an image can only have the categories that its prompt names (`DiffusionFeatures.mentioned`).
     """
     allowed = named_words(features) if settings.category_from_prompt else None
@@ -105,7 +119,7 @@ def _read_pass(
 @torch.no_grad()
 def predict_images(
     backbone: Backbone,
-    decoder: PDecoder,
+    decoder: Decoder,
     task: Task,
     images: Sequence[np.ndarray],
     prompts: Sequence[str],
@@ -170,7 +184,7 @@ class DecoderModel:
         settings: the settings that it was trained with.
     """
 
-    def __init__(self, backbone: Backbone, decoder: PDecoder, task: Task, settings: config.Decoder):
+    def __init__(self, backbone: Backbone, decoder: Decoder, task: Task, settings: config.Decoder):
         self.backbone, self.decoder, self.task, self.settings = backbone, decoder, task, settings
         self.categories = task.categories
 

@@ -17,6 +17,7 @@ from datasetdm.decoder.p_decoder import PDecoder, mask_size
 from datasetdm.decoder.pixel_decoder import FeatureInput, Fusion
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
+from datasetdm.tasks.base import Task
 from datasetdm.tasks.vocabulary import Vocabulary
 
 NAMED_PER_IMAGE = 3  # at most so many questions per image and training step are about classes that its prompt names
@@ -160,3 +161,21 @@ class OpenVocabularyDecoder(PDecoder):
         """The answers to no question."""
         none = self.embeddings.new_zeros(0, self.num_queries, 2)
         return {"pred_logits": none, "pred_masks": none.new_zeros(0, self.num_queries, *mask_size(features))}
+
+
+def build_p_decoder(
+    task: Task, feature_info: Sequence[FeatureLevel], settings: config.Decoder, embeddings: torch.Tensor | None
+) -> PDecoder:
+    """A new P-Decoder with the heads that the task needs; arguments as for `build_decoder`."""
+    if task.vocabulary is not None:
+        if embeddings is None:
+            raise DatasetDMError("The decoder has no embeddings of the class names of its vocabulary.")
+        return OpenVocabularyDecoder(feature_info, settings, task.vocabulary, embeddings)
+    return PDecoder(
+        feature_info,
+        len(task.words),
+        settings,
+        num_classes=len(task.categories),
+        uses_queries=task.uses_queries,
+        dense_channels=task.dense_channels,
+    )

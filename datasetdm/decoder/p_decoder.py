@@ -9,6 +9,7 @@ from transformers.models.mask2former.configuration_mask2former import Mask2Forme
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerTransformerModule
 
 from datasetdm import config
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.pixel_decoder import PixelDecoder, group_norm
 from datasetdm.diffusion.features import DiffusionFeatures, FeatureLevel
 from datasetdm.errors import DatasetDMError
@@ -22,7 +23,7 @@ def mask_size(features: DiffusionFeatures) -> tuple[int, int]:
     return 2 * height, 2 * width
 
 
-class PDecoder(nn.Module):
+class PDecoder(Decoder):
     """From diffusion features to masks and classes of queries, or to a dense map, or to both.
 
     Args:
@@ -34,15 +35,9 @@ class PDecoder(nn.Module):
         dense_channels: channels of the dense head; 0 switches it off.
         text_dim: width of a class name's embedding, joined to the queries; 0 for queries without a name.
 
-    Attributes:
-        learnt: labels of the classes that it may find: those of its training examples, and those of an open vocabulary.
-            None: all of them.
-
     Raises:
         DatasetDMError: `hidden_dim` does not fit the heads.
     """
-
-    learnt: tuple[int, ...] | None = None
 
     def __init__(
         self,
@@ -68,7 +63,7 @@ class PDecoder(nn.Module):
         self.dense_head = _dense_head(mask_channels, dense_channels) if dense_channels else None
 
     def calibrate(self, features: DiffusionFeatures) -> None:
-        """Measure the scale of the backbone's channels on a batch of examples, once, before training."""
+        """See `Decoder.calibrate`."""
         self.pixel_decoder.calibrate(features)
 
     def forward(self, features: DiffusionFeatures) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The one loop that trains a P-Decoder, for every task."""
+"""The one loop that trains a decoder, for every task and method."""
 
 import json
 import math
@@ -10,10 +10,12 @@ import torch
 
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import build_decoder, describe_decoder, embed_vocabulary, learnt_labels, save_decoder
+from datasetdm.decoder.fitting import fit
 from datasetdm.decoder.inference import predict_images
-from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.decoder.view_features import Views, open_views
+from datasetdm.decoder_methods import METHODS
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
@@ -44,7 +46,9 @@ def train_decoder(
     out: Path,
     resume: Path | None = None,
 ) -> dict[str, float]:
-    """Train a P-Decoder on a few labelled images and keep the weights that do best on `dev`.
+    """Train a decoder on a few labelled images and keep the weights that do best on `dev`.
+
+    A method without training (`DecoderMethod.trained`) only makes its choices on the labelled images.
 
     Every iteration has its own seed, so that a training that was interrupted and resumed ends with the same weights as
     one that was not.
@@ -61,42 +65,58 @@ def train_decoder(
 
     Returns:
         The finite dev metrics with each image's caption as prompt, `<primary>_generic_prompt` ("a photo") and
-        `<primary>_empty_prompt`, and the last `loss`.
+        `<primary>_empty_prompt`, and the last `loss`, if there was a training.
 
     Raises:
         DatasetDMError: no labelled image, features beyond memory, or a loss that is not finite.
     """
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(seed, 3))
-        embeddings = embed_vocabulary(task, backbone)
+        embeddings = embed_vocabulary(task, backbone, settings)
         decoder = build_decoder(task, backbone.feature_info, settings, embeddings).to(backbone.device)
-        decoder.learnt = learnt_labels(task, few_shot)
-        training = DecoderTraining(backbone, task, settings, seed, decoder)
-        checkpoint = None if resume is None else resume / "checkpoint.pt"
-        if checkpoint is not None:
-            training.resume(checkpoint)
-        if training.iteration < settings.iterations:
-            views = open_views(backbone, task, few_shot, settings, seed=seed)
-            if training.iteration == 0:
-                decoder.calibrate(views.examples())
-        while training.iteration < settings.iterations:
-            training.run(views, stop=min(training.iteration + settings.evaluate_every, settings.iterations))
-            training.evaluate(dev)
-            if checkpoint is not None:
-                training.save(checkpoint)
-    decoder.load_state_dict(training.best_weights)
+        decoder.learnt = None if decoder.finds_any_word else learnt_labels(task, few_shot)
+        if METHODS[settings.method].trained:
+            rows = _optimise(DecoderTraining(backbone, task, settings, seed, decoder), few_shot, dev, resume)
+        else:
+            fit(backbone, decoder.eval(), task, few_shot, settings, seed=seed)
+            rows = []
     metrics = _final_metrics(backbone, decoder.eval(), task, dev, settings, embeddings)
-    metrics["loss"] = next(row["loss"] for row in reversed(training.rows) if "loss" in row)
+    if rows:
+        metrics["loss"] = next(row["loss"] for row in reversed(rows) if "loss" in row)
+    elif task.primary_metric in metrics:
+        rows = [{"iteration": 0, f"dev_{task.primary_metric}": metrics[task.primary_metric]}]
     save_decoder(out, decoder, task, settings, backbone, seed)
-    write_text(out / "curves.csv", pd.DataFrame(training.rows).to_csv(index=False, lineterminator="\n"))
+    curves = pd.DataFrame(rows, columns=None if rows else ["iteration"])
+    write_text(out / "curves.csv", curves.to_csv(index=False, lineterminator="\n"))
     write_json(out / "metrics.json", metrics)
     return metrics
+
+
+def _optimise(
+    training: "DecoderTraining", few_shot: Sequence[Sample], dev: Sequence[Sample], resume: Path | None
+) -> list[Row]:
+    """Train to the end, and give the decoder its best weights; the rows of the curve."""
+    settings, decoder = training.settings, training.decoder
+    checkpoint = None if resume is None else resume / "checkpoint.pt"
+    if checkpoint is not None:
+        training.resume(checkpoint)
+    if training.iteration < settings.iterations:
+        views = open_views(training.backbone, training.task, few_shot, settings, seed=training.seed)
+        if training.iteration == 0:
+            decoder.calibrate(views.examples())
+    while training.iteration < settings.iterations:
+        training.run(views, stop=min(training.iteration + settings.evaluate_every, settings.iterations))
+        training.evaluate(dev)
+        if checkpoint is not None:
+            training.save(checkpoint)
+    decoder.load_state_dict(training.best_weights)
+    return training.rows
 
 
 @torch.no_grad()
 def evaluate(
     backbone: Backbone,
-    decoder: PDecoder,
+    decoder: Decoder,
     task: Task,
     samples: Sequence[Sample],
     settings: config.Decoder,
@@ -134,7 +154,7 @@ class DecoderTraining:
         decoder: what is trained.
     """
 
-    def __init__(self, backbone: Backbone, task: Task, settings: config.Decoder, seed: int, decoder: PDecoder):
+    def __init__(self, backbone: Backbone, task: Task, settings: config.Decoder, seed: int, decoder: Decoder):
         self.backbone, self.task, self.settings, self.seed, self.decoder = backbone, task, settings, seed, decoder
         self.optimizer = torch.optim.AdamW(
             decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -166,7 +186,7 @@ class DecoderTraining:
         self.iteration = stop
 
     def _step(self, features: DiffusionFeatures, targets: Sequence[Mapping[str, torch.Tensor]], iteration: int) -> Row:
-        losses = self.task.loss(self.decoder(features), targets)
+        losses = self.decoder.loss(self.task, features, targets)
         loss = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(loss):
             raise DatasetDMError(
@@ -228,7 +248,8 @@ class DecoderTraining:
 
 def num_evaluated(settings: config.Decoder) -> int:
     """How often a training evaluates all of dev: on the way, and at its end with three kinds of prompt."""
-    return math.ceil(settings.iterations / settings.evaluate_every) + 1 + len(UNPROMPTED)
+    on_the_way = math.ceil(settings.iterations / settings.evaluate_every) if METHODS[settings.method].trained else 0
+    return on_the_way + 1 + len(UNPROMPTED)
 
 
 def _learning_rate(iteration: int, settings: config.Decoder) -> float:
@@ -245,7 +266,7 @@ def _learning_rate(iteration: int, settings: config.Decoder) -> float:
 
 def _final_metrics(
     backbone: Backbone,
-    decoder: PDecoder,
+    decoder: Decoder,
     task: Task,
     dev: Sequence[Sample],
     settings: config.Decoder,

@@ -15,6 +15,9 @@ from diffusers.models.embeddings import apply_rotary_emb
 Report = Callable[[torch.Tensor, torch.Tensor | None], None]
 
 
+MOST_PLACES = 1024  # of a layer of self-attention that is read: N places give N x N numbers for each head
+
+
 class CrossAttention:
     """Replaces a U-Net's cross-attention with one that forms its probabilities (small, as T is 32 or 77)."""
 
@@ -67,6 +70,46 @@ class WatchedAttention:
         given: dict[str, Any] = {name: value for name, value in both.items() if value is not None}
         self.report(*image_to_text(attn, hidden_states, prompt, **given))
         return self.own(attn, hidden_states, encoder_hidden_states=encoder_hidden_states, **given)
+
+
+class WatchedSelfAttention:
+    """A layer's own attention, left as it is, and besides it how places of the image attend to each other.
+
+    For layers of self-attention, and for those of joint attention, where the image's tokens are looked at alone.
+
+    Args:
+        own: the layer's processor.
+        report: gets the probabilities, B x heads x places x places; of large maps nothing, see `MOST_PLACES`.
+    """
+
+    def __init__(self, own: Any, report: Callable[[torch.Tensor], None]) -> None:
+        self.own, self.report = own, report
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        image_rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> Any:
+        """What the layer's own processor returns."""
+        if hidden_states.shape[1] <= MOST_PLACES:
+            self.report(image_to_image(attn, hidden_states, image_rotary_emb))
+        both = {"attention_mask": attention_mask, "image_rotary_emb": image_rotary_emb}
+        given: dict[str, Any] = {name: value for name, value in both.items() if value is not None}
+        return self.own(attn, hidden_states, encoder_hidden_states=encoder_hidden_states, **given)
+
+
+def image_to_image(
+    attn: Any, image: torch.Tensor, image_rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None
+) -> torch.Tensor:
+    """Attention of the image's tokens (layer input, B x N x C) to each other, B x heads x N x N; rows have sum 1."""
+    query, key = _heads(attn, attn.to_q(image), attn.norm_q), _heads(attn, attn.to_k(image), attn.norm_k)
+    if image_rotary_emb is not None:
+        places = tuple(part[-image.shape[1] :] for part in image_rotary_emb)
+        query, key = apply_rotary_emb(query, places), apply_rotary_emb(key, places)
+    return (query.float() @ key.float().transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(dim=-1)
 
 
 def image_to_text(

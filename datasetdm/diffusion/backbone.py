@@ -93,6 +93,7 @@ class Backbone(ABC):
         timestep: NoiseLevel | Sequence[NoiseLevel],
         words: Sequence[Word],
         generators: Sequence[torch.Generator],
+        self_attention: bool = False,
     ) -> DiffusionFeatures:
         """Noise the latents to `timestep` and read one conditional pass of the network (paper section 3.2).
 
@@ -105,6 +106,10 @@ class Backbone(ABC):
             timestep: noise level, one for all images or one each.
             words: W words whose attention is read.
             generators: one CPU generator per image, for its noise.
+            self_attention: also read how places of the image attend to each other, which takes time and memory.
+
+        Raises:
+            DatasetDMError: self-attention is asked for, and this backbone cannot give it.
         """
 
     def embed_words(self, words: Sequence[str]) -> torch.Tensor:

@@ -67,6 +67,10 @@ class Family(Backbone):
         """The attention layers that are read if the settings name none."""
 
     @abstractmethod
+    def default_self_attention(self) -> tuple[str, ...]:
+        """The layers in which places of the image attend to each other."""
+
+    @abstractmethod
     def as_map(self, output: Any) -> torch.Tensor:
         """B x C x h x w of the output of one of the network's modules."""
 

@@ -1,7 +1,7 @@
 """What a diffusion backbone yields: features, attention, mentioned words, drawn latents."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -32,18 +32,22 @@ class DiffusionFeatures:
             attention is 1; zeros if the prompt does not hold the word. Strides without attention layers are absent.
         mentioned: bool, B x W on the CPU: which words each image's prompt mentions. A word that the prompt mentions by
             another name ("puppy" for dog) may be added; it has no attention. None: the backbone reads no prompts.
+        self_attention: stride -> float, B x (h w) x (h w): how each place attends to each other, mean over layers and
+            heads, rows of sum 1. Empty unless it was asked for (`Backbone.extract`).
     """
 
     maps: dict[int, torch.Tensor]
     attention: dict[int, torch.Tensor]
     mentioned: torch.Tensor | None = None
+    self_attention: dict[int, torch.Tensor] = field(default_factory=dict)
 
     def apply(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "DiffusionFeatures":
-        """The features with `function` applied to each map and attention."""
+        """The features with `function` applied to each map and each attention."""
         return DiffusionFeatures(
             maps={stride: function(value) for stride, value in self.maps.items()},
             attention={stride: function(value) for stride, value in self.attention.items()},
             mentioned=self.mentioned,
+            self_attention={stride: function(value) for stride, value in self.self_attention.items()},
         )
 
     def select(self, index: torch.Tensor) -> "DiffusionFeatures":
@@ -59,6 +63,9 @@ class DiffusionFeatures:
             maps={stride: torch.cat([part.maps[stride] for part in parts]) for stride in parts[0].maps},
             attention={stride: torch.cat([part.attention[stride] for part in parts]) for stride in parts[0].attention},
             mentioned=torch.cat(mentioned) if mentioned else None,
+            self_attention={
+                stride: torch.cat([part.self_attention[stride] for part in parts]) for stride in parts[0].self_attention
+            },
         )
 
 

@@ -89,6 +89,7 @@ class PipelineBackbone(Family):
             attention=self.default_attention() if attention_layers is None else tuple(attention_layers),
             as_map=self.as_map,
             watch=self.watch,
+            self_attention=self.default_self_attention(),
         )
         self._check_names()
         self.image_size = image_size
@@ -211,6 +212,7 @@ class PipelineBackbone(Family):
         timestep: NoiseLevel | Sequence[NoiseLevel],
         words: Sequence[Word],
         generators: Sequence[torch.Generator],
+        self_attention: bool = False,
     ) -> DiffusionFeatures:
         """See `Backbone.extract`."""
         levels = [timestep] * len(prompts) if isinstance(timestep, int | float) else timestep
@@ -219,7 +221,8 @@ class PipelineBackbone(Family):
         noise = randn_tensor(shape, generator=list(generators), device=self.device, dtype=self.denoiser.dtype)
         # In float32: in bfloat16 the share of the latents at the first timesteps is 1, which would leave no noise.
         noisy = self.noise.add(latents.to(self.device).float(), noise.float(), timesteps)
-        return self._read(noisy.to(self.denoiser.dtype), self._given(timesteps), prompts, words)
+        noisy = noisy.to(self.denoiser.dtype)
+        return self._read(noisy, self._given(timesteps), prompts, words, self_attention=self_attention)
 
     def denoising_error(
         self, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: torch.Tensor, noise: torch.Tensor
@@ -285,11 +288,14 @@ class PipelineBackbone(Family):
         words: Sequence[Word],
         guidance_scale: float = 1.0,
         image_size: int | None = None,
+        self_attention: bool = False,
     ) -> DiffusionFeatures:
         """Features of one conditional pass over noisy latents, scaled as the network expects them."""
         weights = word_token_weights(self.prompt_tokens(), prompts, words)
         with (
-            capture(self.denoiser, self.reading, image_size or self.image_size, weights) as captured,
+            capture(
+                self.denoiser, self.reading, image_size or self.image_size, weights, self_attention=self_attention
+            ) as captured,
             self.explained("synthesis.batch_size or decoder.batch_size", len(latents)),
         ):
             self.denoise(latents, timestep, self.condition(prompts, guidance_scale))

@@ -16,12 +16,14 @@ class TransformerBackbone(PipelineBackbone):
     Attributes:
         block_lists: names of the lists of blocks, in the order of the pass.
         attention_name: within a block of the first list, the attention that sees the prompt.
+        self_attention_name: within such a block, the attention in which places attend to each other.
         attention_depth: which of the first list's blocks are read for attention to words, as shares of their number.
     """
 
     denoiser_name = "transformer"
     block_lists: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
     attention_name: ClassVar[str] = "attn"
+    self_attention_name: ClassVar[str] = "attn"
     attention_depth: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     @property
@@ -49,6 +51,10 @@ class TransformerBackbone(PipelineBackbone):
         count = len(self.denoiser.get_submodule(name))
         first, last = (math.floor(share * count) for share in self.attention_depth)
         return tuple(f"{name}.{number}.{self.attention_name}" for number in range(first, max(last, first + 1)))
+
+    def default_self_attention(self) -> tuple[str, ...]:
+        """See `Family.default_self_attention`: in joint attention the layers that also see the prompt."""
+        return tuple(f"{name.rpartition('.')[0]}.{self.self_attention_name}" for name in self.default_attention())
 
     def as_map(self, output: Any) -> torch.Tensor:
         """See `Family.as_map`: tokens in their places; of a pair (prompt, image), the image."""

@@ -40,9 +40,15 @@ class UNetBackbone(PipelineBackbone):
 
     def default_attention(self) -> tuple[str, ...]:
         """All cross-attention (`attn2`); self-attention (`attn1`) does not see the prompt."""
-        return tuple(
-            name.removesuffix(".processor") for name in self.unet.attn_processors if name.endswith(".attn2.processor")
-        )
+        return self._attention_named("attn2")
+
+    def default_self_attention(self) -> tuple[str, ...]:
+        """See `Family.default_self_attention`."""
+        return self._attention_named("attn1")
+
+    def _attention_named(self, name: str) -> tuple[str, ...]:
+        ending = f".{name}.processor"
+        return tuple(one.removesuffix(".processor") for one in self.unet.attn_processors if one.endswith(ending))
 
     def as_map(self, output: Any) -> torch.Tensor:
         """See `Family.as_map`."""

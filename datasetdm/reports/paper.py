@@ -32,3 +32,33 @@ PAPER: dict[str, PaperRow] = {
     ),
     "voc_zero_shot": PaperRow("450 real, 40k synthetic", "miou_harmonic", {"both": 0.684}),
 }
+
+
+#: What the tables of rivals say of the paper's figures.
+SOURCE = (
+    "The paper's figures are those of arXiv 2308.06160 (project page and its tables), on photographs with Stable "
+    "Diffusion; none was reproduced here. It gives one row for each rival, which stands next to `both`."
+)
+
+_ZERO_SHOT = ("miou_seen", "miou_unseen", "miou_harmonic")  # VOC 2012, 450 labelled images, 40k drawn ones
+
+
+def _zero_shot(*values: float) -> dict[str, float]:
+    return dict(zip(_ZERO_SHOT, values, strict=True))
+
+
+#: Benchmark -> way to read labels (`decoder_methods.METHODS`, or "baseline": none) -> arm -> metric -> figure.
+RIVALS: dict[str, dict[str, dict[str, dict[str, float]]]] = {
+    "voc_zero_shot": {
+        "baseline": {"real": _zero_shot(0.613, 0.107, 0.183)},
+        "grounding": {"both": _zero_shot(0.628, 0.500, 0.557)},
+        "cross_attention": {"both": _zero_shot(0.714, 0.650, 0.681)},
+        "p_decoder": {"both": _zero_shot(0.788, 0.605, 0.684)},
+    },
+} | {
+    name: {
+        "baseline": {"real": {PAPER[name].metric: PAPER[name].arms["real"]}},
+        "p_decoder": {arm: {PAPER[name].metric: PAPER[name].arms[arm]} for arm in ("synthetic", "both")},
+    }
+    for name in ("voc", "coco")
+}

@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 
 from datasetdm import config
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.inference import read, read_features
-from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone, NoiseLevel
 from datasetdm.diffusion.features import DiffusionFeatures, Generated
 from datasetdm.filters import build_filter
@@ -66,7 +66,7 @@ class Annotator:
 
     name: str
     fingerprint: str
-    decoder: PDecoder
+    decoder: Decoder
     settings: config.Decoder
     label_filter: Filter | None = None
 
@@ -173,12 +173,13 @@ def _annotate(
 ) -> Iterator[AnnotatedImage]:
     images = list(backbone.decode(drawn.latents).numpy())
     acceptances: list[dict[str, Acceptance]] = [{} for _ in batch]
-    features: dict[tuple[NoiseLevel, int, config.Reading | None], list[DiffusionFeatures]] = {}
+    features: dict[tuple[NoiseLevel, int, config.Reading | None, str], list[DiffusionFeatures]] = {}
     by_hand = build_filter(*task.kind)
     heeded = any(needs_counts(settings.filter, annotator.settings.reading) for annotator in annotators)
     asked = [_asked(request, task) if heeded else NOTHING_ASKED for request in batch]
     for annotator in annotators:
-        reading = (annotator.settings.timestep, annotator.settings.ensemble_size, annotator.settings.reading)
+        own = annotator.settings
+        reading = (own.timestep, own.ensemble_size, own.reading, own.method)
         if reading not in features:  # decoders of one benchmark read the same features
             found_in = (
                 [drawn.features]

@@ -46,8 +46,9 @@ def manifest_rows(
 
 
 def _reading(settings: config.Decoder) -> dict[str, Any]:
-    """How else the image was read, a column only if it was."""
-    return {} if settings.reading is None else {"reading": settings.reading.model_dump_json()}
+    """How else the image was read: a column for several readings, and one for another method than the P-Decoder."""
+    columns = {} if settings.reading is None else {"reading": settings.reading.model_dump_json()}
+    return columns if settings.method == "p_decoder" else columns | {"decoder_method": settings.method}
 
 
 def sample_of(annotated: AnnotatedImage, annotator: str) -> Sample:

@@ -10,8 +10,8 @@ from datasetdm import config
 from datasetdm.annotations.predictor import Predictor
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.unlabelled import Unlabelled
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.inference import predict_images
-from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.downstream import EVALUATION_BATCH
 from datasetdm.filters import build_filter
@@ -27,7 +27,7 @@ CHUNK = 64  # images held in memory at a time
 
 def read_labels(
     backbone: Backbone,
-    decoder: PDecoder,
+    decoder: Decoder,
     task: Task,
     reading: config.Decoder,
     images: Sequence[Unlabelled],

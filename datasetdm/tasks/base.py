@@ -17,6 +17,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.prompts.mentions import Word
 from datasetdm.prompts.synonyms import word_of
 from datasetdm.tasks.vocabulary import Vocabulary
+from datasetdm.tasks.word_masks import WordMasks
 
 
 class Task(ABC):
@@ -106,6 +107,16 @@ class Task(ABC):
             size: of the images.
             allowed: for each image the labels that it may have; None allows all.
         """
+
+    def word_outputs(self, found: WordMasks) -> dict[str, Any]:
+        """What a decoder would return that had found these masks, for `decode`.
+
+        Raises:
+            DatasetDMError: a mask for each word does not say all of an annotation of this kind.
+        """
+        raise DatasetDMError(
+            f"The task '{self.name}' cannot be read off masks of words: set decoder.method to p_decoder in params.yaml."
+        )
 
     def score(self, target: Any) -> float:
         """The quality of a predicted annotation as a whole, in [0, 1]; 1 if the decoder does not score it."""

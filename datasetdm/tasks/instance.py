@@ -15,6 +15,7 @@ from datasetdm.tasks.base import Task
 from datasetdm.tasks.classes import rule_out
 from datasetdm.tasks.losses.set_loss import SetLoss
 from datasetdm.tasks.outlines import snap_to_edges
+from datasetdm.tasks.word_masks import WordMasks, separate
 
 LOWEST_SCORE = 0.05  # predictions below it are dropped
 DUPLICATE_IOU = 0.7  # two queries whose masks agree this much mean the same object, whatever its class
@@ -67,6 +68,10 @@ class InstanceTask(Task):
             logits = rule_out(logits, allowed)
         probabilities = logits.softmax(dim=-1)[..., :-1]
         return [_decode_image(*image, size) for image in zip(probabilities, masks, strict=True)]
+
+    def word_outputs(self, found: WordMasks) -> dict[str, Any]:
+        """See `Task.word_outputs`: each connected part of a word's mask is an object."""
+        return separate(found, len(self.categories))
 
     def score(self, target: Instances) -> float:
         """The mean score of the objects, 0 if there is none."""

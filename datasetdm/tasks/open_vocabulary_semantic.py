@@ -15,6 +15,7 @@ from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from datasetdm.tasks.losses.questions import pair_questions
 from datasetdm.tasks.semantic import SemanticTask
 from datasetdm.tasks.vocabulary import Vocabulary
+from datasetdm.tasks.word_masks import WordMasks, query_logits
 
 HIDING_PLACE = 1 / 16  # of the image's side: an unlabelled square of this size may hide any class
 
@@ -97,6 +98,18 @@ class OpenVocabularySemanticTask(SemanticTask):
         leaves, so it wins where no category reaches one half.
         """
         return [self._best_category(scores) for scores in self._scores(outputs, size, allowed)]
+
+    def word_outputs(self, found: WordMasks) -> dict[str, Any]:
+        """See `Task.word_outputs`: the answers to a question for each word that was looked for."""
+        images, entries = found.asked.nonzero(as_tuple=True)
+        certainty = found.certainty()[images, entries][:, None]
+        return {
+            "images": images.cpu(),
+            "labels": found.labels[entries.cpu()],
+            "batch_size": len(found.asked),
+            "pred_logits": query_logits(certainty, torch.zeros_like(certainty, dtype=torch.long), 1),
+            "pred_masks": found.masks[images, entries][:, None],
+        }
 
     def _scores(
         self, outputs: Mapping[str, Any], size: tuple[int, int], allowed: Sequence[Sequence[int]] | None

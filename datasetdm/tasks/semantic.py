@@ -14,6 +14,7 @@ from datasetdm.annotations.semantic_map import IGNORE, SemanticMap, check_label_
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.classes import rule_out
 from datasetdm.tasks.losses.set_loss import SetLoss
+from datasetdm.tasks.word_masks import SURE, WordMasks, query_logits
 
 KNOWN_SHARE = 0.5  # of a cell of the mask features that has to be labelled, or the cell is not learnt
 
@@ -89,6 +90,20 @@ class SemanticTask(Task):
             logits = rule_out(logits, [[*labels, *self._background] for labels in allowed])
         probabilities = logits.softmax(dim=-1)[..., :-1].to(masks.device)
         return [self._decode_image(*image, size) for image in zip(probabilities, masks, strict=True)]
+
+    def word_outputs(self, found: WordMasks) -> dict[str, Any]:
+        """See `Task.word_outputs`: a query for each word; the background gets what the surest word leaves."""
+        certainty, labels = found.certainty(), found.labels.to(found.masks.device).expand(found.asked.shape)
+        logits, masks = query_logits(certainty, labels, len(self.categories)), found.masks.float()
+        if not self._background:
+            return {"pred_logits": logits, "pred_masks": masks}
+        left = 1 - (certainty[..., None, None] * masks.sigmoid()).amax(dim=1, keepdim=True)
+        everywhere = torch.full_like(certainty[:, :1], 1 - SURE)
+        background = query_logits(everywhere, torch.full_like(labels[:, :1], self._background[0]), len(self.categories))
+        return {
+            "pred_logits": torch.cat([logits, background], dim=1),
+            "pred_masks": torch.cat([masks, left.clamp(SURE, 1 - SURE).logit()], dim=1),
+        }
 
     def _decode_image(self, probabilities: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> Prediction:
         """The map of one image, from Q x classes probabilities and Q x h x w mask logits."""

@@ -95,6 +95,21 @@ def test_joined_parts_are_what_is_written_at_once(kind: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
+def test_of_the_parts_only_the_named_images_are_taken(kind: str, tmp_path: Path) -> None:
+    settings, categories, _, _ = KINDS[kind]
+    files = standard_format(settings, categories)
+    some = written(tmp_path / "some", files, samples_of(kind, [1, 3]))
+    parts = [written(tmp_path / str(n), files, samples_of(kind, part)) for n, part in enumerate([[0, 1, 2], [3, 4]])]
+    files.join(tmp_path / "joined", "seed_0", parts, {"000001.png", "000003.png", "000009.png"})
+    found, expected = content_of(tmp_path / "joined"), content_of(some)
+    name = "annotations/seed_0.json"
+    assert json.loads(found.pop(name)) == json.loads(expected.pop(name))
+    assert found == expected
+    files.join(tmp_path / "none", "seed_0", parts, ())
+    assert json.loads((tmp_path / "none" / name).read_text())["images"] == []
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_two_parts_with_the_same_image_are_refused(kind: str, tmp_path: Path) -> None:
     settings, categories, _, _ = KINDS[kind]
     files = standard_format(settings, categories)

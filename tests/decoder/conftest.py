@@ -55,6 +55,7 @@ class ConvBackbone(Backbone):
         timestep: NoiseLevel | Sequence[NoiseLevel],
         words: Sequence[Word],
         generators: Sequence[torch.Generator],
+        self_attention: bool = False,
     ) -> DiffusionFeatures:
         self.views += len(latents)
         steps = [timestep] * len(latents) if isinstance(timestep, int) else list(timestep)
@@ -71,7 +72,9 @@ class ConvBackbone(Backbone):
             for level in self.feature_info
             if level.attention_layers
         }
-        return DiffusionFeatures(maps=maps, attention=attention, mentioned=named.bool())
+        flat = maps[8].flatten(2)
+        together = {8: (flat.transpose(1, 2) @ flat / flat.std()).softmax(dim=-1)} if self_attention else {}
+        return DiffusionFeatures(maps=maps, attention=attention, mentioned=named.bool(), self_attention=together)
 
 
 @pytest.fixture

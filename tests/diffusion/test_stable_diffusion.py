@@ -62,6 +62,14 @@ def test_an_image_depends_on_its_own_prompt_and_generator_alone(backbone: Backbo
     assert (alone - other_seed).abs().max() > 0.1
 
 
+def test_large_maps_are_not_read_for_self_attention(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasetdm.diffusion.attention.MOST_PLACES", 15)
+    latents, own = torch.zeros(1, *backbone.latent_shape), {"timestep": 50, "words": [Word("dog")]}
+    with pytest.raises(DatasetDMError, match=r"decoder\.method"):
+        backbone.extract(latents, PROMPTS[:1], **own, generators=generators(1), self_attention=True)
+    assert backbone.extract(latents, PROMPTS[:1], **own, generators=generators(1)).maps  # nothing is watched any more
+
+
 def test_the_prompt_and_the_guidance_change_the_image(backbone: Backbone) -> None:
     first = draw(backbone, ["a red car"], (0,)).latents
     second = draw(backbone, ["two dogs on the grass"], (0,)).latents

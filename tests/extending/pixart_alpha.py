@@ -16,6 +16,7 @@ T5_LENGTH = 120  # tokens
 class PixArtAlphaBackbone(TransformerBackbone):
     pipeline_class = PixArtAlphaPipeline
     attention_name = "attn2"
+    self_attention_name = "attn1"
 
     def condition(self, prompts: Sequence[str], guidance_scale: float = 1.0) -> dict[str, Any]:
         embeds, mask, _, _ = self.pipeline.encode_prompt(

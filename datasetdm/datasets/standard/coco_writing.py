@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -60,7 +60,7 @@ def save_coco(
                 write_image(path, sample.image)
 
 
-def join_coco(annotation_file: Path, parts: Sequence[Path]) -> None:
+def join_coco(annotation_file: Path, parts: Sequence[Path], names: Collection[str] | None = None) -> None:
     """Put annotation files of this project together, as if all their samples had been saved at once.
 
     Neither images nor masks are decoded, and memory holds one part.
@@ -68,6 +68,7 @@ def join_coco(annotation_file: Path, parts: Sequence[Path]) -> None:
     Args:
         annotation_file: the JSON file to write.
         parts: at least one; of object instances or of person keypoints.
+        names: of the images that are taken; None: all.
 
     Raises:
         DatasetDMError: a part is missing or broken, or two have an image of the same name or id.
@@ -81,6 +82,8 @@ def join_coco(annotation_file: Path, parts: Sequence[Path]) -> None:
             content = read_json(part, remedy=remedy)
             reader, annotations = AttributionReader(content), _by_image(content["annotations"])
             for record in content["images"]:
+                if names is not None and record["file_name"] not in names:
+                    continue
                 attribution = origins.record(reader.of(record))
                 add(without_attribution(record) | attribution, annotations.get(record["id"], ()))
 

@@ -4,7 +4,7 @@ A set lies in `<folder>/images/` and `<folder>/annotations/<subset>.json`, which
 pictures themselves lie in `<folder>/maps/<subset>/`, and the list has a digest of each.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Protocol, TypeVar
@@ -44,10 +44,11 @@ class StandardFormat(Protocol):
     def save(self, folder: Path, subset: str, samples: Iterable[Sample]) -> None:
         """Write annotations, and the images that are not there yet; the same bytes for the same samples."""
 
-    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+    def join(self, folder: Path, subset: str, parts: Sequence[Path], names: Collection[str] | None = None) -> None:
         """Put the annotations of a subset together out of folders that have some of its samples each.
 
-        The result is what `save` would write for all of the samples; nothing is decoded, and images are left alone.
+        The result is what `save` would write for the samples that have one of the `names` (licences may be numbered
+        otherwise), or for all of them. Nothing is decoded, and images are left alone.
         """
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
@@ -87,9 +88,9 @@ class InstanceFormat:
         """See `StandardFormat.save`."""
         save_coco(*_coco_paths(folder, subset), samples, self.categories)
 
-    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+    def join(self, folder: Path, subset: str, parts: Sequence[Path], names: Collection[str] | None = None) -> None:
         """See `StandardFormat.join`."""
-        join_coco(annotation_file(folder, subset), [annotation_file(part, subset) for part in parts])
+        join_coco(annotation_file(folder, subset), [annotation_file(part, subset) for part in parts], names)
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """See `check_coco`."""
@@ -114,9 +115,9 @@ class PersonFormat:
         """See `StandardFormat.save`."""
         save_coco_keypoints(*_coco_paths(folder, subset), samples, self.categories)
 
-    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+    def join(self, folder: Path, subset: str, parts: Sequence[Path], names: Collection[str] | None = None) -> None:
         """See `StandardFormat.join`."""
-        join_coco(annotation_file(folder, subset), [annotation_file(part, subset) for part in parts])
+        join_coco(annotation_file(folder, subset), [annotation_file(part, subset) for part in parts], names)
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """See `check_coco_keypoints`."""
@@ -146,9 +147,9 @@ class MapFormat:
         """See `StandardFormat.save`."""
         save_maps(folder, subset, samples, self.categories, self.codec)
 
-    def join(self, folder: Path, subset: str, parts: Sequence[Path]) -> None:
+    def join(self, folder: Path, subset: str, parts: Sequence[Path], names: Collection[str] | None = None) -> None:
         """See `StandardFormat.join`."""
-        join_maps(folder, subset, parts)
+        join_maps(folder, subset, parts, names)
 
     def check(self, folder: Path, subset: str) -> dict[str, int]:
         """Read all of a set; the number of `images`."""

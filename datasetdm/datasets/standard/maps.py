@@ -6,7 +6,7 @@ below `<root>/maps/<subset>/` with its sha256, so that the list stands for the c
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -207,20 +207,30 @@ def save_maps(
     write_json(file, {"images": records, "categories": [asdict(category) for category in categories]})
 
 
-def join_maps(root: Path, subset: str, parts: Sequence[Path]) -> None:
+def join_maps(root: Path, subset: str, parts: Sequence[Path], names: Collection[str] | None = None) -> None:
     """Put subsets that `save_maps` wrote into several folders together in `root`; maps are linked, images left alone.
+
+    Args:
+        root: folder of the whole.
+        subset: its name in all folders.
+        parts: the folders.
+        names: of the images that are taken; None: all.
 
     Raises:
         DatasetDMError: a part is missing or broken, or two have an image of the same name or id.
     """
     file = annotation_file(root, subset)
     contents = [read_json(annotation_file(part, subset), remedy=MAKE_AGAIN) for part in parts]
-    records = [record for content in contents for record in content["images"]]
+    taken = [
+        [record for record in content["images"] if names is None or record["file_name"] in names]
+        for content in contents
+    ]
+    records = [record for part in taken for record in part]
     for key in ("id", "map"):
         twice = [value for value, count in Counter(record[key] for record in records).items() if count > 1]
         if twice:
             raise DatasetDMError(f"{file}: two images have the {key} {twice[0]}. Rename one.")
-    for part, content in zip(parts, contents, strict=True):
-        for record in content["images"]:
+    for part, own in zip(parts, taken, strict=True):
+        for record in own:
             link(safe_join(part / "maps", record["map"]), safe_join(root / "maps", record["map"]))
     write_json(file, {"images": records, "categories": contents[0]["categories"]})

@@ -17,6 +17,7 @@ class PixArtSigmaBackbone(TransformerBackbone):
 
     pipeline_class = PixArtSigmaPipeline
     attention_name = "attn2"
+    self_attention_name = "attn1"
     attention_depth = (1 / 4, 3 / 4)
 
     @classmethod

@@ -17,8 +17,8 @@ from datasetdm.annotations.sample import Sample
 from datasetdm.arms import LABELLED
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
+from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import build_decoder, embed_vocabulary, load_decoder
-from datasetdm.decoder.p_decoder import PDecoder
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.annotated_sets import AnnotatedSets
@@ -147,7 +147,7 @@ class Rehearsal:
         return [found[index] for index in range(min(most, len(found)))]
 
     @cached_property
-    def decoder(self) -> PDecoder:
+    def decoder(self) -> Decoder:
         """The P-Decoder of the first seed, or one that is not trained, which costs the same."""
         folder = self.benchmark.paths.decoders / str(self.benchmark.seeds[0])
         try:
@@ -155,10 +155,10 @@ class Rehearsal:
         except DatasetDMError:  # there is none yet, or it is of another diffusion model
             return self.new_decoder().eval()
 
-    def new_decoder(self) -> PDecoder:
+    def new_decoder(self) -> Decoder:
         """A P-Decoder that is not trained."""
-        embeddings = embed_vocabulary(self.task, self.backbone)
         settings = self.context.settings.decoder
+        embeddings = embed_vocabulary(self.task, self.backbone, settings)
         return build_decoder(self.task, self.backbone.feature_info, settings, embeddings).to(self.device)
 
     @property

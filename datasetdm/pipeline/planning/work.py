@@ -9,8 +9,11 @@ from enum import StrEnum
 from datasetdm.arms import ARMS, P_DECODER, Training
 from datasetdm.decoder.trainer import num_evaluated
 from datasetdm.decoder.view_features import num_views
+from datasetdm.decoder_methods import METHODS
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
+from datasetdm.pipeline.rounds import cross_validation
+from datasetdm.pipeline.rounds.cross_validation import folds
 from datasetdm.pipeline.rounds.feedback import shortened
 from datasetdm.pipeline.rounds.plan import images_of_rounds, portions
 from datasetdm.pipeline.rounds.shard import reads_last_step
@@ -100,11 +103,12 @@ def _adapt(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
 
 
 def _train_decoder(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
-    settings = context.settings
+    settings, trained = context.settings, METHODS[context.settings.decoder.method].trained
+    chosen_by = 0 if trained else settings.ingest.num_real
     work = {
-        Measure.VIEW: num_views(settings.decoder, settings.ingest.num_real),
-        Measure.STEP: settings.decoder.iterations,
-        Measure.READ: num_evaluated(settings.decoder) * settings.ingest.num_dev,
+        Measure.VIEW: num_views(settings.decoder, settings.ingest.num_real) if trained else 0,
+        Measure.STEP: settings.decoder.iterations if trained else 0,
+        Measure.READ: num_evaluated(settings.decoder) * settings.ingest.num_dev + chosen_by,
     }
     for seed in context.seeds:
         yield str(seed), _planned(work, "ingest")
@@ -124,10 +128,24 @@ def _synthesize(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
             work = {Measure.DRAW: full if drawn_ahead else 0, Measure.ANNOTATE: full}
             yield f"shard_{number:05d}", _planned(work, "train_decoder", "write_prompts")
             number += 1
+        if settings.rounds == 1:
+            for fold in folds(context, ()):
+                key = f"cross_validation/seed_{fold.seed}/{fold.number}"
+                yield key, _planned(_fold(context), "train_decoder", "write_prompts")
         if settings.rounds > 1:
             for seed in context.seeds:
                 yield f"round_{round_}/seed_{seed}", _planned(_feedback(context), "train_decoder", "write_prompts")
             yield f"round_{round_}/choice", _planned({}, "train_decoder", "write_prompts")
+
+
+def _fold(context: Context) -> dict[Measure, int]:
+    """A training on all folds but one, judged on dev as every training is, and what it then judges."""
+    settings = context.settings.synthesis
+    judged = context.settings.ingest.num_dev
+    if settings.cross_validation is not None:
+        judged += math.ceil(settings.num_images / settings.cross_validation.folds)
+    iterations = cross_validation.shortened(context).settings.downstream.iterations
+    return {Measure.START: 1, Measure.TRAIN: iterations, Measure.JUDGE: judged}
 
 
 def _feedback(context: Context) -> dict[Measure, int]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
+from datasetdm.decoder_methods import METHODS
 from datasetdm.pipeline.publication.annotations import Annotations
 from datasetdm.pipeline.publication.facts import (
     MOST_NAMES,
@@ -67,7 +68,7 @@ def dataset_card(release: Release, annotations: Annotations) -> str:
 def decoder_card(release: Release) -> str:
     """The README.md of the P-Decoder."""
     model, row = release.decoder, release.row
-    title = f"P-Decoder of {release.title}"
+    title = f"{METHODS[release.context.settings.decoder.method].title} of {release.title}"
     needs = _NEEDS_BACKBONE.format(model=row["model_path"], fingerprint=row["backbone_fingerprint"])
     return _model_card(
         release,

@@ -5,6 +5,7 @@ from typing import Any
 
 from datasetdm.arms import LABELLED
 from datasetdm.datasets.standard.annotated_set import count_images
+from datasetdm.decoder_methods import METHODS
 from datasetdm.downstream.model import CONFIG_FILE
 from datasetdm.pipeline.backbone_match import mismatch
 from datasetdm.pipeline.publication.models import TrainedModel
@@ -41,9 +42,11 @@ def facts_of_decoder(release: Release) -> dict[str, str]:
     count = count_images(release.context.paths.real, LABELLED.subset(decoder.training.seed))
     source = settings.source.decoder or settings.source
     rendered = "rendered by the embedded world" if source.miniworld else f"of `{without_own_paths(str(source.root))}`"
+    method = METHODS[settings.decoder.method]
+    training = f"{settings.decoder.iterations} iterations" if method.trained else "without training"
     return {
-        "P-Decoder": f"seed {decoder.training.seed}, fingerprint `{row['decoder_fingerprint']}`, "
-        f"{settings.decoder.iterations} iterations; the best on dev of {len(release.context.seeds)}",
+        method.title: f"seed {decoder.training.seed}, fingerprint `{row['decoder_fingerprint']}`, "
+        f"{training}; the best on dev of {len(release.context.seeds)}",
         "labelled images that it learnt from": f"{count}, {rendered}, in the layout `{source.format}`",
         "how it reads": f"{row['extraction']}, noise level {row['timestep']}, mean of {row['ensemble_size']}",
     }

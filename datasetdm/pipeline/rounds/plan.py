@@ -12,6 +12,7 @@ from datasetdm.pipeline.calibrated import decoder_folder, depends_on
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.rounds.choice import Choice
+from datasetdm.pipeline.rounds.cross_validation import folds
 from datasetdm.pipeline.rounds.feedback import Feedback
 from datasetdm.pipeline.rounds.shard import Shard
 from datasetdm.utils.digests import digest
@@ -22,6 +23,8 @@ Name = Callable[..., Path]
 
 def plan_rounds(context: Context, prompts: pd.DataFrame, folder: Name, *, drawing_version: str) -> Iterator[Unit]:
     """The shards of each round and, if there are several rounds, the feedback on it and the choice that follows.
+
+    A set that is drawn at once may have the folds of its cross-validation instead.
 
     Args:
         context: the benchmark.
@@ -41,6 +44,9 @@ def plan_rounds(context: Context, prompts: pd.DataFrame, folder: Name, *, drawin
             shards.append(Unit(key=f"shard_{len(shards):05d}", folders=(name,), payload=shard))
             yield shards[-1]
         if len(rounds) == 1:
+            for fold in folds(context, shards):
+                name = folder("cross_validation", *fold.identity(context))
+                yield Unit(key=f"cross_validation/seed_{fold.seed}/{fold.number}", folders=(name,), payload=fold)
             return
         judged = []
         for seed in context.seeds:

@@ -1,10 +1,11 @@
 """Stage `synthesize`: the synthetic set; a unit is a shard of images with its annotations.
 
 With `synthesis.rounds` there are further units between the shards of two rounds: what a downstream model has learnt
-from the images so far, and the choice of the prompts that come next.
+from the images so far, and the choice of the prompts that come next. With `synthesis.cross_validation` there are
+further units after all shards: what models that learnt from some images make of the others.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from datasetdm.pipeline.experiment_log import log_result, logged_run
 from datasetdm.pipeline.image_archives import has_images, pack_images, restore_images
 from datasetdm.pipeline.near_copies import check_drawn
 from datasetdm.pipeline.rounds.choice import ROUND, Choice, read_rounds
+from datasetdm.pipeline.rounds.cross_validation import Fold, contradicted, leave_out
 from datasetdm.pipeline.rounds.plan import make_unit_of_round, plan_rounds
 from datasetdm.pipeline.rounds.shard import DRAWING, REJECTED, Shard, subsets
 from datasetdm.pipeline.stages import adapt, ingest, train_decoder, write_prompts
@@ -67,19 +69,24 @@ def finish(context: Context, plan: Plan) -> StageResult:
     shards, task = [unit.folder for unit in _shards(plan)], context.task()
     files = standard_format(*task.kind)
     with publish_checked(STAGE, context) as folder:
-        manifest = _manifest(context, plan)
+        left_out = contradicted(context, _folds(plan))
+        manifest = _manifest(context, plan, left_out)
         for name in (IMAGES, REJECTED_IMAGES):
             (folder / name).mkdir(parents=True)
         folder_of = dict(zip(manifest["image"], manifest["folder"], strict=True))
+        doubted = {*manifest.loc[~manifest["accepted"], "image"]}
         for shard in shards:
             for image in (shard / "images").iterdir():
-                link(image, folder / folder_of[image.name] / image.name)
-            for image in (shard / REJECTED_IMAGES).glob("*"):
-                link(image, folder / REJECTED_IMAGES / image.name)
+                for place in {folder_of[image.name]} | ({REJECTED_IMAGES} if image.name in doubted else set()):
+                    link(image, folder / place / image.name)
         for subset in subsets(context):
-            files.join(folder, subset, shards)
-            files.join(folder / REJECTED, subset, [shard / REJECTED for shard in shards])
-            _draw_previews(task, chain.from_iterable(files.load(shard, subset) for shard in shards), folder, subset)
+            rows = manifest[manifest["decoder"] == subset]
+            accepted, rejected = ({*rows.loc[rows["accepted"] == yes, "image"]} for yes in (True, False))
+            files.join(folder, subset, shards, accepted)
+            own = [shard / REJECTED for shard in shards]  # cross-validation leaves out what the filter had accepted
+            files.join(folder / REJECTED, subset, [*own, *shards] if left_out else own, rejected)
+            loaded = chain.from_iterable(files.load(shard, subset) for shard in shards)
+            _draw_previews(task, (sample for sample in loaded if sample.name in accepted), folder, subset)
         manifest.to_parquet(folder / "manifest.parquet", index=False)
         for unit in _choices(plan):
             link(unit.folder / ROUND, folder / "rounds" / f"{unit.payload.round}.json")
@@ -125,14 +132,19 @@ def _choices(plan: Plan) -> list[Unit]:
     return [unit for unit in plan if isinstance(unit.payload, Choice)]
 
 
-def _manifest(context: Context, plan: Plan) -> pd.DataFrame:
+def _folds(plan: Plan) -> list[Unit]:
+    """The parts of the cross-validation; none if there is none."""
+    return [unit for unit in plan if isinstance(unit.payload, Fold)]
+
+
+def _manifest(context: Context, plan: Plan, left_out: Mapping[str, set[str]]) -> pd.DataFrame:
     parts = []
     for unit in _shards(plan):
         parts.append(pd.read_parquet(unit.folder / "manifest.parquet"))
         parts[-1].insert(1, "shard", unit.key)
         if context.settings.synthesis.rounds > 1:
             parts[-1].insert(1, "round", unit.payload.round)
-    manifest = pd.concat(parts, ignore_index=True)
+    manifest = leave_out(pd.concat(parts, ignore_index=True), left_out)
     manifest.insert(1, "folder", folders(manifest))
     return manifest
 
@@ -221,8 +233,13 @@ def _names(folder: Path) -> list[str]:
 
 
 def _check_ready(context: Context) -> None:
-    if context.settings.synthesis.rounds > 1:  # a downstream model is trained after each
+    if _trains(context):
         check_installed(context)
+
+
+def _trains(context: Context) -> bool:
+    """Whether a downstream model is trained on the way: after each of several rounds, or to judge the others."""
+    return context.settings.synthesis.rounds > 1 or context.settings.synthesis.cross_validation is not None
 
 
 STAGE: Stage[Context] = Stage(
@@ -231,7 +248,7 @@ STAGE: Stage[Context] = Stage(
     description="Images drawn by the diffusion model, with the annotations that the P-Decoder reads off it.",
     upstream=(ingest.STAGE, adapt.STAGE, train_decoder.STAGE, write_prompts.STAGE),
     parameters=("task", "seeds", "synthesis", "downstream", "experiment"),
-    unused=lambda context: () if context.settings.synthesis.rounds > 1 else ("downstream", "experiment"),
+    unused=lambda context: () if _trains(context) else ("downstream", "experiment"),
     shared_parameters=("backbone",),
     code_version=f"{CODE_VERSION}.{DRAWING_VERSION}",
     units=units,

@@ -50,6 +50,24 @@ def test_attention_is_that_of_the_words_in_the_prompt(backbone: PipelineBackbone
         assert ((mass > 0) == features.mentioned).all()
 
 
+def test_self_attention_is_read_only_if_asked_for(backbone: PipelineBackbone) -> None:
+    own = {"timestep": 50, "words": WORDS}
+    latents = some_latents(backbone)
+    plain = backbone.extract(latents, PROMPTS, **own, generators=generators(0, 1))
+    asked = backbone.extract(latents, PROMPTS, **own, generators=generators(0, 1), self_attention=True)
+    assert plain.self_attention == {} and asked.self_attention
+    for stride, together in asked.self_attention.items():
+        places = (tiny.SIDE // stride) ** 2
+        assert together.shape == (2, places, places)
+        torch.testing.assert_close(together.sum(dim=-1), torch.ones(2, places))
+        assert together.std() > 1e-5 and not torch.equal(together[0], together[1])
+    for before, after in ((plain.maps, asked.maps), (plain.attention, asked.attention)):
+        assert all(torch.equal(values, after[stride]) for stride, values in before.items())
+    (stride, together), *_ = asked.self_attention.items()
+    assert torch.equal(asked.select(torch.tensor([1])).self_attention[stride], together[1:])
+    assert torch.equal(type(asked).cat([asked, asked]).self_attention[stride][2:], together)
+
+
 def test_reading_depends_on_the_image_alone(backbone: PipelineBackbone) -> None:
     latents = some_latents(backbone)
     together = read(backbone, latents, [20, 300], 0, 1)

@@ -106,6 +106,18 @@ def test_the_units_are_those_of_the_stages(ready, edit) -> None:
         context = open_context("coco")
         for name in ("train_decoder", "synthesize", "annotate"):
             assert list(units_of(name, context, 5)) == [unit.key for unit in STAGES[name].plan(context)], name
+    edit("benchmarks.coco.synthesis.rounds", 1)
+    edit("benchmarks.coco.synthesis.cross_validation", {"folds": 2, "iterations": 7})
+    context = open_context("coco")
+    planned = units_of("synthesize", context, 5)
+    assert list(planned) == [unit.key for unit in STAGES["synthesize"].plan(context)]
+    assert planned["cross_validation/seed_0/1"].work[Measure.TRAIN] == 7
+
+
+def test_a_method_without_training_has_no_steps(ready, edit) -> None:
+    edit("benchmarks.coco.decoder.method", "cross_attention")
+    (unit,) = units_of("train_decoder", open_context("coco"), 5).values()
+    assert set(unit.work) == {Measure.READ}
 
 
 def test_finished_units_are_not_made_again_and_tell_the_time_of_others(ready, edit) -> None:
