@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from filelock import FileLock
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import open_context
@@ -18,6 +17,7 @@ from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.pipeline.engine.units import is_finished, make_unit
 from datasetdm.pipeline.paths import settings_file
 from datasetdm.pipeline.pruning import needed, prune
+from datasetdm.utils.leases import lease
 
 INPUT = Path("data/input")
 
@@ -158,7 +158,7 @@ def test_while_something_is_being_made_nothing_is_pruned(toy):
     old = toy(0)[0]
     toy(1)
     found = find()
-    with FileLock(old.with_suffix(".lock")):
+    with lease(old.with_suffix(".lease")):
         with pytest.raises(DatasetDMError, match="being made now"):
             find()
         assert found.remove() == [f"{old} stays: a process has begun to make it."]
@@ -187,7 +187,7 @@ def test_a_prune_that_is_killed_does_no_harm(toy, monkeypatch, at):
         assert (folder / "numbers").read_text() == "x" * 1000
     find().remove()
     assert not find().items
-    assert {path.name for path in Path("data/.work/count").iterdir() if path.suffix != ".lock"} == {
+    assert {path.name for path in Path("data/.work/count").iterdir()} == {
         new.name,
         f"{new.name}.files",
         f"{new.name}.seconds",

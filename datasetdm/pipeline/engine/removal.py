@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
-from datasetdm.pipeline.engine.units import _inventory, _lock, _remove_leftovers, _seconds, resume_folder
+from datasetdm.pipeline.engine.units import _inventory, _lease, _remove_leftovers, _seconds, resume_folder
+from datasetdm.utils.leases import Busy, lease
 
 # A unit by its digest, and what may lie next to it.
 _UNIT = re.compile(r"[0-9a-f]{16}(\.resume|\.files|\.seconds)?")
@@ -27,20 +26,19 @@ def work_in(work: Path) -> dict[Path, list[Path]]:
 
 def is_busy(folder: Path) -> bool:
     """Whether a process is making the unit now."""
-    if not _lock(folder).exists():
+    if not _lease(folder).exists():
         return False
     try:
         with _nobody_makes(folder):
             return False
-    except Timeout:
+    except Busy:
         return True
 
 
 def remove_work(folder: Path) -> bool:
     """Remove a unit with its checkpoints and notes; False, and nothing is removed, if a process is making it.
 
-    A folder is renamed before it is removed; `sweep` removes what a killed process leaves. The lock stays, as another
-    process may be waiting for it.
+    A folder is renamed before it is removed; `sweep` removes what a killed process leaves.
     """
     try:
         with _nobody_makes(folder):
@@ -52,13 +50,13 @@ def remove_work(folder: Path) -> bool:
                     shutil.rmtree(retired)
             for note in (_inventory(folder), _seconds(folder)):
                 note.unlink(missing_ok=True)
-    except Timeout:
+    except Busy:
         return False
     return True
 
 
 @contextmanager
 def _nobody_makes(folder: Path) -> Iterator[None]:
-    """Keep others from making the unit; `Timeout` at once if somebody is."""
-    with FileLock(_lock(folder), timeout=0):
+    """Keep others from making the unit; `Busy` at once if somebody is."""
+    with lease(_lease(folder), wait=False):
         yield
