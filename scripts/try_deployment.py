@@ -30,7 +30,8 @@ from try_wheel import SHRINK
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARK = "nyu"
-NEEDED = ("datasetdm", "orchestration", "params", "dvc.yaml", "dvc.lock", ".dvcignore", ".dvc/config", "data/backbones")
+LOCKS = tuple(file.name for file in ROOT.glob("*.lock"))  # which models of the registry are logged with
+NEEDED = ("datasetdm", "orchestration", *LOCKS, "dvc.yaml", ".dvcignore", ".dvc/config", "data/backbones")
 PACKAGES = ("mlflow", "dagster", "dagster-postgres", "psycopg2-binary", "dvc", "dvc-s3", "boto3", "Flask-WTF")
 DAGSTER_YAML = """
 telemetry: {enabled: false}
