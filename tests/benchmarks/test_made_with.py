@@ -19,7 +19,6 @@ RESULTS = ROOT / "benchmarks/results"
 EARLIER = {
     "coco/metrics.json",
     "demo/metrics.json",
-    "adaptation/thermal.json",
     "performance/cpu.json",
     "prompts/language_model.json",
     "rounds/curve_coco.json",
