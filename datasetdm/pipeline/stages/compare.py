@@ -17,6 +17,7 @@ from datasetdm.arms import ARMS, LABELLED, P_DECODER, PSEUDO, Training
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.decoder.inference import DecoderModel
+from datasetdm.decoder_methods import METHODS
 from datasetdm.downstream import DOWNSTREAM, evaluate
 from datasetdm.errors import DatasetDMError
 from datasetdm.evaluation.baselines import Guess, fit_baseline
@@ -250,8 +251,10 @@ def _headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _curves(context: Context, plan: Plan) -> dict[str, list[Path]]:
-    """The losses of the P-Decoders and of the models of each arm, a table per seed."""
-    found = {P_DECODER: [context.paths.decoders / str(seed) / "curves.csv" for seed in context.seeds]}
+    """The losses of the P-Decoders, unless nothing is trained, and of the models of each arm, a table per seed."""
+    found: dict[str, list[Path]] = {}
+    if METHODS[context.settings.decoder.method].trained:
+        found[P_DECODER] = [context.paths.decoders / str(seed) / "curves.csv" for seed in context.seeds]
     for unit in plan:
         if unit.payload.arm != P_DECODER:
             found.setdefault(unit.payload.arm, []).append(_model_folder(context, unit.payload) / "curves.csv")
