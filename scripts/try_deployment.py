@@ -263,7 +263,8 @@ class Trial:
 def digests(project: Path) -> dict[str, str]:
     """Output -> its sha256; the outputs that DVC tracks, and the images that it unpacks."""
     files = [path for path in (project / "data").rglob("*") if path.is_file()]
-    apart = ("data/.work", "data/raw", "data/backbones", "data/preview")
+    # What is no output of a stage: DVC does not track it.
+    apart = ("data/.work", "data/raw", "data/backbones", "data/reports/leaderboard", "data/reports/.leaderboard")
     names = {path.relative_to(project).as_posix(): path for path in files if path.name != ".gitignore"}
     ours = {name: path for name, path in names.items() if not name.startswith(apart) and ".variety." not in name}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in ours.items()}
