@@ -5,8 +5,8 @@
 
 The stores are SQLite files: MLflow's mlflow/mlflow.db, and the run history in the folder that DAGSTER_HOME names in
 .env. A backup may be made while programs write to them. `make setup` makes one before it upgrades anything. Pictures
-and models of MLflow are no part of it, as no upgrade touches them. A store in a database of its own is backed up with
-the database's tools (docs/operate.md).
+and models of MLflow are no part of it, as no upgrade touches them. A store on a database server is backed up with
+the server's tools (docs/operate.md).
 
 It uses only the standard library.
 """

@@ -3,10 +3,11 @@
     .venv/bin/python scripts/try_ray.py               # about eight minutes on two cores
     .venv/bin/python scripts/try_ray.py --keep DIR    # in a folder that stays
 
-Needs the extra `ray`, Linux, and `unshare`. Two nodes of a Ray cluster run on this machine. The second one has process
-numbers of its own, as a container has: neither node can see whether a process of the other one lives. A small set is
-drawn twice, by one process and on the cluster. There the second node is killed, all its processes at once, while it is
-making a unit. Exit code 0: the set was completed, is the same byte for byte, and nothing in it or around it is doubled.
+Needs the extra `ray`, Linux, and `unshare`. Two nodes of a Ray cluster run on this machine. The second one has a
+separate namespace of processes, as a container has: neither node sees whether a process of the other one lives. A small
+set is drawn twice, by one process and on the cluster. There the second node is killed, all its processes at once, while
+it is making a unit. Exit code 0: the set was completed, is the same byte for byte, and nothing in it or around it is
+doubled.
 """
 
 import argparse

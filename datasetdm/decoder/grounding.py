@@ -122,7 +122,7 @@ class GroundingModule(WordDecoder):
 
 
 class WordLayer(nn.Module):
-    """Each word looks at the image, for itself; then a layer of its own."""
+    """Each word looks at the image by itself; a feed-forward layer follows."""
 
     def __init__(self, settings: config.Decoder):
         super().__init__()
