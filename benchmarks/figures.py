@@ -6,6 +6,8 @@ from typing import Any
 
 from benchmarks.made_with import write_result
 from datasetdm.errors import DatasetDMError
+from datasetdm.reports.contrasts import paired_difference
+from datasetdm.task_parts import Metric
 from datasetdm.utils.files import read_json
 
 
@@ -33,6 +35,15 @@ def add_figures(file: Path, settings: Mapping[str, Any], measured: Mapping[str, 
     merged: dict[str, Any] = _merge(known["measured"], measured)
     write_result(file, {"settings": settings, "measured": merged}, adds=True)
     return merged
+
+
+def difference_text(metric: Metric, one: Mapping[str, float], other: Mapping[str, float]) -> str:
+    """The paired difference of two mappings of seed -> value with its interval; `-` where they share no seed."""
+    found = paired_difference(one, other)
+    if found is None:
+        return "-"
+    interval = found["interval"]
+    return metric.signed(found["mean"]) + (f" ({', '.join(map(metric.signed, interval))})" if interval else "")
 
 
 def _merge(known: Any, new: Any) -> Any:

@@ -25,7 +25,7 @@ from typing import Any
 from filelock import FileLock
 
 from benchmarks.backbone.command import markdown
-from benchmarks.figures import add_figures
+from benchmarks.figures import add_figures, difference_text
 from datasetdm import config
 from datasetdm.decoder_methods import METHODS
 from datasetdm.errors import DatasetDMError
@@ -35,7 +35,6 @@ from datasetdm.pipeline.engine.run import run_stage
 from datasetdm.pipeline.engine.units import unit_seconds
 from datasetdm.pipeline.paths import Paths
 from datasetdm.pipeline.stages import STAGES
-from datasetdm.reports.contrasts import paired_difference
 from datasetdm.reports.paper import RIVALS, SOURCE
 from datasetdm.task_parts import METRICS, Metric
 from datasetdm.tracking import git_commit
@@ -177,7 +176,7 @@ def table(benchmark: str, measured: Mapping[str, Any]) -> str:
             arm,
             len(figures.get(primary, {})),
             *(_spread(METRICS[name], figures.get(name, {})) for name in names),
-            _difference(METRICS[primary], figures.get(primary, {}), _baseline(measured, primary)),
+            difference_text(METRICS[primary], figures.get(primary, {}), _baseline(measured, primary)),
             *(_reported(benchmark, method, arm, name) for name in paper),
         ]
         for method in [BASELINE, *METHODS]
@@ -207,14 +206,6 @@ def _spread(metric: Metric, seeds: Mapping[str, float]) -> str:
         return "-"
     values = list(seeds.values())
     return metric.text(fmean(values)) + (f" ± {metric.text(stdev(values))}" if len(values) > 1 else "")
-
-
-def _difference(metric: Metric, one: Mapping[str, float], other: Mapping[str, float]) -> str:
-    found = paired_difference(one, other)
-    if found is None:
-        return "-"
-    interval = found["interval"]
-    return metric.signed(found["mean"]) + (f" ({', '.join(map(metric.signed, interval))})" if interval else "")
 
 
 def _finite(figures: Mapping[str, Any]) -> dict[str, float]:

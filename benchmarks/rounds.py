@@ -23,7 +23,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.backbone.command import markdown
-from benchmarks.figures import add_figures
+from benchmarks.figures import add_figures, difference_text
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.annotations.sizes import object_sizes
@@ -37,7 +37,6 @@ from datasetdm.pipeline.rounds.choice import read_rounds
 from datasetdm.pipeline.rounds.feedback import judge_slices
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.prompts.attributes import SIZE, kind_of, slice_name, slices_of
-from datasetdm.reports.contrasts import paired_difference
 from datasetdm.task_parts import METRICS, TASKS
 from datasetdm.utils.files import read_json
 from datasetdm.utils.progress import print_progress
@@ -130,8 +129,8 @@ def curve_table(metric: Any, scores: Mapping[str, Mapping[str, Mapping[str, floa
             len(static[drawn]),
             metric.text(fmean(static[drawn].values())),
             metric.text(fmean(looped[drawn].values())),
-            _difference(metric, looped[drawn], static[drawn]),
-            _difference(metric, looped.get(str(int(drawn) // 2), {}), static[drawn]),
+            difference_text(metric, looped[drawn], static[drawn]),
+            difference_text(metric, looped.get(str(int(drawn) // 2), {}), static[drawn]),
         ]
         for drawn in sorted(static, key=int)
     ]
@@ -152,7 +151,7 @@ def weakness_table(metric: Any, measured: Row, weak: Sequence[str]) -> str:
             names = {one for seeds in dev.values() for one in seeds}
             rest = {one for one in names if kind_of(one) == kind_of(name) and one not in weak}
             of_slices = [
-                _difference(metric, _mean_of(which, looped[drawn]), _mean_of(which, static[drawn]))
+                difference_text(metric, _mean_of(which, looped[drawn]), _mean_of(which, static[drawn]))
                 for which in ({name}, rest)
             ]
             cells.append([name, drawn, len(static[drawn]), *(f"{value:.3g}" for value in asked), *of_slices])
@@ -209,14 +208,6 @@ def _mean_of(names: Collection[str], judged: Mapping[str, Mapping[str, Any]]) ->
         for seed, slices in found.items()
         if slices
     }
-
-
-def _difference(metric: Any, one: Mapping[str, float], other: Mapping[str, float]) -> str:
-    found = paired_difference(one, other)
-    if found is None:
-        return "-"
-    interval = found["interval"]
-    return metric.signed(found["mean"]) + (f" ({', '.join(map(metric.signed, interval))})" if interval else "")
 
 
 def _settings(arguments: argparse.Namespace) -> Row:

@@ -11,7 +11,6 @@ with (command, commit, weights, settings, versions, seconds). All files together
 
 import argparse
 import multiprocessing
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +31,7 @@ from datasetdm.reports.comparison import plot
 from datasetdm.reports.joining import join
 from datasetdm.reports.text import comparison_text
 from datasetdm.utils.files import read_json, write_json, write_text
+from datasetdm.utils.processors import num_processors
 from datasetdm.utils.progress import duration, print_progress, say, working_on
 
 RESULTS = Path("benchmarks/results")
@@ -98,7 +98,7 @@ def help_with(benchmark: str, seeds: Sequence[int], processes: int) -> None:
 
 
 def _threads(processes: int) -> int:
-    return max(1, (os.cpu_count() or 1) // processes)
+    return max(1, num_processors() // processes)
 
 
 def with_seeds(context: Context, seeds: Sequence[int]) -> Context:
@@ -169,7 +169,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmark", help="a benchmark of params.yaml")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: those of the block `study`")
-    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1), help="that share the work")
+    parser.add_argument("--processes", type=int, default=min(2, num_processors()), help="that share the work")
     parser.add_argument("--join", action="store_true", help="run nothing, only join the runs that are there")
     return parser.parse_args()
 

@@ -1,6 +1,6 @@
 """Does a set that is drawn on two machines, one of which is killed, equal the one that is drawn on one machine?
 
-    .venv/bin/python scripts/try_ray.py               # about eight minutes on two cores
+    .venv/bin/python scripts/try_ray.py               # about seven minutes on two cores
     .venv/bin/python scripts/try_ray.py --keep DIR    # in a folder that stays
 
 Needs the extra `ray`, Linux, and `unshare`. Two nodes of a Ray cluster run on this machine. The second one has a

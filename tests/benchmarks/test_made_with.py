@@ -44,7 +44,8 @@ def made(file: Path) -> list[dict]:
 
 def test_figures_say_what_they_were_made_with() -> None:
     for file in RESULTS.rglob("*.json"):
-        if file.relative_to(RESULTS).as_posix() in EARLIER:
+        earlier = file.relative_to(RESULTS).as_posix() in EARLIER
+        if earlier and "made_with" not in file.read_text():
             continue
         assert made(file), file
         for run in made(file):
