@@ -32,6 +32,7 @@ def run_trainer(
     *,
     seed: int,
     device: torch.device,
+    bfloat16: bool = False,
     resume: Path | None = None,
 ) -> None:
     """Train with AdamW, a short linear warm-up, then a cosine down to zero; the model ends up trained on `device`.
@@ -43,6 +44,7 @@ def run_trainer(
         curve: takes the losses.
         seed: of whatever the model draws itself.
         device: where to train.
+        bfloat16: whether products are made in it (`trains_in_bfloat16`).
         resume: folder of checkpoints, written every `settings.checkpoint_every` iterations. The training resumes from
             the last one.
 
@@ -55,6 +57,7 @@ def run_trainer(
             output_dir=str(resume) if keeps else workspace,
             seed=seed,
             use_cpu=device.type == "cpu",
+            bf16=bfloat16,
             max_steps=settings.iterations,
             per_device_train_batch_size=settings.batch_size,
             gradient_accumulation_steps=settings.accumulate,

@@ -78,11 +78,11 @@ def _swin(width: int, heads: list[int]) -> transformers.SwinConfig:
 # `upernet_r18` learns within a minute on a CPU; the others have the sizes of their papers. DatasetDM trains Mask2Former
 # for semantic segmentation, and takes Swin-L as the backbone for depth.
 MODELS = by_name(
-    ModelSpec("upernet_r18", PER_PIXEL, upernet_r18, single_above=math.inf),
-    ModelSpec("upernet_swin-l", PER_PIXEL, upernet_swin_l, single_above=math.inf),
-    ModelSpec("segformer_b0", PER_PIXEL, segformer_b0),
-    ModelSpec("mask2former_r50", ("semantic",), mask2former_r50, single_above=32),
-    ModelSpec("mask2former_swin-b", ("semantic",), mask2former_swin_b),
+    ModelSpec("upernet_r18", PER_PIXEL, upernet_r18, single_above=math.inf, autocast=True),
+    ModelSpec("upernet_swin-l", PER_PIXEL, upernet_swin_l, single_above=math.inf, autocast=True),
+    ModelSpec("segformer_b0", PER_PIXEL, segformer_b0, autocast=True),
+    ModelSpec("mask2former_r50", ("semantic",), mask2former_r50, single_above=32, autocast=True),
+    ModelSpec("mask2former_swin-b", ("semantic",), mask2former_swin_b, autocast=True),
     ModelSpec("glpn_small", ("depth",), glpn_small),
     ModelSpec("glpn_nyu", ("depth",), glpn_nyu),
 )

@@ -71,6 +71,6 @@ def heatmap_size(architecture: transformers.VitPoseConfig) -> tuple[int, int]:
 # Height and width of a crop are whole patches of 8 or 16 pixels.
 MODELS = by_name(
     ModelSpec("vitpose_tiny", ("pose",), vitpose_tiny, size_multiple=32),
-    ModelSpec("vitpose_small", ("pose",), vitpose_small, size_multiple=64),
-    ModelSpec("vitpose_base", ("pose",), vitpose_base, size_multiple=64),
+    ModelSpec("vitpose_small", ("pose",), vitpose_small, size_multiple=64, autocast=True),
+    ModelSpec("vitpose_base", ("pose",), vitpose_base, size_multiple=64, autocast=True),
 )

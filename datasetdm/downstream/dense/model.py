@@ -18,6 +18,7 @@ from datasetdm.downstream.dense.data import TrainingViews, fitting_size, padded
 from datasetdm.downstream.dense.networks import SegmentationNetwork, build_network
 from datasetdm.downstream.dense.readouts import Readout, readout_class
 from datasetdm.downstream.model import DownstreamModel, categories_from_dicts, categories_to_dicts
+from datasetdm.downstream.precision import trains_in_bfloat16
 from datasetdm.downstream.registry import find_model
 from datasetdm.downstream.sources import Labelled
 from datasetdm.downstream.trainer import run_trainer
@@ -93,7 +94,8 @@ class DenseModel(DownstreamModel):
         first_targets = [views[number]["targets"] for number in range(min(FITTING_VIEWS, len(views)))]
         self.readout = self.readout.fitted(torch.stack(first_targets))
         network = DenseNetworkWithLoss(self.network, self.readout)
-        run_trainer(network, views, settings, curve, seed=seed, device=device, resume=resume)
+        bfloat16 = trains_in_bfloat16(settings, task.name, device)
+        run_trainer(network, views, settings, curve, seed=seed, device=device, bfloat16=bfloat16, resume=resume)
 
     @torch.no_grad()
     def predict(self, images: Sequence[np.ndarray], prompt_boxes: Sequence[Any] | None = None) -> list[Any]:

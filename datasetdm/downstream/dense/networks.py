@@ -51,7 +51,7 @@ class SegmentationNetwork(nn.Module):
 
     def loss(self, images: torch.Tensor, targets: torch.Tensor, pixel_loss: PixelLoss) -> torch.Tensor:
         """The loss of a batch against a readout's targets."""
-        return pixel_loss(self(images), targets)
+        return pixel_loss(self(images).float(), targets)
 
 
 class DepthNetwork(SegmentationNetwork):

@@ -18,6 +18,7 @@ from datasetdm.downstream.curve import LossCurve
 from datasetdm.downstream.model import DownstreamModel, categories_from_dicts, categories_to_dicts
 from datasetdm.downstream.pose.backbone import load_pretrained
 from datasetdm.downstream.pose.data import PersonCrops, crop, crop_matrix
+from datasetdm.downstream.precision import trains_in_bfloat16
 from datasetdm.downstream.registry import find_model
 from datasetdm.downstream.sources import Labelled
 from datasetdm.downstream.trainer import run_trainer
@@ -81,7 +82,8 @@ class PoseModel(DownstreamModel):
             seed=seed,
         )
         network = PoseNetworkWithLoss(self.network, sigma)
-        run_trainer(network, crops, settings, curve, seed=seed, device=device, resume=resume)
+        bfloat16 = trains_in_bfloat16(settings, task.name, device)
+        run_trainer(network, crops, settings, curve, seed=seed, device=device, bfloat16=bfloat16, resume=resume)
 
     @torch.no_grad()
     def predict(self, images: Sequence[np.ndarray], prompt_boxes: Sequence[Any] | None = None) -> list[Persons]:
@@ -156,7 +158,7 @@ class PoseNetworkWithLoss(nn.Module):
 
     def forward(self, images: torch.Tensor, heatmaps: torch.Tensor, weights: torch.Tensor) -> dict[str, torch.Tensor]:
         """The `loss` of normalised crops B x 3 x H x W; heatmaps B x 17 x h x w, weights B x 17 x 1 x 1."""
-        return {"loss": heatmap_loss(self.network(images).heatmaps, heatmaps, weights, self.sigma)}
+        return {"loss": heatmap_loss(self.network(images).heatmaps.float(), heatmaps, weights, self.sigma)}
 
 
 def _persons(keypoints: np.ndarray, boxes: Any, image: np.ndarray) -> Persons:
