@@ -149,7 +149,8 @@ class Downstream(Section):
         default=1000, description="Iterations between checkpoints, from which an interrupted training resumes"
     )
     autocast: bool = Field(
-        default=True, description="Multiply in bfloat16 where the device does so itself and it pays for the model (`ModelSpec`)"
+        default=True,
+        description="Multiply in bfloat16 where the device does so itself and it pays for the model (`ModelSpec`)",
     )
     score_threshold: Fraction = Field(default=0.05, description="Detections below it are dropped")
     hide_ignored: bool = Field(
