@@ -17,6 +17,7 @@ from pydantic import (
 from datasetdm.config.base import BACKGROUND, Fraction, Names, Section
 from datasetdm.task_parts import TASKS
 
+Outlines = Literal["decoder", "grabcut"]
 FARTHEST = (2**16 - 1) / 256  # metres; the largest depth that a PNG in KITTI's units can hold
 
 
@@ -35,7 +36,7 @@ class InstanceAnnotation(TaskSection):
     """A mask and a category for every object."""
 
     name: Literal["instance"] = Field(default="instance", description="Which task it is")
-    outlines: Literal["decoder", "grabcut"] = Field(
+    outlines: Outlines = Field(
         default="decoder", description="grabcut: move the outlines of the P-Decoder's masks to edges in the image"
     )
     outline_rounds: PositiveInt = Field(
@@ -57,7 +58,16 @@ class SemanticAnnotation(TaskSection):
         default=(), description="Categories without training labels, which the decoder finds by name (open vocabulary)"
     )
     tail: Names = Field(default=(), description="Rare categories, reported separately")
+    outlines: Outlines = Field(
+        default="decoder", description="grabcut: move the outlines of the regions to edges in the image"
+    )
     min_certainty: Fraction = Field(default=0.0, description="Synthetic pixels below this confidence are ignored (255)")
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_outlines(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Records of maps with the decoder's own outlines stay what they were."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.outlines != "decoder" else {k: v for k, v in content.items() if k != "outlines"}
 
     @field_validator("unseen")
     @classmethod

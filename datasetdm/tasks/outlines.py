@@ -13,6 +13,7 @@ REACH = 0.5  # how far beyond the rough mask the object may go, in sides of a sq
 CORE = 0.2  # how deep within the rough mask the object is certain, in the same measure
 LARGEST_REACH = 0.125  # of the image's side
 PLAUSIBLE = (0.4, 2.5)  # a cut that changes the area by more than this has lost the object
+SPECK = 1 / 2048  # of the image's area: a smaller piece of a semantic map is taken for a mistake
 
 
 def snap_to_edges(mask: np.ndarray, image: np.ndarray, rounds: int = 1) -> np.ndarray:
@@ -35,6 +36,42 @@ def snap_to_edges(mask: np.ndarray, image: np.ndarray, rounds: int = 1) -> np.nd
             break
         piece = snapped
     return piece
+
+
+def snap_regions(labels: np.ndarray, image: np.ndarray, background: int | None, ignored: int) -> np.ndarray:
+    """A semantic map with the outlines of its regions moved to the edges of the picture.
+
+    Each connected piece of a category is a region. The largest is painted first, so that small things stay in front of
+    what they cover. What no region covers any more is background.
+
+    Args:
+        labels: uint8, H x W.
+        image: uint8, H x W x 3.
+        background: the label of what is no region; None: a pixel keeps its label until another region covers it.
+        ignored: the label of pixels about which nothing is known; they are no region either.
+
+    Returns:
+        uint8, H x W.
+    """
+    regions = [
+        (label, piece)
+        for label in np.unique(labels)
+        if label not in (background, ignored)
+        for piece in _pieces(labels == label)
+        if piece.mean() >= SPECK
+    ]
+    snapped = labels.copy()
+    if background is not None:
+        snapped[labels != ignored] = background
+    for label, piece in sorted(regions, key=lambda region: -region[1].sum()):
+        snapped[snap_to_edges(piece, image)] = label
+    return snapped
+
+
+def _pieces(mask: np.ndarray) -> list[np.ndarray]:
+    """The connected pieces (8 neighbours) of a bool mask."""
+    count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return [pieces == number for number in range(1, count)]
 
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Semantic segmentation: a category for every pixel."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from datasetdm.annotations.semantic_map import IGNORE, SemanticMap, check_label_
 from datasetdm.tasks.base import Task
 from datasetdm.tasks.classes import rule_out
 from datasetdm.tasks.losses.set_loss import SetLoss
+from datasetdm.tasks.outlines import snap_regions
 from datasetdm.tasks.word_masks import SURE, WordMasks, query_logits
 
 KNOWN_SHARE = 0.5  # of a cell of the mask features that has to be labelled, or the cell is not learnt
@@ -119,6 +121,20 @@ class SemanticTask(Task):
         found = torch.where(known, labels, IGNORE).to(torch.uint8).cpu().numpy()
         target = SemanticMap(labels=found, confidence=confidence)
         return Prediction(target=target, score=self.score(target))
+
+    def refine(self, prediction: Prediction, image: np.ndarray) -> Prediction:
+        """See `Task.refine`: with `outlines: grabcut` regions follow the edges in the image (`snap_regions`).
+
+        The decoder left at most the rest of its confidence in the old label for the new one.
+        """
+        if self.settings.outlines == "decoder":
+            return prediction
+        found: SemanticMap = prediction.target
+        labels = snap_regions(found.labels, image, next(iter(self._background), None), IGNORE)
+        rest = np.where(found.labels == IGNORE, 0, 1 - found.confidence)
+        confidence = np.where(labels == found.labels, found.confidence, rest)
+        snapped = SemanticMap(labels=labels, confidence=confidence)
+        return replace(prediction, target=snapped, score=self.score(snapped))
 
     def score(self, target: SemanticMap) -> float:
         """The mean confidence outside the background, 0 if there is nothing but that."""

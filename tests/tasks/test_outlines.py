@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Prediction
+from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
+from datasetdm.tasks import build_task
 from datasetdm.tasks.instance import InstanceTask
-from datasetdm.tasks.outlines import largest_piece, snap_to_edges
+from datasetdm.tasks.outlines import largest_piece, snap_regions, snap_to_edges
 
 SIDE = 64
 
@@ -106,3 +108,58 @@ def test_a_second_round_starts_from_the_first_outline():
     )
     task = InstanceTask((Category(id=1, name="disc"),), settings)
     np.testing.assert_array_equal(task.refine(found([far], [0.9]), image).target.masks[0], snap_to_edges(far, image, 2))
+
+
+def rough_map(disc: np.ndarray) -> np.ndarray:
+    """The disc as region 1, four rows too low, and a second one of one pixel in a corner."""
+    labels = np.roll(disc, 4, axis=0).astype(np.uint8)
+    labels[1, 1] = 2
+    return labels
+
+
+def test_regions_of_a_map_find_back_to_their_objects_and_specks_vanish():
+    image, disc = picture()
+    snapped = snap_regions(rough_map(disc), image, background=0, ignored=IGNORE)
+    assert snapped.dtype == np.uint8 and set(np.unique(snapped)) == {0, 1}
+    assert iou(snapped == 1, disc) > 0.97
+
+
+def test_without_a_background_pixels_keep_their_label_until_a_region_takes_them():
+    image, disc = picture()
+    labels = np.where(np.roll(disc, 4, axis=0), 1, 2).astype(np.uint8)  # 2 is the grass, a region like any other
+    snapped = snap_regions(labels, image, background=None, ignored=IGNORE)
+    assert set(np.unique(snapped)) == {1, 2}
+    assert iou(snapped == 1, disc) >= iou(labels == 1, disc)
+
+
+def test_a_small_region_stays_in_front_of_a_large_one():
+    image, disc = picture()
+    image[26:34, 30:38] = (40, 60, 220)  # a blue thing in front of the disc
+    labels = disc.astype(np.uint8)
+    labels[26:34, 30:38] = 2
+    snapped = snap_regions(labels, image, background=0, ignored=IGNORE)
+    assert (snapped[27:33, 31:37] == 2).all() and iou(snapped > 0, disc) > 0.97
+
+
+def test_unknown_pixels_stay_unknown_and_new_labels_are_no_surer_than_what_the_decoder_left():
+    image, disc = picture()
+    labels = rough_map(disc)
+    labels[-4:] = IGNORE
+    confidence = np.full(labels.shape, 0.8, np.float32)
+    confidence[labels == IGNORE] = 0
+    found = Prediction(target=SemanticMap(labels=labels, confidence=confidence), score=0.8)
+    categories = [Category(id=number, name=name) for number, name in enumerate(("background", "disc", "speck"))]
+    plain = build_task(config.SemanticAnnotation(), categories)
+    assert plain.refine(found, image) is found
+    refined = build_task(config.SemanticAnnotation(outlines="grabcut"), categories).refine(found, image)
+    target = refined.target
+    assert (target.labels[-4:] == IGNORE).all() and target.confidence.dtype == np.float32
+    changed = target.labels != labels
+    assert changed.any() and np.allclose(target.confidence[changed], 0.2)
+    assert np.allclose(target.confidence[~changed & (labels != IGNORE)], 0.8)
+    assert refined.score == pytest.approx(target.confidence[target.labels == 1].mean())
+
+
+def test_records_of_maps_without_it_stay_what_they_were():
+    assert "outlines" not in config.SemanticAnnotation().model_dump()
+    assert config.SemanticAnnotation(outlines="grabcut").model_dump()["outlines"] == "grabcut"
