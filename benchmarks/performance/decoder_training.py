@@ -10,8 +10,8 @@ from benchmarks.performance.project import small_benchmark
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.decoder.checkpoint import build_decoder
+from datasetdm.decoder.fresh_views import FreshViews
 from datasetdm.decoder.trainer import train_decoder
-from datasetdm.decoder.view_features import FreshViews
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.engine.run import run_stage
 from datasetdm.pipeline.stages import STAGES
@@ -55,8 +55,7 @@ def _train_one_by_one(context: Context, few_shot: Sequence[Sample]) -> None:
     views = FreshViews(backbone, task, few_shot, settings)
     decoder = build_decoder(task, backbone.feature_info, settings, None).to(backbone.device)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=settings.learning_rate)
-    for _ in range(STEPS):
-        features, targets = views.sample(1, backbone.device)
+    for features, targets in views.batches(range(STEPS), 1, backbone.device):
         loss = torch.stack(list(task.loss(decoder(features), targets).values())).sum()
         optimizer.zero_grad()
         loss.backward()

@@ -23,6 +23,11 @@ def mask_size(features: DiffusionFeatures) -> tuple[int, int]:
     return 2 * height, 2 * width
 
 
+def mask_side(feature_info: Sequence[FeatureLevel], image_size: int) -> int:
+    """Side of the masks that the decoder predicts for square images of `image_size` pixels."""
+    return 2 * (image_size // min(level.stride for level in feature_info))
+
+
 class PDecoder(Decoder):
     """From diffusion features to masks and classes of queries, or to a dense map, or to both.
 

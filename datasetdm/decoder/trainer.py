@@ -14,7 +14,8 @@ from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import build_decoder, describe_decoder, embed_vocabulary, learnt_labels, save_decoder
 from datasetdm.decoder.fitting import fit
 from datasetdm.decoder.inference import predict_images
-from datasetdm.decoder.view_features import Views, open_views
+from datasetdm.decoder.training_views import open_views
+from datasetdm.decoder.view_features import Views
 from datasetdm.decoder_methods import METHODS
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures
@@ -170,12 +171,13 @@ class DecoderTraining:
         pace = Progress(self.settings.iterations, "iterations", done=self.iteration)
         sums: Row = {}
         count = 0
-        for iteration in range(self.iteration, stop):
-            torch.manual_seed(derived_seed(self.seed, 4, iteration))
+        seeds = [derived_seed(self.seed, 4, iteration) for iteration in range(self.iteration, stop)]
+        batches = views.batches(seeds, self.settings.batch_size, self.backbone.device)
+        for iteration, batch in enumerate(batches, start=self.iteration):
             rate = _learning_rate(iteration, self.settings)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            losses = self._step(*views.sample(self.settings.batch_size, self.backbone.device), iteration)
+            losses = self._step(*batch, iteration)
             sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
             count += 1
             if (iteration + 1) % LOG_EVERY == 0 or iteration + 1 == stop:

@@ -16,9 +16,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from datasetdm import config
 from datasetdm.downstream.curve import LossCurve
-from datasetdm.downstream.recipe import MAX_GRADIENT_NORM, WARMUP, WEIGHT_DECAY, num_workers
+from datasetdm.downstream.recipe import MAX_GRADIENT_NORM, WARMUP, WEIGHT_DECAY
 from datasetdm.utils.inventory import find_damage, take_inventory
 from datasetdm.utils.progress import say
+from datasetdm.utils.workers import num_workers
 
 INVENTORY = "inventory.json"
 log = logging.getLogger(__name__)

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from datasetdm.decoder import view_features
-from datasetdm.decoder.view_features import FreshViews, cache_views, open_views
+from datasetdm.decoder import fresh_views
+from datasetdm.decoder.fresh_views import FreshViews, PreparedBatches
+from datasetdm.decoder.training_views import open_views
+from datasetdm.decoder.view_cache import cache_views
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils import memory
 
@@ -27,14 +29,17 @@ def test_cached_views_are_noised_differently(backbone, task, samples, settings):
     assert not torch.equal(twice.features.maps[2][0], twice.features.maps[2][1])
 
 
-def test_fresh_views_follow_torchs_generator_and_never_come_twice(backbone, task, samples, settings):
-    fresh = open_views(backbone, task, samples, settings.model_copy(update={"views_per_image": None}), seed=0)
-    assert isinstance(fresh, FreshViews) and backbone.views == 0
-    torch.manual_seed(3)
-    (first, targets), (second, _) = (fresh.sample(2, backbone.device) for _ in range(2))
+@pytest.fixture
+def fresh(backbone, task, samples, settings) -> FreshViews:
+    views = open_views(backbone, task, samples, settings.model_copy(update={"views_per_image": None}), seed=0)
+    assert isinstance(views, FreshViews) and backbone.views == 0
+    return views
+
+
+def test_fresh_views_follow_their_seeds_and_never_come_twice(fresh, backbone):
+    (first, targets), (second, _) = fresh.batches([3, 4], 2, backbone.device)
     assert backbone.views == 4
-    torch.manual_seed(3)
-    again = fresh.sample(2, backbone.device)[0]
+    ((again, _),) = fresh.batches([3], 2, backbone.device)
     assert first.maps[2].shape == (2, 24, 32, 32) and first.maps[2].dtype == torch.float32
     assert {values.shape[2] for values in first.attention.values()} == {1}  # layers averaged
     assert all(target["masks"].shape[1:] == (64, 64) for target in targets)
@@ -42,10 +47,25 @@ def test_fresh_views_follow_torchs_generator_and_never_come_twice(backbone, task
     assert not torch.equal(first.maps[2], second.maps[2])
 
 
+def test_worker_processes_prepare_the_same_views(fresh, backbone, monkeypatch):
+    alone = list(fresh.batches([3, 4, 5], 2, backbone.device))
+    monkeypatch.setattr(fresh_views, "num_workers", lambda device: 2)
+    drawn = []
+    for (features, targets), (expected, wanted) in zip(
+        fresh.batches([3, 4, 5], 2, backbone.device), alone, strict=True
+    ):
+        torch.testing.assert_close(features.maps, expected.maps, rtol=0, atol=0)
+        for target, right in zip(targets, wanted, strict=True):
+            torch.testing.assert_close(target, right, rtol=0, atol=0)
+        drawn.append(torch.rand(1).item())
+    torch.manual_seed(4)
+    assert drawn[1] == torch.rand(1).item()  # each seed is torch's, too, whoever prepared the batch
+
+
 def test_fresh_views_show_the_whole_image_now_and_then(backbone, task, samples, settings, monkeypatch):
-    monkeypatch.setattr(view_features, "PLAIN_SHARE", 0.5)
-    fresh = FreshViews(backbone, task, samples[:1], settings)
-    plain = [np.array_equal(fresh._view(np.random.default_rng(n)).image, samples[0].image) for n in range(200)]
+    monkeypatch.setattr(fresh_views, "PLAIN_SHARE", 0.5)
+    batches = PreparedBatches(task, samples[:1], settings, backbone.image_size, 64, [0], 1)
+    plain = [np.array_equal(batches.view(np.random.default_rng(n)).image, samples[0].image) for n in range(200)]
     assert sum(plain) / 200 == pytest.approx(0.5, abs=0.12)
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from joblib.externals.loky.backend import context
 
-from datasetdm.downstream import recipe
-from datasetdm.utils import memory, processors
+from datasetdm.utils import memory, processors, workers
 
 V2 = {"/sys/fs/cgroup/cpu.max": "150000 100000\n"}  # one and a half of 64
 V1 = {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}
@@ -42,9 +41,9 @@ def test_a_quota_bounds_threads_and_workers(machine, monkeypatch, files, allowed
     assert processors.num_processors() == allowed
     processors.heed_quota()
     assert os.environ.get("OMP_NUM_THREADS", "64") == str(allowed)
-    monkeypatch.setattr(recipe, "memory_limit", lambda: 2**40)
-    assert recipe.num_workers(torch.device("cuda")) == min(8, allowed)
-    assert recipe.num_workers(torch.device("cpu")) == 0
+    monkeypatch.setattr(workers, "memory_limit", lambda: 2**40)
+    assert workers.num_workers(torch.device("cuda")) == min(8, allowed)
+    assert workers.num_workers(torch.device("cpu")) == 0
 
 
 def test_what_the_user_chose_is_kept(machine):
@@ -84,5 +83,5 @@ def test_a_container_s_memory_counts(tmp_path, monkeypatch, texts, expected):
 
 def test_little_memory_bounds_the_workers(machine, monkeypatch):
     machine(UNLIMITED)
-    monkeypatch.setattr(recipe, "memory_limit", lambda: 3 * 2**30)
-    assert recipe.num_workers(torch.device("cuda")) == 3
+    monkeypatch.setattr(workers, "memory_limit", lambda: 3 * 2**30)
+    assert workers.num_workers(torch.device("cuda")) == 3

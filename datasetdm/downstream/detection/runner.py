@@ -19,9 +19,10 @@ from datasetdm.downstream.curve import LossCurve
 from datasetdm.downstream.detection.checkpoints import Checkpoints
 from datasetdm.downstream.detection.data import train_loader
 from datasetdm.downstream.detection.precision import optim_wrapper_type
-from datasetdm.downstream.recipe import MAX_GRADIENT_NORM, WARMUP, WEIGHT_DECAY, num_workers
+from datasetdm.downstream.recipe import MAX_GRADIENT_NORM, WARMUP, WEIGHT_DECAY
 from datasetdm.downstream.sources import Labelled
 from datasetdm.utils.progress import say
+from datasetdm.utils.workers import num_workers
 
 
 def run_runner(

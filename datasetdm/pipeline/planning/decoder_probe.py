@@ -10,7 +10,8 @@ from datasetdm.annotations.sample import Sample
 from datasetdm.arms import LABELLED
 from datasetdm.decoder.inference import predict_images
 from datasetdm.decoder.trainer import DecoderTraining
-from datasetdm.decoder.view_features import cache_views, open_views
+from datasetdm.decoder.training_views import open_views
+from datasetdm.decoder.view_cache import cache_views
 from datasetdm.pipeline.planning.rate import Rate, measure, measure_host, with_disk
 from datasetdm.pipeline.planning.rehearsal import NUM_REAL, Rehearsal
 from datasetdm.transforms.views import augmented_views

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from datasetdm.arms import ARMS, P_DECODER, Training
 from datasetdm.decoder.trainer import num_evaluated
-from datasetdm.decoder.view_features import num_views
+from datasetdm.decoder.training_views import num_views
 from datasetdm.decoder_methods import METHODS
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
