@@ -90,6 +90,7 @@ class TaskParts:
 AGREEMENT = {
     "flip_agreement": Score("flip agreement", "how far the readings of image and mirror image agree, from 0 to 1"),
     "timestep_agreement": Score("timestep agreement", "how far readings at several noise levels agree, from 0 to 1"),
+    "attention_agreement": Score("attention agreement", "how far the decoder and the attention agree, from 0 to 1"),
     "count_agreement": Score(
         "count agreement", "how far the objects agree with the numbers in the prompt, from 0 to 1; none if it has none"
     ),

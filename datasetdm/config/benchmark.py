@@ -118,13 +118,25 @@ def _method_fits_task(task: TaskSettings, decoder: Decoder, synthesis: Synthesis
         )
 
 
-def _readings_can_be_had(decoder: Decoder, synthesis: Synthesis) -> Iterator[str]:
+def _readings_can_be_had(task: TaskSettings, decoder: Decoder, synthesis: Synthesis) -> Iterator[str]:
     reading, lowest = decoder.reading, synthesis.filter.min_agreement
     if reading is not None and synthesis.extraction == "last_step":
         yield (
             "decoder.reading asks for several readings, but synthesis.extraction is 'last_step', which is a single "
             "one; choose renoised, or remove decoder.reading"
         )
+    if reading is not None and reading.attention and not TASKS[task.name].word_masks:
+        yield (
+            "decoder.reading.attention is true, which finds a mask for each word, but the task is "
+            f"'{task.name}'; remove it"
+        )
+    if reading is not None and reading.attention and METHODS[decoder.method].masks_of_words:
+        yield (
+            "decoder.reading.attention joins the P-Decoder with attention, but decoder.method is "
+            f"'{decoder.method}'; remove one of them"
+        )
+    if lowest is not None and lowest.attention and not (reading and reading.attention):
+        yield "synthesis.filter.min_agreement.attention is set, but decoder.reading.attention is not"
     if lowest is not None and lowest.flip and not (reading and reading.flip):
         yield "synthesis.filter.min_agreement.flip is set, but decoder.reading.flip is not"
     if lowest is not None and lowest.timestep and not (reading and reading.timesteps):

@@ -105,7 +105,16 @@ class MinAgreement(Section):
     timestep: Fraction = Field(
         default=0.0, description="Of the readings at several noise levels; needs reading.timesteps"
     )
+    attention: Fraction = Field(
+        default=0.0, description="Of the decoder's reading and that of the attention; needs reading.attention"
+    )
     count: Fraction = Field(default=0.0, description="Of the objects with the numbers that the prompt gives")
+
+    @model_serializer(mode="wrap")
+    def _as_before_attention_was_read(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Records without it stay what they were."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.attention else {k: v for k, v in content.items() if k != "attention"}
 
 
 class Filter(Section):

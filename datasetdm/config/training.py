@@ -44,12 +44,26 @@ class Reading(Section):
     timesteps: tuple[NoiseLevel, ...] = Field(
         default=(), description="Further noise levels, besides `timestep`, at which the image is read"
     )
+    attention: bool = Field(
+        default=False,
+        description="In every pass also read the attention alone, as the method self_attention does, where it knows "
+        "all categories that the prompt names",
+    )
 
     @model_validator(mode="after")
     def _something_further(self) -> Self:
-        if not (self.flip or self.timesteps):
-            raise ValueError("names no further way to read an image: set flip: true or timesteps, or remove `reading`")
+        if not (self.flip or self.timesteps or self.attention):
+            raise ValueError(
+                "names no further way to read an image: set flip: true, timesteps or attention: true, or remove "
+                "`reading`"
+            )
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_attention_was_read(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Records of readings without it stay what they were."""
+        content: dict[str, Any] = serialize(self)
+        return content if self.attention else {k: v for k, v in content.items() if k != "attention"}
 
 
 class Decoder(Section):

@@ -20,6 +20,7 @@ from datasetdm.annotations.sample import Prediction
 from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.readings import join_readings, passes
+from datasetdm.decoder.self_attention import SelfAttentionDecoder, knows_all_named
 from datasetdm.decoder_methods import METHODS
 from datasetdm.diffusion.backbone import Backbone, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
@@ -64,7 +65,7 @@ def read_features(
                 timestep=one.timestep,
                 words=words,
                 generators=generators,
-                self_attention=METHODS[settings.method].self_attention,
+                self_attention=METHODS[settings.method].self_attention or _joins_attention(settings),
             )
             for _ in range(settings.ensemble_size)
         ]
@@ -95,9 +96,20 @@ def read(
         images: B images.
         settings: the settings that the decoder was trained with.
     """
-    readings = [_read_pass(decoder, task, one, images[0].shape[:2], settings) for one in features]
-    joined = join_readings(task, readings, passes(settings)[: len(features)], images[0].shape[1])
+    size, made_by = images[0].shape[:2], passes(settings)[: len(features)]
+    readings: list[list[Prediction | None]] = [[*_read_pass(decoder, task, one, size, settings)] for one in features]
+    if _joins_attention(settings):
+        attention = SelfAttentionDecoder(task, (), settings)
+        for one in features:
+            found = _read_pass(attention, task, one, size, settings)
+            readings.append([p if known else None for p, known in zip(found, knows_all_named(one, task), strict=True)])
+        made_by += tuple(replace(one, by_attention=True) for one in made_by)
+    joined = join_readings(task, readings, made_by, images[0].shape[1])
     return [task.refine(prediction, image) for prediction, image in zip(joined, images, strict=True)]
+
+
+def _joins_attention(settings: config.Decoder) -> bool:
+    return settings.reading is not None and settings.reading.attention
 
 
 def _read_pass(

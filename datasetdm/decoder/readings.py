@@ -1,6 +1,6 @@
 """Several readings of one image: which there are, how far they agree, and what they say together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -14,19 +14,21 @@ from datasetdm.tasks.base import Task
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass of the diffusion model over an image.
+    """One pass of the diffusion model over an image, and what is read of it.
 
     Attributes:
         timestep: the noise level.
         mirrored: whether it sees the mirror image.
+        by_attention: whether the attention alone is read, and not what the decoder says.
     """
 
     timestep: NoiseLevel
     mirrored: bool
+    by_attention: bool = False
 
 
 def passes(settings: config.Decoder) -> tuple[Pass, ...]:
-    """The passes that the settings ask for; the first is the image itself at `timestep`."""
+    """The passes of the diffusion model that the settings ask for; the first is the image itself at `timestep`."""
     reading = settings.reading
     if reading is None:
         return (Pass(settings.timestep, mirrored=False),)
@@ -35,36 +37,41 @@ def passes(settings: config.Decoder) -> tuple[Pass, ...]:
 
 
 def join_readings(
-    task: Task, readings: Sequence[Sequence[Prediction]], made_by: Sequence[Pass], width: int
+    task: Task, readings: Sequence[Sequence[Prediction | None]], made_by: Sequence[Pass], width: int
 ) -> list[Prediction]:
     """One prediction of each of B images, with the agreement of its readings.
 
     Args:
         task: what is predicted.
-        readings: B predictions of each pass.
+        readings: B predictions of each pass; None where a pass says nothing about an image. The first pass always does.
         made_by: the passes.
         width: of the images, in pixels.
     """
-    if len(readings) == 1:
-        return list(readings[0])
-    upright = [
-        [_mirrored(found, width) for found in reading] if one.mirrored else reading
-        for reading, one in zip(readings, made_by, strict=True)
-    ]
-    return [_joined(task, image, made_by) for image in zip(*upright, strict=True)]
+    images = []
+    for found in zip(*readings, strict=True):
+        upright = {
+            one: _mirrored(prediction, width) if one.mirrored else prediction
+            for one, prediction in zip(made_by, found, strict=True)
+            if prediction is not None
+        }
+        images.append(_joined(task, upright) if len(readings) > 1 else next(iter(upright.values())))
+    return images
 
 
-def _joined(task: Task, readings: Sequence[Prediction], made_by: Sequence[Pass]) -> Prediction:
-    by_pass = dict(zip(made_by, readings, strict=True))
-    first = made_by[0]
-    flips = [(Pass(one.timestep, mirrored=False), one) for one in made_by if one.mirrored]
-    levels = [(Pass(first.timestep, one.mirrored), one) for one in made_by if one.timestep != first.timestep]
-    agreement = {
-        name: float(np.mean([task.agreement(by_pass[one], by_pass[other]) for one, other in pairs]))
-        for name, pairs in (("flip_agreement", flips), ("timestep_agreement", levels))
-        if pairs
+def _joined(task: Task, readings: Mapping[Pass, Prediction]) -> Prediction:
+    first = next(iter(readings))
+    partners = {
+        "flip_agreement": [(replace(one, mirrored=False), one) for one in readings],
+        "timestep_agreement": [(replace(one, timestep=first.timestep), one) for one in readings],
+        "attention_agreement": [(replace(one, by_attention=False), one) for one in readings],
     }
-    return replace(task.join(readings), agreement=agreement)
+    pairs = {name: [(one, other) for one, other in found if one != other] for name, found in partners.items()}
+    agreement = {
+        name: float(np.mean([task.agreement(readings[one], readings[other]) for one, other in found]))
+        for name, found in pairs.items()
+        if found
+    }
+    return replace(task.join([*readings.values()]), agreement=agreement)
 
 
 def _mirrored(prediction: Prediction, width: int) -> Prediction:

@@ -59,3 +59,18 @@ class SelfAttentionDecoder(WordDecoder):
         carried = maps.transpose(1, 2).view_as(attention)
         enlarged = normalised(resized(carried, mask_size(features)[0]))
         return SHARPNESS * (enlarged - self.threshold), is_mentioned(attention)
+
+
+def knows_all_named(features: DiffusionFeatures, task: Task) -> list[bool]:
+    """For each image whether its prompt names categories, and there is attention to each of them.
+
+    A prompt can name a category by another word ("puppy" for dog). Then there is none, and what attention finds in the
+    image is not all that it shows.
+    """
+    if features.mentioned is None:
+        return [False] * len(next(iter(features.maps.values())))
+    labels = [*task.prompt_words]
+    named = features.mentioned[:, labels]
+    attended = torch.stack([values.flatten(2).any(dim=-1) for values in features.attention.values()]).any(dim=0)
+    known = attended[:, labels].cpu() | ~named
+    return (named.any(dim=1) & known.all(dim=1)).tolist()

@@ -129,7 +129,7 @@ def capture(
         if self_attention and not captured.self_attention:
             raise DatasetDMError(
                 "This diffusion model has no self-attention at a resolution that can be read: set decoder.method to "
-                "another method in params.yaml."
+                "another method in params.yaml, and leave out decoder.reading.attention."
             )
     finally:
         network.set_attn_processor(processors)

@@ -21,8 +21,9 @@ def accept(
 ) -> Acceptance:
     """As `Filter.accept`, and with `min_agreement` only if the agreement is high enough.
 
-    If the image was read in several ways, or a lowest agreement is set, the scores get the columns `flip_agreement` and
-    `timestep_agreement`, as far as there are such readings, and `count_agreement`, if the prompt gives numbers.
+    If the image was read in several ways, or a lowest agreement is set, the scores get the columns `flip_agreement`,
+    `timestep_agreement` and `attention_agreement`, as far as there are such readings, and `count_agreement`, if the
+    prompt gives numbers.
 
     Args:
         label_filter: of the task.
@@ -43,7 +44,11 @@ def accept(
 
 def _reason(measured: Mapping[str, float], lowest: config.MinAgreement) -> str | None:
     """Why the image is rejected, if it is; what was not measured counts as agreed."""
-    readings = {"flip_agreement": lowest.flip, "timestep_agreement": lowest.timestep}
+    readings = {
+        "flip_agreement": lowest.flip,
+        "timestep_agreement": lowest.timestep,
+        "attention_agreement": lowest.attention,
+    }
     if any(measured.get(name, 1.0) < least for name, least in readings.items()):
         return DISAGREEING
     return OTHER_COUNTS if measured.get("count_agreement", 1.0) < lowest.count else None

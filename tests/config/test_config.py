@@ -159,6 +159,16 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
             {"filter": {"min_agreement": {"flip": 0.5, "timestep": 0.5}}},
             r"min_agreement\.flip is set, but decoder\.reading\.flip is not\n.*decoder\.reading\.timesteps is not",
         ),
+        (
+            "synthesis",
+            {"filter": {"min_agreement": {"attention": 0.5}}},
+            r"min_agreement\.attention is set, but decoder\.reading\.attention is not",
+        ),
+        (
+            "decoder",
+            {"method": "self_attention", "reading": {"attention": True}},
+            "joins the P-Decoder with attention, but decoder.method is 'self_attention'",
+        ),
         ("decoder", {"reading": {"flip": False}}, "reading names no further way to read an image"),
         ("synthesis", {"num_images": 3, "rounds": 4}, "rounds is 4, more than the images of num_images, which is 3"),
         ("synthesis", {"feedback": {"weights": {"weakness": 0, "rejection": 0, "uncertainty": 0}}}, "are all 0"),

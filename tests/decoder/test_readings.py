@@ -14,6 +14,7 @@ from datasetdm.annotations.semantic_map import SemanticMap
 from datasetdm.decoder.checkpoint import build_decoder
 from datasetdm.decoder.inference import predict_images, read_features
 from datasetdm.decoder.readings import Pass, join_readings, passes
+from datasetdm.decoder.self_attention import knows_all_named
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks import build_task
 from datasetdm.utils.digests import digest
@@ -134,3 +135,54 @@ def test_a_kind_that_cannot_be_joined_is_refused(task) -> None:
 def test_readings_that_make_no_sense(values, says) -> None:
     with pytest.raises(ValueError, match=says):
         config.Decoder.model_validate(values)
+
+
+ATTENTIVE = ("instance", "semantic")  # tasks that masks of words serve
+
+
+@pytest.mark.parametrize("name", ATTENTIVE)
+def test_the_attention_is_read_in_every_pass(backbone, settings, name) -> None:
+    task = task_of(name)
+    decoder = build_decoder(task, backbone.feature_info, settings, None).eval()
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    several = reading(settings, flip=True, attention=True)
+    (found,) = predict_images(backbone, decoder, task, [image], ["a box"], several)
+    assert found.agreement.keys() == {"flip_agreement", "attention_agreement"}
+    (alone,) = predict_images(backbone, decoder, task, [image], ["a box"], reading(settings, flip=True))
+    assert digest(vars(found.target)) != digest(vars(alone.target))
+
+
+@pytest.mark.parametrize("name", ATTENTIVE)
+@pytest.mark.parametrize("prompt", ["", "a photo", "a crate"])
+def test_without_a_word_to_attend_to_only_the_decoder_is_read(backbone, settings, name, prompt) -> None:
+    """Otherwise the attention, which finds nothing, would outvote what the decoder finds."""
+    task = task_of(name)
+    decoder = build_decoder(task, backbone.feature_info, settings, None).eval()
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    (found,) = predict_images(backbone, decoder, task, [image], [prompt], reading(settings, attention=True))
+    (alone,) = predict_images(backbone, decoder, task, [image], [prompt], settings)
+    assert digest(vars(found.target)) == digest(vars(alone.target))
+    assert found.score == alone.score and found.agreement == {}
+
+
+def test_a_category_that_goes_by_another_word_leaves_the_attention_out(backbone, settings) -> None:
+    task = task_of("instance")
+    (features,) = read_features(
+        backbone,
+        torch.rand(2, *backbone.latent_shape),
+        ["a box", "a box"],
+        words=task.words,
+        settings=reading(settings, attention=True),
+        generators=[torch.Generator().manual_seed(seed) for seed in range(2)],
+    )
+    mentioned = features.mentioned.clone()
+    assert knows_all_named(features, task) == [True, True]
+    mentioned[1] = True  # the table says that the second image shows a disc, too
+    assert knows_all_named(replace(features, mentioned=mentioned), task) == [True, False]
+    assert knows_all_named(replace(features, mentioned=None), task) == [False, False]
+
+
+def test_records_of_readings_without_attention_stay_what_they_were() -> None:
+    assert "attention" not in config.Reading(flip=True).model_dump()
+    assert "attention" not in config.MinAgreement(flip=0.5).model_dump()
+    assert config.Reading(attention=True).model_dump()["attention"] is True
