@@ -43,7 +43,7 @@ def main() -> None:
     decoders = {str(seed): (arguments.decoders or context.paths.decoders) / str(seed) for seed in arguments.seeds}
     samples = {name: _samples(context, name, arguments) for name in SETS}
     found = {
-        name: read_all(context.backbone(), task, samples[name], decoders, arguments.cache / "labels_read" / name)
+        name: read_all(context.backbone(), task, samples[name], decoders, arguments.cache / "label_readings" / name)
         for name in SETS
     }
     for seed, folder in decoders.items():
@@ -86,14 +86,15 @@ def _measure(variant: Variant, task: InstanceTask, samples: list[Sample], found:
 
 def _milliseconds(context: Context, variant: Variant, folder: Path, samples: list[Sample]) -> float | None:
     """Processor time for an image of the variant as the project's own settings say it; None if they cannot."""
-    if variant.snap_first:
+    if variant.snap_first or variant.passes[0].by_attention:
         return None
     backbone = context.backbone()
     decoder, trained, settings = load_decoder(folder, backbone)
     first, *others = variant.passes
     levels = tuple(dict.fromkeys(one.timestep for one in others if one.timestep != first.timestep))
     flip = any(one.mirrored for one in others)
-    reading = config.Reading(flip=flip, timesteps=levels) if others else None
+    attention = any(one.by_attention for one in others)
+    reading = config.Reading(flip=flip, timesteps=levels, attention=attention) if others else None
     settings = settings.model_copy(update={"timestep": first.timestep, "reading": reading})
     task = InstanceTask(trained.categories, variant.settings)
     images, captions = [sample.image for sample in samples], [sample.caption for sample in samples]

@@ -1,12 +1,13 @@
 """How well agreement tells right labels from wrong ones, image by image."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.labels.measures import area_under_curve, right_objects
 from benchmarks.labels.readings import Found
-from benchmarks.labels.variants import FLIP, NOISY, PLAIN, TODAY
+from benchmarks.labels.variants import FLIP, NOISY, PLAIN, VARIANTS
 from datasetdm import config
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Prediction, Sample
@@ -15,6 +16,7 @@ from datasetdm.filters.instance import InstanceFilter
 from datasetdm.prompts.mentions import asked_counts
 from datasetdm.tasks.instance import InstanceTask
 
+BY_ATTENTION = replace(PLAIN, by_attention=True)
 KEPT = (0.25, 0.5, 0.75)  # shares of the images
 FILTER = config.Filter(score_threshold=0.35)  # as `coco`; numbers are not checked, so that their agreement varies
 
@@ -23,7 +25,8 @@ def measure_agreement(task: InstanceTask, samples: Sequence[Sample], found: Foun
     """For each column: `auc` (an image is right if the filter keeps all its objects and no others), and precision and
     recall of the objects if the best quarter, half and three quarters of the images are kept by it.
 
-    `score` is the mean score of the objects that the filter keeps, which is there today. `sum` adds the columns up.
+    `score` is the mean score of the objects that the filter keeps. `sum` adds the columns up. Images are labelled as
+    `coco` does it.
 
     Args:
         task: of the labels.
@@ -33,7 +36,7 @@ def measure_agreement(task: InstanceTask, samples: Sequence[Sample], found: Foun
     label_filter = InstanceFilter(config.InstanceAnnotation(), task.categories)
     rows = []
     for sample, readings in zip(samples, found, strict=True):
-        label = TODAY.label(task, [readings], sample.image)
+        label = VARIANTS["attention"].label(task, [readings], sample.image)
         accepted = label_filter.accept(Prediction(target=label, score=1.0), FILTER)
         kept: Instances = accepted.target
         if accepted.rejected:
@@ -44,6 +47,7 @@ def measure_agreement(task: InstanceTask, samples: Sequence[Sample], found: Foun
             "score": accepted.scores["score"],
             "flip_agreement": task.agreement(readings[PLAIN], readings[FLIP]),
             "timestep_agreement": task.agreement(readings[PLAIN], readings[NOISY]),
+            "attention_agreement": task.agreement(readings[PLAIN], readings.get(BY_ATTENTION, readings[PLAIN])),
             "count_agreement": 1.0 if counts is None else counts,
         }
         right = right_objects(sample.target, kept)

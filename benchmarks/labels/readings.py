@@ -4,6 +4,7 @@ One pass of the diffusion model serves all decoders.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from datasetdm.decoder.base import Decoder
 from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.inference import content_seed, read, read_features
 from datasetdm.decoder.readings import Pass, passes
+from datasetdm.decoder.self_attention import SelfAttentionDecoder, knows_all_named
 from datasetdm.diffusion.backbone import Backbone, encode_images
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.tasks.instance import InstanceTask
@@ -25,9 +27,9 @@ from datasetdm.utils.files import replacing
 PART = 20  # images in a file
 
 #: All that is read of every image; a variant joins some of them.
-SETTINGS = config.Reading(flip=True, timesteps=(200,))
+SETTINGS = config.Reading(flip=True, timesteps=(200,), attention=True)
 
-Found = list[dict[Pass, Prediction]]  # per image; of every pass, mirrored back
+Found = list[dict[Pass, Prediction]]  # per image; of every pass, by the decoder and by attention, mirrored back
 
 
 def read_all(
@@ -71,13 +73,16 @@ def _read_part(
             settings=reading,
             generators=[torch.Generator().manual_seed(content_seed(sample.image, 0))],
         )
+        made = dict(zip(passes(reading), features, strict=True))
         for name, (decoder, _, settings) in loaded.items():
-            found[name].append(
-                {
-                    one: _upright(_one(decoder, task, feature, sample, settings), one)
-                    for one, feature in zip(passes(reading), features, strict=True)
-                }
-            )
+            alone = settings.model_copy(update={"reading": None})
+            attention = SelfAttentionDecoder(task, (), alone)
+            rows = {one: _upright(_one(decoder, task, each, sample, alone), one) for one, each in made.items()}
+            for one, each in made.items():
+                if knows_all_named(each, task) == [True]:
+                    by_attention = _upright(_one(attention, task, each, sample, alone), one)
+                    rows[replace(one, by_attention=True)] = by_attention
+            found[name].append(rows)
     return found
 
 
@@ -104,7 +109,7 @@ def _save(file: Path, rows: Found) -> None:
     content: dict[str, Any] = {}
     for number, row in enumerate(rows):
         for one, prediction in row.items():
-            key = f"{number}/{one.timestep}/{int(one.mirrored)}"
+            key = f"{number}/{one.timestep}/{int(one.mirrored)}/{int(one.by_attention)}"
             target = prediction.target
             content |= {f"{key}/masks": target.masks, f"{key}/labels": target.labels, f"{key}/scores": target.scores}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -117,10 +122,11 @@ def _load(file: Path) -> Found:
     with np.load(file) as content:
         for name in content.files:
             if name.endswith("/masks"):
-                number, timestep, mirrored, _ = name.split("/")
+                number, timestep, mirrored, by_attention, _ = name.split("/")
                 key = name.removesuffix("masks")
                 target = Instances.of(content[name], content[f"{key}labels"], content[f"{key}scores"])
                 score = float(target.scores.mean()) if len(target) else 0.0
                 found = Prediction(target=target, score=score)
-                rows.setdefault(int(number), {})[Pass(int(timestep), mirrored == "1")] = found
+                one = Pass(int(timestep), mirrored == "1", by_attention == "1")
+                rows.setdefault(int(number), {})[one] = found
     return [rows[number] for number in sorted(rows)]

@@ -36,11 +36,11 @@ class Variant:
 
         Args:
             task: without its own refinement.
-            readings: of each decoder, what it finds in each pass.
+            readings: of each decoder, what it finds in each pass, and what attention alone finds where it is read.
             image: uint8, H x W x 3.
         """
         refining = InstanceTask(task.categories, self.settings)
-        chosen = [reading[one] for reading in readings for one in self.passes]
+        chosen = [reading[one] for reading in readings for one in self.passes if one in reading]
         if self.snap_first:
             chosen = [refining.refine(one, image) for one in chosen]
         joined = chosen[0] if len(chosen) == 1 else task.join(chosen)
@@ -55,20 +55,30 @@ class Variant:
         return config.InstanceAnnotation(outlines="grabcut", outline_rounds=self.rounds)
 
 
-TODAY = Variant()
-_BOTH = replace(TODAY, passes=(PLAIN, FLIP))
-_FOUR = replace(TODAY, passes=(PLAIN, FLIP, NOISY, NOISY_FLIP))
+ONCE = Variant()
+_BOTH = replace(ONCE, passes=(PLAIN, FLIP))
+_FOUR = replace(ONCE, passes=(PLAIN, FLIP, NOISY, NOISY_FLIP))
+
+
+def _with_attention(variant: Variant) -> Variant:
+    by_attention = tuple(replace(one, by_attention=True) for one in variant.passes)
+    return replace(variant, passes=variant.passes + by_attention)
+
 
 VARIANTS: dict[str, Variant] = {
-    "decoder's outlines": replace(TODAY, rounds=0),
-    "today": TODAY,
-    "timestep 200": replace(TODAY, passes=(NOISY,)),
-    "2 rounds": replace(TODAY, rounds=2),
-    "timesteps 50 and 200": replace(TODAY, passes=(PLAIN, NOISY)),
+    "decoder's outlines": replace(ONCE, rounds=0),
+    "once": ONCE,
+    "attention alone": replace(ONCE, passes=(replace(PLAIN, by_attention=True),)),
+    "attention": _with_attention(ONCE),
+    "timestep 200": replace(ONCE, passes=(NOISY,)),
+    "2 rounds": replace(ONCE, rounds=2),
+    "timesteps 50 and 200": replace(ONCE, passes=(PLAIN, NOISY)),
     "flip": _BOTH,
+    "flip and attention": _with_attention(_BOTH),
     "flip, 2 rounds": replace(_BOTH, rounds=2),
     "flip, each refined first": replace(_BOTH, snap_first=True),
     "flip, each refined first, 2 rounds": replace(_BOTH, snap_first=True, rounds=2),
     "flip and timesteps": _FOUR,
+    "flip, timesteps and attention": _with_attention(_FOUR),
     "flip and timesteps, 2 rounds": replace(_FOUR, rounds=2),
 }

@@ -49,6 +49,6 @@ def test_a_variant_joins_the_readings_that_it_names() -> None:
     readings[FLIP] = Prediction(target=boxes((2, 10, 0, 0.6), (20, 10, 1, 0.4)), score=0.5)
     image = np.zeros((30, 41, 3), dtype=np.uint8)
     image[5:13, 2:12] = image[5:13, 20:30] = 200
-    alone, both = (VARIANTS[name].label(task, [readings], image) for name in ("today", "flip"))
+    alone, both = (VARIANTS[name].label(task, [readings], image) for name in ("once", "flip"))
     assert alone.labels.tolist() == [0] and both.labels.tolist() == [0, 1]
     np.testing.assert_allclose(both.scores, [0.7, 0.2], rtol=1e-5)
