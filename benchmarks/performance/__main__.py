@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.backbone.command import markdown
 from benchmarks.made_with import KEY, describe_run
-from benchmarks.performance import decoder_training, generation, ingest, publish
+from benchmarks.performance import decoder_training, downstream_training, generation, ingest, publish
 from benchmarks.performance.measurement import Measurement
 from datasetdm.utils.files import read_json, write_json
 from datasetdm.utils.progress import print_progress
@@ -25,6 +25,7 @@ from datasetdm.utils.progress import print_progress
 MEASUREMENTS: dict[str, Callable[..., Measurement]] = {
     "generation": generation.measure,
     "decoder_training": decoder_training.measure,
+    "downstream_training": downstream_training.measure,
     "ingest": ingest.measure,
     "publish": publish.measure,
 }

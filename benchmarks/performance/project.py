@@ -10,16 +10,19 @@ from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.paths import Paths
 
 
-def small_benchmark(data: Path, *, dtype: str | None = None, **sections: Mapping[str, Any]) -> Context:
-    """`coco` of params.yaml with short trainings, and with other settings where they are given.
+def small_benchmark(
+    data: Path, benchmark: str = "coco", *, dtype: str | None = None, **sections: Mapping[str, Any]
+) -> Context:
+    """A benchmark of params.yaml with short trainings, and with other settings where they are given.
 
     Args:
         data: folder of its outputs.
+        benchmark: its name; it is one of the embedded world.
         dtype: of the diffusion model; None: as in params.yaml.
         sections: settings by section, such as `synthesis={"num_images": 100}`.
     """
-    base = open_context("coco").params
-    block = base.benchmark("coco")
+    base = open_context(benchmark).params
+    block = base.benchmark(benchmark)
     assert block.source.miniworld is not None
     source = block.source.model_copy(
         update={

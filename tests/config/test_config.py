@@ -160,8 +160,8 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
             r"min_agreement\.flip is set, but decoder\.reading\.flip is not\n.*decoder\.reading\.timesteps is not",
         ),
         (
-            "synthesis",
-            {"filter": {"min_agreement": {"attention": 0.5}}},
+            None,
+            {"decoder": {"reading": None}, "synthesis": {"filter": {"min_agreement": {"attention": 0.5}}}},
             r"min_agreement\.attention is set, but decoder\.reading\.attention is not",
         ),
         (
@@ -176,6 +176,11 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
         ("ingest", {"num_dev": 0}, "num_dev"),  # which `feedback` needs, as all choices do
         ("decoder", {"dropout": 1.0}, "dropout"),
         ("source", {"names": {"cup": "background"}}, "source.names has 'background', which no prompt names"),
+        (
+            None,
+            {"task": {"name": "depth"}, "decoder": {"reading": {"attention": True}}},
+            "reading.attention is true, which finds a mask for each word, but the task is 'depth'",
+        ),
         (None, {"task": {"name": "semantic", "unseen": ["background"]}}, "task.unseen has 'background'"),
         ("augmentation", {"proportions": {"2x2": float("nan")}}, "proportions"),
     ],
@@ -221,7 +226,7 @@ def test_what_a_block_takes_over_may_be_overruled(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml")
     named, street = params.benchmark("voc").decoder, params.benchmark("cityscapes").decoder
     assert (named.category_from_prompt, street.category_from_prompt) == (True, False)
-    assert street.model_copy(update={"category_from_prompt": True}) == named
+    assert street.model_copy(update={"category_from_prompt": True, "reading": named.reading}) == named
 
 
 def test_what_was_taken_over_and_overruled_may_be_taken_over_from_any_depth(tmp_path: Path) -> None:
@@ -340,6 +345,7 @@ def test_sections_that_disagree_are_told_together(tmp_path: Path) -> None:
     assert [line.split(".", 2)[2] for line in str(told.value).splitlines()[1:]] == [
         "source.format is 'voc', which holds annotations for the task 'semantic', not for 'depth'",
         "decoder.category_from_prompt is true, but 'depth' has no categories that prompts could name",
+        "decoder.reading.attention is true, which finds a mask for each word, but the task is 'depth'; remove it",
         "experiment.arms has 'oracle' but ingest.num_oracle is 0",
         "ingest.tail_images is 50 but task.tail names no category",
         "source.miniworld.num_val is 150, but ingest.num_test asks for 999",
