@@ -161,7 +161,7 @@ def test_an_arm_that_lacks_what_it_needs_is_named(tmp_path: Path, arms: list[str
         ),
         (
             None,
-            {"decoder": {"reading": None}, "synthesis": {"filter": {"min_agreement": {"attention": 0.5}}}},
+            {"decoder": {}, "synthesis": {"num_images": 3, "filter": {"min_agreement": {"attention": 0.5}}}},
             r"min_agreement\.attention is set, but decoder\.reading\.attention is not",
         ),
         (
