@@ -62,8 +62,9 @@ class InstanceTask(Task):
         """One object per query, best first: score = class probability x mean mask probability (as in the paper).
 
         Masks may overlap, which average precision allows; the filter makes them disjoint. Duplicates are removed.
+        Masks are enlarged and compared where they are, on the GPU if there is one; only those that are kept leave it.
         """
-        logits, masks = outputs["pred_logits"].float().cpu(), outputs["pred_masks"].float().cpu()
+        logits, masks = outputs["pred_logits"].float().cpu(), outputs["pred_masks"].float()
         if allowed is not None:
             logits = rule_out(logits, allowed)
         probabilities = logits.softmax(dim=-1)[..., :-1]
@@ -81,7 +82,7 @@ class InstanceTask(Task):
         """See `Task.join`; as in `decode`, duplicates and objects of low score are left out."""
         joined: Instances = super().join(readings).target
         likely = joined.select(joined.scores >= LOWEST_SCORE)
-        distinct = likely.select(_distinct(likely.masks))
+        distinct = likely.select(_distinct(torch.from_numpy(likely.masks)))
         return Prediction(target=distinct, score=self.score(distinct))
 
     def refine(self, prediction: Prediction, image: np.ndarray) -> Prediction:
@@ -97,32 +98,35 @@ class InstanceTask(Task):
         agreement = (masks & found.masks).sum(axis=(1, 2)) / (masks | found.masks).sum(axis=(1, 2))
         snapped = replace(found, masks=masks, scores=(found.scores * agreement).astype(np.float32))
         snapped = snapped.select(np.argsort(-snapped.scores, kind="stable"))
-        snapped = snapped.select(_distinct(snapped.masks))
+        snapped = snapped.select(_distinct(torch.from_numpy(snapped.masks)))
         return replace(prediction, target=snapped, score=self.score(snapped))
 
 
 def _decode_image(probabilities: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> Prediction:
-    """The objects of one image, from Q x classes probabilities and Q x h x w mask logits."""
+    """The objects of one image, from Q x classes probabilities on the CPU and Q x h x w mask logits on any device."""
     class_scores, labels = probabilities.max(dim=-1)
     likely = class_scores >= LOWEST_SCORE
-    class_scores, labels, masks = class_scores[likely], labels[likely], masks[likely]
-    if not len(masks):
+    if not likely.any():
         return Prediction(target=Instances.empty(*size), score=0.0)
+    class_scores, labels, masks = class_scores[likely], labels[likely], masks[likely.to(masks.device)]
     inside = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=False)[:, 0].sigmoid()
     covered = inside > 0.5
-    scores = class_scores * (inside * covered).sum(dim=(1, 2)) / covered.sum(dim=(1, 2)).clamp(min=1)
+    sureness = (inside * covered).sum(dim=(1, 2)) / covered.sum(dim=(1, 2)).clamp(min=1)
+    scores = class_scores * sureness.cpu()
     order = scores.argsort(descending=True, stable=True)
     order = order[scores[order] >= LOWEST_SCORE]
-    found = Instances.of(covered[order].numpy(), labels[order].numpy(), scores[order].numpy())
-    found = found.select(_distinct(found.masks))
+    covered = covered[order.to(masks.device)]
+    kept = _distinct(covered)
+    order, covered = order[kept], covered[torch.from_numpy(kept).to(masks.device)]
+    found = Instances.of(covered.cpu().numpy(), labels[order].numpy(), scores[order].numpy())
     return Prediction(target=found, score=float(found.scores.mean()) if len(found) else 0.0)
 
 
-def _distinct(masks: np.ndarray) -> np.ndarray:
-    """Indices of the masks (best first) that do not duplicate a better one."""
-    flat = masks.reshape(len(masks), masks.shape[1] * masks.shape[2]).astype(np.float32)
-    overlap, areas = flat @ flat.T, flat.sum(axis=1)
-    iou = overlap / np.maximum(areas[:, None] + areas[None] - overlap, 1)
+def _distinct(masks: torch.Tensor) -> np.ndarray:
+    """Indices (int64) of the masks (bool, N x H x W, best first) that do not duplicate a better one."""
+    flat = masks.flatten(1).float()
+    overlap, areas = flat @ flat.T, flat.sum(dim=1)
+    iou = (overlap / (areas[:, None] + areas[None] - overlap).clamp(min=1)).cpu().numpy()
     kept: list[int] = []
     for index in range(len(masks)):
         if not kept or iou[index, kept].max() < DUPLICATE_IOU:
