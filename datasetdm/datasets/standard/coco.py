@@ -12,14 +12,13 @@ from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.image_folder import check_complete, find_image, missing_images
 from datasetdm.datasets.split import Rejection, Tally, size_remedy
+from datasetdm.datasets.standard.coco_annotations import Annotation, LoadReport
 from datasetdm.datasets.standard.coco_records import (
     NEGATIVE,
     NOT_EXHAUSTIVE,
-    LoadReport,
     Records,
     read_captions,
     read_records,
-    segmentation_of,
 )
 from datasetdm.datasets.standard.described import Described
 from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_runs
@@ -124,7 +123,7 @@ class CocoSplit(Sequence[Sample]):
     def labels_of(self, index: int) -> tuple[int, ...]:
         """Labels of the objects of an image, crowds aside, one per object; nothing is decoded."""
         annotations = self._annotations[index]
-        return tuple(self._label_of[record["category_id"]] for record in annotations if not self.is_ignored(record))
+        return tuple(self._label_of[record.category_id] for record in annotations if not self.is_ignored(record))
 
     def tally_of(self, index: int) -> Tally:
         """See `Split.tally_of`."""
@@ -133,7 +132,7 @@ class CocoSplit(Sequence[Sample]):
         boxes = (
             0
             if self._boxes_as_masks
-            else sum(record["id"] in self.report.boxes_only and not self._is_crowd(record) for record in annotations)
+            else sum(record.id in self.report.boxes_only and not self._is_crowd(record) for record in annotations)
         )
         return Tally(
             objects=len(annotations) - crowds - boxes,
@@ -142,12 +141,12 @@ class CocoSplit(Sequence[Sample]):
             rejected=Counter(item.reason for item in self._rejected.get(self.image_ids[index], ())),
         )
 
-    def _is_crowd(self, record: dict[str, Any]) -> bool:
-        return self.crowds == "ignore" and bool(record.get("iscrowd", 0))
+    def _is_crowd(self, record: Annotation) -> bool:
+        return self.crowds == "ignore" and bool(record.iscrowd)
 
-    def is_ignored(self, record: dict[str, Any]) -> bool:
+    def is_ignored(self, record: Annotation) -> bool:
         """Whether it is a region to be passed over: a crowd, or a box of which nobody knows the mask."""
-        box_alone = not self._boxes_as_masks and record["id"] in self.report.boxes_only
+        box_alone = not self._boxes_as_masks and record.id in self.report.boxes_only
         return box_alone or self._is_crowd(record)
 
     def captions_of(self, index: int) -> tuple[str, ...]:
@@ -204,26 +203,26 @@ class CocoSplit(Sequence[Sample]):
         visible = masks.areas > 0
         instances = Instances(
             masks=cast(np.ndarray, masks),
-            labels=np.array([self._label_of[record["category_id"]] for record in annotations], dtype=np.int64),
-            scores=np.array([record.get("score", 1) for record in annotations], dtype=np.float32),
+            labels=np.array([self._label_of[record.category_id] for record in annotations], dtype=np.int64),
+            scores=np.array([record.score for record in annotations], dtype=np.float32),
             crowd=np.array([self.is_ignored(record) for record in annotations], dtype=bool),
         )
         rejections = tuple(
-            Rejection(annotation_id=record["id"], image_id=image["id"], reason="without a pixel")
+            Rejection(annotation_id=record.id, image_id=image["id"], reason="without a pixel")
             for record, seen in zip(annotations, visible, strict=True)
             if not seen
         )
         return self._with_judgement(image, instances if visible.all() else instances.select(visible)), rejections
 
-    def _runs(self, record: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+    def _runs(self, record: Annotation, image: dict[str, Any]) -> dict[str, Any]:
         height, width = image["height"], image["width"]
-        if record["id"] in self.report.boxes_only:
-            return encode_box(record["bbox"], height, width)
+        if record.id in self.report.boxes_only:
+            return encode_box(record.box(), height, width)
         try:
-            return encode_runs(segmentation_of(record), height, width)
+            return encode_runs(record.shape(), height, width)
         except ValueError as error:
             raise DatasetDMError(
-                f"{self.annotation_file}: annotation {record['id']} of {image['file_name']}: {error}. "
+                f"{self.annotation_file}: annotation {record.id} of {image['file_name']}: {error}. "
                 "Correct or remove that entry."
             ) from None
 
