@@ -68,6 +68,7 @@ class CocoSplit(Sequence[Sample]):
         self._label_of = {category.id: label for label, category in enumerate(records.categories)}
         self._attribution = records.attribution
         self._boxes_as_masks = boxes_as_masks
+        self._ignored_boxes = frozenset() if boxes_as_masks else records.report.boxes_only
         self._rejected: defaultdict[int, list[Rejection]] = defaultdict(list)
         for rejection in records.report.rejected:
             self._rejected[rejection.image_id].append(rejection)
@@ -122,23 +123,27 @@ class CocoSplit(Sequence[Sample]):
 
     def labels_of(self, index: int) -> tuple[int, ...]:
         """Labels of the objects of an image, crowds aside, one per object; nothing is decoded."""
-        annotations = self._annotations[index]
-        return tuple(self._label_of[record.category_id] for record in annotations if not self.is_ignored(record))
+        crowds, boxes, label_of = self.crowds == "ignore", self._ignored_boxes, self._label_of
+        return tuple(
+            [
+                label_of[record.category_id]
+                for record in self._annotations[index]
+                if not (record.iscrowd and crowds) and record.id not in boxes  # `is_ignored`, a hundred thousand times
+            ]
+        )
 
     def tally_of(self, index: int) -> Tally:
         """See `Split.tally_of`."""
-        annotations = self._annotations[index]
-        crowds = sum(self._is_crowd(record) for record in annotations)
-        boxes = (
-            0
-            if self._boxes_as_masks
-            else sum(record.id in self.report.boxes_only and not self._is_crowd(record) for record in annotations)
-        )
+        annotations, rejected = self._annotations[index], self._rejected.get(self.image_ids[index], ())
+        crowds = sum([record.iscrowd for record in annotations]) if self.crowds == "ignore" else 0
+        boxes = 0
+        if self._ignored_boxes:
+            boxes = sum(record.id in self._ignored_boxes and not self._is_crowd(record) for record in annotations)
         return Tally(
             objects=len(annotations) - crowds - boxes,
             crowds=crowds,
             boxes_only=boxes,
-            rejected=Counter(item.reason for item in self._rejected.get(self.image_ids[index], ())),
+            rejected=Counter(item.reason for item in rejected) if rejected else {},
         )
 
     def _is_crowd(self, record: Annotation) -> bool:
@@ -146,8 +151,7 @@ class CocoSplit(Sequence[Sample]):
 
     def is_ignored(self, record: Annotation) -> bool:
         """Whether it is a region to be passed over: a crowd, or a box of which nobody knows the mask."""
-        box_alone = not self._boxes_as_masks and record.id in self.report.boxes_only
-        return box_alone or self._is_crowd(record)
+        return record.id in self._ignored_boxes or self._is_crowd(record)
 
     def captions_of(self, index: int) -> tuple[str, ...]:
         """All captions of an image, possibly none."""
