@@ -213,9 +213,16 @@ def _fitted(decoder: "msgspec.json.Decoder[T]", item: msgspec.Raw) -> T | Any:
 
 def link(source: str | Path, target: str | Path) -> None:
     """Link `source` to `target`, or copy it if the disk does not allow hard links. An existing `target` is kept."""
-    if Path(target).exists():
+    try:
+        os.link(source, target)
+    except OSError:  # it is there, its folder is not, or the disk has no hard links
+        _link_or_copy(source, Path(target))
+
+
+def _link_or_copy(source: str | Path, target: Path) -> None:
+    if target.exists():
         return
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:  # another disk, or one without hard links

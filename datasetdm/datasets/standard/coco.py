@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast, overload
 
@@ -21,9 +22,12 @@ from datasetdm.datasets.standard.coco_records import (
     read_records,
 )
 from datasetdm.datasets.standard.described import Described
-from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_runs
+from datasetdm.datasets.standard.masks import EncodedMasks, areas_of_runs, encode_box, encode_runs
 from datasetdm.errors import DatasetDMError
+from datasetdm.utils.batches import batches
 from datasetdm.utils.images import image_size, read_image
+
+_AT_A_TIME = 1000  # images that are checked
 
 
 class CocoSplit(Sequence[Sample]):
@@ -218,6 +222,32 @@ class CocoSplit(Sequence[Sample]):
         )
         return self._with_judgement(image, instances if visible.all() else instances.select(visible)), rejections
 
+    def count_objects(self, indices: Sequence[int]) -> int:
+        """How many objects several images have, without crowds and those that cover no pixel.
+
+        Raises:
+            DatasetDMError: damaged RLE, as when a sample is read.
+        """
+        found = {index: texts for index in indices if (texts := self._compressed(index)) is not None}
+        sizes = [self._images[index]["height"] * self._images[index]["width"] for index in found]
+        try:
+            pixels = np.repeat(np.array(sizes, dtype=np.int64), [len(texts) for texts in found.values()])
+            visible = areas_of_runs([*chain.from_iterable(found.values())], pixels) > 0
+        except ValueError:  # some is damaged: which one, shows below
+            found, visible = {}, np.zeros(0, dtype=bool)
+        learnt = [not self.is_ignored(record) for index in found for record in self._annotations[index]]
+        others = (self.encoded_target(index) for index in indices if index not in found)
+        return int(visible[learnt].sum()) + sum(int((~target.crowd).sum()) for target in others)
+
+    def _compressed(self, index: int) -> list[str] | None:
+        """The compressed run lengths of all masks of an image; None if there is a mask in another notation."""
+        records = self._annotations[index]
+        if any(record.id in self.report.boxes_only for record in records):
+            return None
+        shapes = [record.shape() for record in records]
+        texts = [shape["counts"] for shape in shapes if isinstance(shape, dict) and isinstance(shape["counts"], str)]
+        return texts if len(texts) == len(shapes) else None
+
     def _runs(self, record: Annotation, image: dict[str, Any]) -> dict[str, Any]:
         height, width = image["height"], image["width"]
         if record.id in self.report.boxes_only:
@@ -290,9 +320,9 @@ def check_coco(split: CocoSplit) -> dict[str, int]:
         DatasetDMError: what the loader refuses: images that are missing, no images, or of another size than their
             record, damaged masks.
     """
-    counts = {"images": 0, "objects": 0}
-    for index in range(len(split)):
-        split.check_image(index)
-        counts["images"] += 1
-        counts["objects"] += int((~split.encoded_target(index).crowd).sum())
+    counts = {"images": len(split), "objects": 0}
+    for some in batches(range(len(split)), _AT_A_TIME):
+        for index in some:
+            split.check_image(index)
+        counts["objects"] += split.count_objects(some)
     return counts

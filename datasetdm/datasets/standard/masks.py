@@ -145,7 +145,7 @@ def encode_runs(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
-        runs = np.asarray(counts, dtype=np.int64) if isinstance(counts, list) else _parse_counts(counts)
+        runs = np.asarray(counts, dtype=np.int64) if isinstance(counts, list) else _parse_counts([counts])[0]
         if (runs < 0).any() or int(runs.sum()) != height * width:
             raise ValueError(f"the RLE does not add up to the image's {height} x {width} pixels")
         rle = {"counts": counts, "size": [height, width]}
@@ -207,14 +207,38 @@ def _check_rle(rle: dict[str, Any], height: int, width: int) -> None:
         raise ValueError("the RLE has no 'counts' (list or string)")
 
 
-def _parse_counts(text: str) -> np.ndarray:
-    """Run lengths of a compressed RLE string.
+def areas_of_runs(texts: Sequence[str], pixels: np.ndarray) -> np.ndarray:
+    """The pixels in each of many masks, without drawing one.
+
+    Args:
+        texts: the compressed run lengths of N masks.
+        pixels: int64, N, of each mask's image.
+
+    Returns:
+        int64, N.
+
+    Raises:
+        ValueError: some of them are damaged, or do not add up to the image.
+    """
+    if not texts:
+        return np.zeros(0, dtype=np.int64)
+    runs, starts = _parse_counts(texts)
+    if (runs < 0).any() or (np.add.reduceat(runs, starts) != pixels).any():
+        raise ValueError("an RLE does not add up to its image's pixels")
+    place = np.arange(len(runs)) - np.repeat(starts, np.diff(starts, append=len(runs)))
+    return np.add.reduceat(np.where(place % 2, runs, 0), starts)  # the first run is outside
+
+
+def _parse_counts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Run lengths of compressed RLE strings, at least one: all of them, int64, and where those of each string begin.
 
     The format is COCO's (`rleToString` in maskApi.c): signed numbers of 5 bits per character, lowest first, bit 5
     says that more follow; from the fourth number on, each is the difference to the one two before.
     """
-    codes = np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int64) - 48
-    if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+    letters = [text.encode() for text in texts]
+    codes = np.frombuffer(b"".join(letters), dtype=np.uint8).astype(np.int64) - 48
+    ends = np.cumsum([len(text) for text in letters])
+    if not all(letters) or codes.min() < 0 or codes.max() > 63 or (codes[ends - 1] & 32).any():
         raise ValueError("the RLE string is damaged or cut off")
     last = np.flatnonzero((codes & 32) == 0)
     first = np.concatenate([[0], last[:-1] + 1])
@@ -225,7 +249,17 @@ def _parse_counts(text: str) -> np.ndarray:
     values = np.add.reduceat((codes & 31) << (5 * place), first)
     negative = (codes[last] & 16) != 0
     values[negative] -= np.int64(1) << (5 * digits[negative])
+    starts = np.concatenate([[0], np.searchsorted(last, ends[:-1])])
+    return _undo_differences(values, starts), starts
+
+
+def _undo_differences(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Runs, of the numbers of several strings that begin at `starts`."""
+    counts = np.diff(starts, append=len(values))
+    place = np.arange(len(values)) - np.repeat(starts, counts)
     runs = values.copy()
-    runs[1::2] = np.cumsum(values[1::2])
-    runs[2::2] = np.cumsum(values[2::2])
+    for chosen in (place % 2 == 1, (place % 2 == 0) & (place > 0)):
+        sums = np.cumsum(np.where(chosen, values, 0))
+        before = np.repeat((sums - np.where(chosen, values, 0))[starts], counts)
+        runs[chosen] = (sums - before)[chosen]
     return runs
