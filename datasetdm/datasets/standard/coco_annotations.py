@@ -156,14 +156,15 @@ class _Grouping:
         indices = [self._index_of.get(record.image_id, -1) for record in records]
         if -1 in indices:
             return None
-        shapes, sizes = [record.shape() for record in records], self._sizes[indices]
-        runs = [isinstance(shape, dict) for shape in shapes]
+        sizes = self._sizes[indices]
         try:
+            shapes = [_SHAPE.decode(record.segmentation) if record.segmentation else [] for record in records]
+            runs = [isinstance(shape, dict) for shape in shapes]
             for number in np.flatnonzero(runs).tolist():
                 check_segmentation(shapes[number], int(sizes[number, 1]), int(sizes[number, 0]))
             polygons = [[] if run else shape for run, shape in zip(runs, shapes, strict=True)]
             seen = check_many_polygons(polygons, sizes)
-        except (TypeError, ValueError):  # of another structure
+        except ValueError:  # of another structure (msgspec's errors are among these), or outside
             return None
         if seen is None:
             return None
