@@ -58,6 +58,13 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def cost_of(work: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds on the clock, and seconds of the processor, which other programs on the machine change less."""
+    began = time.process_time()
+    seconds = seconds_of(work)
+    return seconds, time.process_time() - began
+
+
 def in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     """Median seconds of several ways, run in turn so that a busy moment of the machine hits all of them.
 

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from benchmarks.performance.measurement import Measurement, alone, seconds_of
+from benchmarks.performance.measurement import Measurement, alone, cost_of, seconds_of
 from benchmarks.performance.simulated_set import simulate_shards
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.run import finish_stage
@@ -60,11 +59,10 @@ def measure(data: Path, *, images: int = 20_000) -> Measurement:
 
 
 def _publish(folder: Path, images: int) -> tuple[float, float]:
-    """Seconds on the clock, and of the processor, which other programs on the machine hardly change."""
     context = simulate_shards(folder, images)  # they are there by now
     _forget(context)
-    plan, began = synthesize.STAGE.plan(context), time.process_time()
-    return seconds_of(lambda: finish_stage(synthesize.STAGE, context, plan)), time.process_time() - began
+    plan = synthesize.STAGE.plan(context)
+    return cost_of(lambda: finish_stage(synthesize.STAGE, context, plan))
 
 
 def _status_seconds(output: Path, data: Path) -> float:
