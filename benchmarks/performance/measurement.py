@@ -58,6 +58,13 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def cost_of(work: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds on the clock, and seconds of the processor, which other programs on the machine change less."""
+    began = time.process_time()
+    seconds = seconds_of(work)
+    return seconds, time.process_time() - began
+
+
 def in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     """Median seconds of several ways, run in turn so that a busy moment of the machine hits all of them.
 
@@ -72,16 +79,16 @@ def in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def alone(work: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
+def alone(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     """Seconds and peak memory (GB) of a function in a new process; it has to be importable.
 
-    The seconds are those that the function returns, or those of the whole call if it returns nothing.
+    The seconds are what the function returns, or those of the whole call if it returns nothing.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measured, work, *arguments).result()
 
 
-def _measured(work: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
+def _measured(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     began = time.perf_counter()
     own = work(*arguments)
     seconds = time.perf_counter() - began if own is None else own

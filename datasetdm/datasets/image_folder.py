@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from datasetdm.errors import DatasetDMError
@@ -30,8 +31,9 @@ def find_image(folder: Path, name: str) -> Path:
 def missing_images(folder: Path, names: Sequence[str]) -> list[str]:
     """Those of the names that are not there; a link to a file that is not there counts as missing."""
     present: set[str] = set()
+    spellings = [_spellings(name) for name in names]
     # Whole folders at a time: asking for a hundred thousand files one by one takes minutes on a network disk.
-    for below in {os.path.dirname(spelling) for name in names for spelling in _spellings(name)}:
+    for below in {os.path.dirname(spelling) for spelling in chain.from_iterable(spellings)}:
         if (folder / below).is_dir():
             with os.scandir(folder / below) as entries:
                 present |= {
@@ -39,7 +41,7 @@ def missing_images(folder: Path, names: Sequence[str]) -> list[str]:
                     for entry in entries
                     if not entry.is_symlink() or os.path.exists(entry.path)
                 }
-    return [name for name in names if present.isdisjoint(_spellings(name))]
+    return [name for name, ways in zip(names, spellings, strict=True) if present.isdisjoint(ways)]
 
 
 def check_complete(annotation_file: Path, folder: Path, names: Sequence[str], download: str) -> None:

@@ -111,11 +111,14 @@ def _shortened(items: Sequence[str]) -> str:
 
 def _totals(split: Split) -> tuple[int, Counter[str]]:
     """Objects that are used, and those that are not by reason."""
-    used, lost = 0, Counter[str]()
+    used, lost = 0, Counter({CROWDS: 0, BOXES_ONLY: 0})
     for index in range(len(split)):
         tally = split.tally_of(index)
         used += tally.objects
-        lost.update({CROWDS: tally.crowds, BOXES_ONLY: tally.boxes_only, **tally.rejected})
+        lost[CROWDS] += tally.crowds
+        lost[BOXES_ONLY] += tally.boxes_only
+        if tally.rejected:
+            lost.update(tally.rejected)
     return used, lost
 
 

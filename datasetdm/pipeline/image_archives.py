@@ -6,15 +6,16 @@ DVC tracks. After `dvc pull` or `dvc checkout` the files are missing or of anoth
 unpacked the archives.
 """
 
+import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.batches import batches
-from datasetdm.utils.digests import digest_of_images
+from datasetdm.utils.digests import digest_of_images, files_below
 from datasetdm.utils.files import read_json, replacing, write_json
 from datasetdm.utils.paths import safe_join
 
@@ -22,6 +23,7 @@ ARCHIVES = "archives"
 CONTENTS = "contents.json"
 IMAGE_FOLDERS = ("images", "rejected/images")  # of a published set, where it has them
 SIZE = 1000  # images in an archive
+_AT_A_TIME = 2**20  # bytes of an image that are read and written
 
 
 def pack_images(folder: Path) -> None:
@@ -79,18 +81,23 @@ def _remedy(folder: Path) -> str:
 
 
 def _pack(folder: Path, name: str) -> Iterator[Path]:
-    images = sorted(path for path in (folder / name).rglob("*") if path.is_file())
+    images = sorted(files_below(folder / name), key=lambda file: file[0].split("/"))
     for number, part in enumerate(batches(images, SIZE)):
         archive = folder / ARCHIVES / f"{name.replace('/', '-')}-{number:04d}.tar"
         archive.parent.mkdir(exist_ok=True)
-        with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-            for image in part:
-                # A new header: no owner and no time, so that the same images have the same bytes.
-                member = tarfile.TarInfo(image.relative_to(folder / name).as_posix())
-                member.size = image.stat().st_size
-                with image.open("rb") as stream:
-                    tar.addfile(member, stream)
+        _write_archive(archive, part)
         yield archive
+
+
+def _write_archive(archive: Path, images: Iterable[tuple[str, str]]) -> None:
+    """Write images, each with its name in the archive and its path."""
+    with tarfile.TarFile(archive, "w", format=tarfile.PAX_FORMAT, copybufsize=_AT_A_TIME) as tar:
+        for name, path in images:
+            # A new header: no owner and no time, so that the same images have the same bytes.
+            member = tarfile.TarInfo(name)
+            with open(path, "rb", buffering=0) as stream:
+                member.size = os.fstat(stream.fileno()).st_size
+                tar.addfile(member, stream)
 
 
 def _unpack(archive: Path, folder: Path, remedy: str) -> None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image
 
 from datasetdm.errors import DatasetDMError
+
+T = TypeVar("T")
 
 # A temporary path of `replacing`, of a path inside it, or one that was named after it.
 _LEFTOVER = re.compile(r"\.+(?P<name>[^.].*?)\.[0-9a-f]{8}\.(tmp|old)([.-].*)?")
@@ -160,44 +162,67 @@ def read_json(path: Path, *, remedy: str) -> Any:
         raise DatasetDMError(f"{path} is not valid JSON, or is incomplete ({error}). {remedy}") from None
 
 
-def read_long_json(path: Path, name: str, *, remedy: str) -> tuple[Any, Iterable[Any]]:
-    """Read JSON that holds a list which is too long to keep.
+def read_long_json(path: Path, name: str, kind: type[T], *, remedy: str) -> tuple[Any, Iterable[T | Any]]:
+    """Read JSON that holds a list which is too long to keep as Python's lists and dictionaries.
 
     Args:
         path: the file, an object with the list.
         name: the key of the list.
+        kind: what an item is read as: a `msgspec.Struct`, whose fields of type `msgspec.Raw` stay text.
         remedy: as in `read_json`.
 
     Returns:
-        The content without the list, and the list's items, each parsed when it is its turn. JSON of another structure,
-        or with NaN, comes back as a whole, with the list in it.
+        The content, with an empty list in place of the list, and the list's items: of `kind` or, where an item does not
+        fit it, as JSON has it. JSON of another structure, or with NaN, comes back as a whole, with the list in it.
 
     Raises:
-        DatasetDMError: as in `read_json`.
+        DatasetDMError: as in `read_json`; for an item that is no JSON, when it is its turn.
     """
     try:
         content = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-        items = msgspec.json.decode(content.pop(name), type=list[msgspec.Raw])
-        return {key: msgspec.json.decode(value) for key, value in content.items()}, _parsed(path, items, remedy)
+        items = _items(path, content.pop(name), kind, remedy)
+        return {key: msgspec.json.decode(value) for key, value in content.items()} | {name: []}, items
     except (KeyError, OSError, RecursionError, msgspec.MsgspecError):
-        content = read_json(path, remedy=remedy)
-        found = content.get(name) if isinstance(content, dict) else None
-        return content, found if isinstance(found, list) else ()
+        whole = read_json(path, remedy=remedy)
+        found = whole.get(name) if isinstance(whole, dict) else None
+        return whole, found if isinstance(found, list) else ()
 
 
-def _parsed(path: Path, items: Iterable[msgspec.Raw], remedy: str) -> Iterator[Any]:
+def _items(path: Path, text: msgspec.Raw, kind: type[T], remedy: str) -> Iterable[T | Any]:
+    try:
+        return msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]
+    except msgspec.MsgspecError:
+        return _one_by_one(path, msgspec.json.decode(text, type=list[msgspec.Raw]), kind, remedy)
+
+
+def _one_by_one(path: Path, items: Iterable[msgspec.Raw], kind: type[T], remedy: str) -> Iterator[T | Any]:
+    decoder = msgspec.json.Decoder(kind)
     for item in items:
         try:
-            yield msgspec.json.decode(item)
+            yield _fitted(decoder, item)
         except msgspec.MsgspecError as error:
             raise DatasetDMError(f"{path} is not valid JSON ({error}). {remedy}") from None
 
 
+def _fitted(decoder: "msgspec.json.Decoder[T]", item: msgspec.Raw) -> T | Any:
+    try:
+        return decoder.decode(item)
+    except msgspec.ValidationError:
+        return msgspec.json.decode(item)
+
+
 def link(source: str | Path, target: str | Path) -> None:
     """Link `source` to `target`, or copy it if the disk does not allow hard links. An existing `target` is kept."""
-    if Path(target).exists():
+    try:
+        os.link(source, target)
+    except OSError:  # it is there, its folder is not, or the disk has no hard links
+        _link_or_copy(source, Path(target))
+
+
+def _link_or_copy(source: str | Path, target: Path) -> None:
+    if target.exists():
         return
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:  # another disk, or one without hard links

@@ -19,6 +19,8 @@ PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 # What Pillow's decoders raise for damaged files.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PLAIN_PNG = 41  # bytes up to the name of the second chunk
+_SURELY_READ = 2**26  # pixels; Pillow warns of more than this
 _BIT_DEPTH_AT, _COLOUR_TYPE_AT = 24, 25  # in the header chunk
 _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6  # PNG colour types
 _LARGEST_SIDE = 2**15 - 2  # pixels; OpenCV's warps count in 16 bits
@@ -74,8 +76,13 @@ def read_image(path: Path) -> np.ndarray:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file as its header says, before a rotation by EXIF; errors as in `read_image`."""
-    with _told(path), _opened(path) as image:
-        return image.height, image.width
+    with _told(path):
+        with open(path, "rb") as stream:
+            size = _size_of_plain_png(stream.read(_PLAIN_PNG))
+        if size:
+            return size
+        with _opened(path) as image:
+            return image.height, image.width
 
 
 def is_turned(path: Path) -> bool:
@@ -193,6 +200,20 @@ def _png_header(path: Path, data: bytes) -> tuple[int, int]:
     if not data.startswith(_PNG):
         raise DatasetDMError(f"{path} is not a PNG by content. A map of numbers has to be a PNG. {REMEDY}")
     return data[_BIT_DEPTH_AT], data[_COLOUR_TYPE_AT]
+
+
+def _size_of_plain_png(start: bytes) -> tuple[int, int] | None:
+    """(height, width) of a PNG whose pixels follow its header, as we write them; None if Pillow has to look.
+
+    Pillow reads the same bytes, and asks the same of them, in fifteen times the time: a large set has 80 000 files.
+    """
+    header, following = start[12:29], start[37:41]
+    if not start.startswith(_PNG + b"\0\0\0\x0dIHDR") or following != b"IDAT":
+        return None
+    width, height, depth, colour_type, *methods = struct.unpack(">IIBBBBB", header[4:])
+    plain = (colour_type, depth) in ((_GREY, 8), (_GREY, 16), (_RGB, 8)) and not any(methods)
+    whole = zlib.crc32(header) == int.from_bytes(start[29:33], "big")
+    return (height, width) if plain and whole and 0 < width * height <= _SURELY_READ else None
 
 
 def _kind_of_png(depth: int, colour_type: int) -> str:

@@ -35,6 +35,8 @@ def safe_join(root: Path, name: str) -> Path:
     """
     check_name(name, where=str(root))
     path = root / name
+    if "/" not in name and not path.is_symlink():  # it lies in `root` itself: nothing on the way can lead out
+        return path
     if not path.resolve().is_relative_to(root.resolve()):
         raise DatasetDMError(
             f"{path} is a link that leads out of {root}. Replace it with a copy of the file, or move the whole folder "

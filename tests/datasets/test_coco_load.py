@@ -15,8 +15,8 @@ from PIL import Image
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.native.coco import open_native_coco
 from datasetdm.datasets.split import Tally
-from datasetdm.datasets.standard.coco import load_coco
-from datasetdm.datasets.standard.masks import EncodedMasks
+from datasetdm.datasets.standard.coco import check_coco, load_coco
+from datasetdm.datasets.standard.masks import EncodedMasks, encode_mask
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_image
 
@@ -305,6 +305,62 @@ def test_damaged_rle_is_told_when_it_is_drawn(content: Any, build: Callable) -> 
     split = load_coco(*build(content))
     with pytest.raises(DatasetDMError, match=r"annotation 5 of b\.png"):
         split.target_of(1)
+
+
+ODD: dict[str, Callable[[dict[str, Any]], Any]] = {  # what JSON may hold in place of a usual value, and is the same
+    "a truth value for a crowd": lambda record: record.update(iscrowd=False),
+    "a truth value for a coordinate": lambda record: record["segmentation"][0].__setitem__(0, True),
+    "a bbox that is no number, and not used": lambda record: record.update(bbox=[float("nan")] * 4),
+}
+
+
+@pytest.mark.parametrize("odd", list(ODD))
+def test_an_odd_value_changes_nothing(content: Any, build: Callable, odd: str) -> None:
+    plain = load_coco(*build(content))
+    ODD[odd](content["annotations"][1])
+    split = load_coco(*build(content))
+    assert split.report == plain.report
+    for index in range(3):
+        assert split.tally_of(index) == plain.tally_of(index)
+        expected, found = plain.target_of(index), split.target_of(index)
+        for name in ("masks", "labels", "scores", "crowd"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_a_coordinate_in_quotes_is_no_number(content: Any, build: Callable) -> None:
+    content["annotations"][1]["segmentation"][0][0] = "1"
+    with pytest.raises(DatasetDMError, match=r"annotation 3 of sub/a\.png: a polygon has a coordinate"):
+        load_coco(*build(content))
+
+
+def test_of_many_records_the_first_bad_one_is_named(content: Any, build: Callable) -> None:
+    usual = content["annotations"][1]
+    content["annotations"] = [{**usual, "id": number} for number in range(1, 10_001)]
+    assert load_coco(*build(content)).report.annotations == 10_000
+    content["annotations"][8000]["category_id"] = 4
+    content["annotations"][8001]["iscrowd"] = "no"
+    with pytest.raises(DatasetDMError, match="annotation 8001 has the category 4"):
+        load_coco(*build(content))
+    content["annotations"][7999]["id"] = 1.0
+    with pytest.raises(DatasetDMError, match=r"annotation 1\.0 has the 'id' 1\.0, which is not a whole number"):
+        load_coco(*build(content))
+
+
+def test_a_check_counts_the_objects_of_all_notations(content: Any, build: Callable) -> None:
+    runs = {"size": [12, 16], "counts": encode_mask(np.eye(12, 16, dtype=bool))["counts"]}
+    nothing = {"size": [12, 16], "counts": encode_mask(np.zeros((12, 16), dtype=bool))["counts"]}
+    content["annotations"] += [
+        {"id": 20, "image_id": 40, "category_id": 3, "segmentation": runs},
+        {"id": 21, "image_id": 40, "category_id": 3, "segmentation": nothing},
+        {"id": 22, "image_id": 40, "category_id": 3, "segmentation": runs, "iscrowd": 1},
+        {"id": 23, "image_id": 7, "category_id": 3, "bbox": [1, 1, 4, 4]},
+    ]
+    split = load_coco(*build(content))
+    assert check_coco(split) == {"images": 3, "objects": 3}
+    assert sum(int((~split.target_of(index).crowd).sum()) for index in range(3)) == 3
+    runs["counts"] = runs["counts"][:-1]
+    with pytest.raises(DatasetDMError, match=r"annotation 20 of empty\.png: the RLE"):
+        check_coco(load_coco(*build(content)))
 
 
 JSON = st.recursive(

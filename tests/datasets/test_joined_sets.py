@@ -94,6 +94,28 @@ def test_joined_parts_are_what_is_written_at_once(kind: str, tmp_path: Path) -> 
     assert files.check(tmp_path / "joined", "seed_0") == files.check(whole, "seed_0")
 
 
+@pytest.mark.parametrize("kind", ["instance", "pose"])
+def test_parts_that_somebody_wrote_again_give_the_same(kind: str, tmp_path: Path) -> None:
+    settings, categories, _, _ = KINDS[kind]
+    files = standard_format(settings, categories)
+    parts = [written(tmp_path / str(n), files, samples_of(kind, part)) for n, part in enumerate([[0, 1, 2], [3, 4]])]
+    files.join(tmp_path / "one", "seed_0", parts)
+    for part, layout in zip(parts, ({"indent": 2}, {"ensure_ascii": False}), strict=True):
+        file = part / "annotations" / "seed_0.json"
+        content = json.loads(file.read_text())
+        content["annotations"] = [{**one, "id": 100 + one["id"]} for one in content["annotations"]]
+        content["annotations"].append({**content["annotations"][0], "note": "grün"})
+        file.write_text(json.dumps(content, **layout))
+    files.join(tmp_path / "other", "seed_0", parts)
+    one, other = (json.loads(next((tmp_path / name).rglob("*.json")).read_bytes()) for name in ("one", "other"))
+    usual = [record for record in other["annotations"] if "note" not in record]
+    assert len(usual) == len(other["annotations"]) - 2 and [record["id"] for record in other["annotations"]] == [
+        *range(1, len(usual) + 3)
+    ]
+    assert [{**record, "id": 0} for record in usual] == [{**record, "id": 0} for record in one["annotations"]]
+    assert other["images"] == one["images"]
+
+
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_of_the_parts_only_the_named_images_are_taken(kind: str, tmp_path: Path) -> None:
     settings, categories, _, _ = KINDS[kind]

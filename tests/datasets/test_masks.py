@@ -1,5 +1,7 @@
 """Masks in COCO's three notations, against pycocotools where it can be trusted."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from datasetdm.datasets.standard.masks import Outside, check_segmentation, decode_mask, encode_mask, is_drawable
+from datasetdm.datasets.standard.masks import (
+    Outside,
+    areas_of_runs,
+    check_many_polygons,
+    check_segmentation,
+    decode_mask,
+    encode_mask,
+    is_drawable,
+)
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 
@@ -129,3 +139,39 @@ def test_what_is_drawable() -> None:
     assert is_drawable({"size": [1, 1], "counts": [1]})
     assert not is_drawable([])
     assert not is_drawable([[0, 0, 1, 1]])
+
+
+polygon_lists = st.lists(st.lists(st.integers(-30, 60).map(float), max_size=8), max_size=3)
+
+
+@given(st.lists(polygon_lists, max_size=4), st.data())
+@settings(deadline=None, max_examples=300)
+def test_many_polygons_are_judged_as_each_would_be(segmentations: list[list[list[float]]], data: st.DataObject) -> None:
+    sizes = [data.draw(st.tuples(st.integers(5, 30), st.integers(5, 30))) for _ in segmentations]
+    try:
+        expected = [
+            (check_segmentation(one, height, width), is_drawable(one))
+            for one, (width, height) in zip(segmentations, sizes, strict=True)
+        ]
+    except ValueError:
+        expected = None
+    found = check_many_polygons(segmentations, np.array(sizes, dtype=np.int64).reshape(-1, 2))
+    assert (None if found is None else list(zip(*(each.tolist() for each in found), strict=True))) == expected
+
+
+@given(st.lists(masks, max_size=5))
+@settings(deadline=None, max_examples=100)
+def test_areas_of_many_masks(many: list[np.ndarray]) -> None:
+    texts = [encode_mask(mask)["counts"] for mask in many]
+    found = areas_of_runs(texts, np.array([mask.size for mask in many], dtype=np.int64))
+    assert found.tolist() == [int(mask.sum()) for mask in many]
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: "", lambda text: text + "1", lambda text: "é"])
+def test_one_damaged_mask_among_many_is_noticed(change: Callable[[str], str]) -> None:
+    texts = [encode_mask(np.eye(9, dtype=bool))["counts"] for _ in range(3)]
+    texts[1] = change(texts[1])
+    with pytest.raises(ValueError, match="RLE"):
+        areas_of_runs(texts, np.full(3, 81))
+    with pytest.raises(ValueError, match="RLE"):
+        areas_of_runs(texts[:1], np.full(1, 80))

@@ -4,16 +4,28 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import appearing, read_json, replacing, write_bytes, write_image, write_json
-from datasetdm.utils.images import read_image
+from datasetdm.utils.files import (
+    appearing,
+    link,
+    read_json,
+    read_long_json,
+    replacing,
+    write_bytes,
+    write_image,
+    write_json,
+)
+from datasetdm.utils.images import image_size, read_image
 from datasetdm.utils.paths import safe_join
 
 
@@ -192,3 +204,63 @@ def test_of_two_that_make_a_folder_the_first_that_is_finished_stays(tmp_path: Pa
             quick.mkdir()
             (quick / "quick").touch()
     assert [file.name for file in tmp_path.rglob("*")] == ["unit", "quick"]
+
+
+class Item(msgspec.Struct):
+    """An item of a long list."""
+
+    id: int
+    text: msgspec.Raw = msgspec.Raw()
+
+
+def long_json(file: Path, text: str) -> tuple[Any, list[Any]]:
+    file.write_text(text)
+    content, items = read_long_json(file, "items", Item, remedy="Fetch it again.")
+    return content, list(items)
+
+
+def test_a_long_list_is_read_apart_from_the_rest(tmp_path: Path) -> None:
+    content, (item,) = long_json(tmp_path / "x", '{"a": 1, "items": [{"id": 3, "text": [1,  2], "more": 0}]}')
+    assert content == {"a": 1, "items": []} and (item.id, bytes(item.text)) == (3, b"[1,  2]")
+
+
+def test_an_item_that_does_not_fit_comes_as_json_has_it(tmp_path: Path) -> None:
+    content, items = long_json(tmp_path / "x", '{"items": [{"id": 3}, {"id": "4"}, 5], "a": {}}')
+    assert content == {"items": [], "a": {}} and items[0].id == 3 and items[1:] == [{"id": "4"}, 5]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', '{"items": 3}', "[1]", '{"items": [], "a": NaN}'])
+def test_json_of_another_structure_comes_as_a_whole(tmp_path: Path, text: str) -> None:
+    content, items = long_json(tmp_path / "x", text)
+    assert items == [] and str(content) == str(json.loads(text))
+
+
+@pytest.mark.parametrize("text", ['{"items": [{"id": 1]}', '{"items": [{"id": 1}', '{"items": [{"id": "\\x"}]}'])
+def test_a_long_list_that_is_no_json_is_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DatasetDMError, match=r"x is not valid JSON.*Fetch it again"):
+        long_json(tmp_path / "x", text)
+
+
+def test_a_file_is_linked_once_and_its_folder_made(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    target = tmp_path / "new" / "folder" / "x"
+    link(tmp_path / "a", target)
+    link(tmp_path / "b", target)
+    assert target.read_text() == "a" and target.stat().st_ino == (tmp_path / "a").stat().st_ino
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
+def test_the_size_of_our_own_files_is_what_pillow_says(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / "x.png"
+    Image.new(mode, (7, 5)).save(file)
+    whole = file.read_bytes()
+    assert image_size(file) == (5, 7) and whole[37:41] == b"IDAT"
+    text = PngInfo()
+    text.add_text("a", "b")
+    Image.new(mode, (9, 4)).save(file, pnginfo=text)
+    assert image_size(file) == (4, 9)
+    for broken in (whole[:30], whole[:20] + b"\xff" + whole[21:], whole[:25] + b"\x09" + whole[26:]):
+        file.write_bytes(broken)
+        with pytest.raises(DatasetDMError, match="cannot be read as an image"):
+            image_size(file)

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, cast, overload
 
@@ -12,19 +13,21 @@ from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.image_folder import check_complete, find_image, missing_images
 from datasetdm.datasets.split import Rejection, Tally, size_remedy
+from datasetdm.datasets.standard.coco_annotations import Annotation, LoadReport
 from datasetdm.datasets.standard.coco_records import (
     NEGATIVE,
     NOT_EXHAUSTIVE,
-    LoadReport,
     Records,
     read_captions,
     read_records,
-    segmentation_of,
 )
 from datasetdm.datasets.standard.described import Described
-from datasetdm.datasets.standard.masks import EncodedMasks, encode_box, encode_runs
+from datasetdm.datasets.standard.masks import EncodedMasks, areas_of_runs, encode_box, encode_runs
 from datasetdm.errors import DatasetDMError
+from datasetdm.utils.batches import batches
 from datasetdm.utils.images import image_size, read_image
+
+_AT_A_TIME = 1000  # images that are checked
 
 
 class CocoSplit(Sequence[Sample]):
@@ -69,6 +72,7 @@ class CocoSplit(Sequence[Sample]):
         self._label_of = {category.id: label for label, category in enumerate(records.categories)}
         self._attribution = records.attribution
         self._boxes_as_masks = boxes_as_masks
+        self._ignored_boxes = frozenset() if boxes_as_masks else records.report.boxes_only
         self._rejected: defaultdict[int, list[Rejection]] = defaultdict(list)
         for rejection in records.report.rejected:
             self._rejected[rejection.image_id].append(rejection)
@@ -123,32 +127,35 @@ class CocoSplit(Sequence[Sample]):
 
     def labels_of(self, index: int) -> tuple[int, ...]:
         """Labels of the objects of an image, crowds aside, one per object; nothing is decoded."""
-        annotations = self._annotations[index]
-        return tuple(self._label_of[record["category_id"]] for record in annotations if not self.is_ignored(record))
+        crowds, boxes, label_of = self.crowds == "ignore", self._ignored_boxes, self._label_of
+        return tuple(
+            [
+                label_of[record.category_id]
+                for record in self._annotations[index]
+                if not (record.iscrowd and crowds) and record.id not in boxes  # `is_ignored`, a hundred thousand times
+            ]
+        )
 
     def tally_of(self, index: int) -> Tally:
         """See `Split.tally_of`."""
-        annotations = self._annotations[index]
-        crowds = sum(self._is_crowd(record) for record in annotations)
-        boxes = (
-            0
-            if self._boxes_as_masks
-            else sum(record["id"] in self.report.boxes_only and not self._is_crowd(record) for record in annotations)
-        )
+        annotations, rejected = self._annotations[index], self._rejected.get(self.image_ids[index], ())
+        crowds = sum([record.iscrowd for record in annotations]) if self.crowds == "ignore" else 0
+        boxes = 0
+        if self._ignored_boxes:
+            boxes = sum(record.id in self._ignored_boxes and not self._is_crowd(record) for record in annotations)
         return Tally(
             objects=len(annotations) - crowds - boxes,
             crowds=crowds,
             boxes_only=boxes,
-            rejected=Counter(item.reason for item in self._rejected.get(self.image_ids[index], ())),
+            rejected=Counter(item.reason for item in rejected) if rejected else {},
         )
 
-    def _is_crowd(self, record: dict[str, Any]) -> bool:
-        return self.crowds == "ignore" and bool(record.get("iscrowd", 0))
+    def _is_crowd(self, record: Annotation) -> bool:
+        return self.crowds == "ignore" and bool(record.iscrowd)
 
-    def is_ignored(self, record: dict[str, Any]) -> bool:
+    def is_ignored(self, record: Annotation) -> bool:
         """Whether it is a region to be passed over: a crowd, or a box of which nobody knows the mask."""
-        box_alone = not self._boxes_as_masks and record["id"] in self.report.boxes_only
-        return box_alone or self._is_crowd(record)
+        return record.id in self._ignored_boxes or self._is_crowd(record)
 
     def captions_of(self, index: int) -> tuple[str, ...]:
         """All captions of an image, possibly none."""
@@ -204,26 +211,52 @@ class CocoSplit(Sequence[Sample]):
         visible = masks.areas > 0
         instances = Instances(
             masks=cast(np.ndarray, masks),
-            labels=np.array([self._label_of[record["category_id"]] for record in annotations], dtype=np.int64),
-            scores=np.array([record.get("score", 1) for record in annotations], dtype=np.float32),
+            labels=np.array([self._label_of[record.category_id] for record in annotations], dtype=np.int64),
+            scores=np.array([record.score for record in annotations], dtype=np.float32),
             crowd=np.array([self.is_ignored(record) for record in annotations], dtype=bool),
         )
         rejections = tuple(
-            Rejection(annotation_id=record["id"], image_id=image["id"], reason="without a pixel")
+            Rejection(annotation_id=record.id, image_id=image["id"], reason="without a pixel")
             for record, seen in zip(annotations, visible, strict=True)
             if not seen
         )
         return self._with_judgement(image, instances if visible.all() else instances.select(visible)), rejections
 
-    def _runs(self, record: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
-        height, width = image["height"], image["width"]
-        if record["id"] in self.report.boxes_only:
-            return encode_box(record["bbox"], height, width)
+    def count_objects(self, indices: Sequence[int]) -> int:
+        """How many objects several images have, without crowds and those that cover no pixel.
+
+        Raises:
+            DatasetDMError: damaged RLE, as when a sample is read.
+        """
+        found = {index: texts for index in indices if (texts := self._compressed(index)) is not None}
+        sizes = [self._images[index]["height"] * self._images[index]["width"] for index in found]
         try:
-            return encode_runs(segmentation_of(record), height, width)
+            pixels = np.repeat(np.array(sizes, dtype=np.int64), [len(texts) for texts in found.values()])
+            visible = areas_of_runs([*chain.from_iterable(found.values())], pixels) > 0
+        except ValueError:  # some is damaged: which one, shows below
+            found, visible = {}, np.zeros(0, dtype=bool)
+        learnt = [not self.is_ignored(record) for index in found for record in self._annotations[index]]
+        others = (self.encoded_target(index) for index in indices if index not in found)
+        return int(visible[learnt].sum()) + sum(int((~target.crowd).sum()) for target in others)
+
+    def _compressed(self, index: int) -> list[str] | None:
+        """The compressed run lengths of all masks of an image; None if there is a mask in another notation."""
+        records = self._annotations[index]
+        if any(record.id in self.report.boxes_only for record in records):
+            return None
+        shapes = [record.shape() for record in records]
+        texts = [shape["counts"] for shape in shapes if isinstance(shape, dict) and isinstance(shape["counts"], str)]
+        return texts if len(texts) == len(shapes) else None
+
+    def _runs(self, record: Annotation, image: dict[str, Any]) -> dict[str, Any]:
+        height, width = image["height"], image["width"]
+        if record.id in self.report.boxes_only:
+            return encode_box(record.box(), height, width)
+        try:
+            return encode_runs(record.shape(), height, width)
         except ValueError as error:
             raise DatasetDMError(
-                f"{self.annotation_file}: annotation {record['id']} of {image['file_name']}: {error}. "
+                f"{self.annotation_file}: annotation {record.id} of {image['file_name']}: {error}. "
                 "Correct or remove that entry."
             ) from None
 
@@ -287,9 +320,9 @@ def check_coco(split: CocoSplit) -> dict[str, int]:
         DatasetDMError: what the loader refuses: images that are missing, no images, or of another size than their
             record, damaged masks.
     """
-    counts = {"images": 0, "objects": 0}
-    for index in range(len(split)):
-        split.check_image(index)
-        counts["images"] += 1
-        counts["objects"] += int((~split.encoded_target(index).crowd).sum())
+    counts = {"images": len(split), "objects": 0}
+    for some in batches(range(len(split)), _AT_A_TIME):
+        for index in some:
+            split.check_image(index)
+        counts["objects"] += split.count_objects(some)
     return counts

@@ -18,6 +18,7 @@ from datasetdm.annotations.persons import KEYPOINTS, SKELETON, Persons, inside_i
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.split import Rejection, Tally
 from datasetdm.datasets.standard.coco import CocoSplit
+from datasetdm.datasets.standard.coco_annotations import Annotation
 from datasetdm.datasets.standard.coco_records import INCOMPLETE, Records, read_captions, read_records
 from datasetdm.datasets.standard.coco_writing import save_coco
 from datasetdm.datasets.standard.described import Described
@@ -124,7 +125,7 @@ class CocoKeypointSplit(Sequence[Sample]):
         """Keypoints (float32, N x 17 x 3) and boxes (float32, N x 4) of the persons with a labelled keypoint, crowds
         aside; neither image nor masks are read."""
         useful = [
-            (points, record["bbox"])
+            (points, record.box())
             for points, record in zip(self._poses[index], self._records[index], strict=True)
             if points[:, 2].any() and not self.objects.is_ignored(record)
         ]
@@ -142,13 +143,13 @@ class CocoKeypointSplit(Sequence[Sample]):
         """What is left out: persons without a pixel, and keypoints outside the image."""
         outside = [
             Rejection(
-                annotation_id=record["id"],
-                image_id=record["image_id"],
+                annotation_id=record.id,
+                image_id=record.image_id,
                 reason=f"keypoint {KEYPOINTS[k]} outside the image",
                 partly=True,
             )
             for points, record in zip(self._poses[index], self._records[index], strict=True)
-            for k in np.flatnonzero((points[:, 2] == 0) & (np.array(record["keypoints"][2::3]) > 0))
+            for k in np.flatnonzero((points[:, 2] == 0) & (np.array(record.points()[2::3]) > 0))
         ]
         return (*self.objects.rejections_of(index), *outside)
 
@@ -156,11 +157,11 @@ class CocoKeypointSplit(Sequence[Sample]):
         records, poses = self._records[index], self._poses[index]
         if len(drawn) < len(records):
             dropped = {item.annotation_id for item in self.objects.rejections_of(index)}
-            kept = [n for n, record in enumerate(records) if record["id"] not in dropped]
+            kept = [n for n, record in enumerate(records) if record.id not in dropped]
             records, poses = [records[n] for n in kept], [poses[n] for n in kept]
         return Persons(
             keypoints=_stack(poses, (len(KEYPOINTS), 3)),
-            boxes=_stack([record["bbox"] for record in records], (4,)),
+            boxes=_stack([record.box() for record in records], (4,)),
             masks=drawn.masks,
             scores=drawn.scores,
             crowd=drawn.crowd,
@@ -290,17 +291,19 @@ def _check_keypoint_names(file: Path) -> None:
         )
 
 
-def _pose(file: Path, record: dict[str, Any], image: dict[str, Any]) -> np.ndarray:
+def _pose(file: Path, record: Annotation, image: dict[str, Any]) -> np.ndarray:
     """Keypoints of a checked record, float32 17 x 3; those outside the image are unlabelled."""
-    where = f"{file}: annotation {record['id']} of {image['file_name']}"
+    where = f"{file}: annotation {record.id} of {image['file_name']}"
     width, height = image["width"], image["height"]
-    left, top, box_width, box_height = _numbers(record, "bbox", 4, where)
+    left, top, box_width, box_height = _numbers(record.box(), "bbox", 4, where)
     if box_width < 0 or box_height < 0 or not (-box_width <= left <= width and -box_height <= top <= height):
         raise DatasetDMError(
-            f"{where} has the bbox {record['bbox']}, while the image is {width} x {height} pixels. Correct or remove "
+            f"{where} has the bbox {record.box()}, while the image is {width} x {height} pixels. Correct or remove "
             "that entry; if the images were resized, the annotations must be scaled with them."
         )
-    points = np.array(_numbers(record, "keypoints", 3 * len(KEYPOINTS), where), dtype=np.float32).reshape(-1, 3)
+    points = np.array(_numbers(record.points(), "keypoints", 3 * len(KEYPOINTS), where), dtype=np.float32).reshape(
+        -1, 3
+    )
     x, y, flags = points.T
     if not np.isin(flags, (0, 1, 2)).all():
         raise DatasetDMError(f"{where} has a keypoint whose visibility is not 0, 1 or 2. Correct that entry.")
@@ -314,8 +317,7 @@ def _pose(file: Path, record: dict[str, Any], image: dict[str, Any]) -> np.ndarr
     return points
 
 
-def _numbers(record: dict[str, Any], key: str, count: int, where: str) -> list[float]:
-    values = record.get(key)
+def _numbers(values: Any, key: str, count: int, where: str) -> list[float]:
     if not isinstance(values, list) or len(values) != count:
         raise DatasetDMError(f"{where} has no '{key}' of {count} numbers. Correct or remove that entry.")
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+import msgspec
 import numpy as np
 from pycocotools import mask as coco_mask
 
@@ -17,7 +18,7 @@ from datasetdm.datasets.standard.attribution import AttributionReader, Attributi
 from datasetdm.datasets.standard.coco_records import NEGATIVE, NOT_EXHAUSTIVE
 from datasetdm.datasets.standard.masks import encoded
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import read_json, replacing, write_image
+from datasetdm.utils.files import read_json, read_long_json, replacing, write_image
 from datasetdm.utils.paths import safe_join
 
 OBJECTS = "Object instances written by DatasetDM"
@@ -79,8 +80,8 @@ def join_coco(annotation_file: Path, parts: Sequence[Path], names: Collection[st
     info = {"description": first["info"]["description"], "version": VERSION}
     with writing_coco(annotation_file, info, origins, first["categories"]) as add:
         for part in parts:
-            content = read_json(part, remedy=remedy)
-            reader, annotations = AttributionReader(content), _by_image(content["annotations"])
+            content, items = read_long_json(part, "annotations", msgspec.Raw, remedy=remedy)
+            reader, annotations = AttributionReader(content), _by_image(items)
             for record in content["images"]:
                 if names is not None and record["file_name"] not in names:
                     continue
@@ -88,16 +89,37 @@ def join_coco(annotation_file: Path, parts: Sequence[Path], names: Collection[st
                 add(without_attribution(record) | attribution, annotations.get(record["id"], ()))
 
 
-def _by_image(annotations: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    """Image id -> its annotations, without their own ids."""
-    found: dict[int, list[dict[str, Any]]] = {}
+class _Ids(msgspec.Struct):
+    """What has to be known of an annotation that is copied."""
+
+    id: int
+    image_id: int
+
+
+_IDS = msgspec.json.Decoder(_Ids)
+
+
+def _by_image(annotations: Iterable[msgspec.Raw | dict[str, Any]]) -> dict[int, list[str]]:
+    """Image id -> its annotations as text, without their own ids.
+
+    A record that this project wrote begins with its id. Its text is kept, which takes a tenth of the time that reading
+    and writing takes.
+    """
+    found: dict[int, list[str]] = {}
     for annotation in annotations:
+        if isinstance(annotation, msgspec.Raw):
+            ids, text = _IDS.decode(annotation), bytes(annotation).decode()
+            begin = f'{{"id": {ids.id}, '
+            if text.startswith(begin) and text.isascii():
+                found.setdefault(ids.image_id, []).append("{" + text[len(begin) :])
+                continue
+            annotation = json.loads(text)
         del annotation["id"]
-        found.setdefault(annotation["image_id"], []).append(annotation)
+        found.setdefault(annotation["image_id"], []).append(json.dumps(annotation, allow_nan=False))
     return found
 
 
-Add = Callable[[dict[str, Any], Iterable[Mapping[str, Any]]], None]
+Add = Callable[[dict[str, Any], Iterable[Mapping[str, Any] | str]], None]
 
 
 @contextmanager
@@ -108,6 +130,8 @@ def writing_coco(
     categories: Sequence[Mapping[str, Any]] | None,
 ) -> Iterator[Add]:
     """Gives a function that takes an image's record and its annotations, which get their ids; the file appears whole.
+
+    An annotation is a record without id, or the text of one that has other keys.
 
     Annotations go to a separate temporary file, so that memory holds the records of images alone.
 
@@ -125,14 +149,15 @@ def writing_coco(
     count = 0
     with replacing(annotation_file) as temporary, TemporaryFile("w+", encoding="ascii", newline="\n") as annotations:
 
-        def add(record: dict[str, Any], records: Iterable[Mapping[str, Any]]) -> None:
+        def add(record: dict[str, Any], records: Iterable[Mapping[str, Any] | str]) -> None:
             nonlocal count
             for value in (record["id"], record["file_name"]):
                 if value in used:
                     raise DatasetDMError(f"{annotation_file}: two images have the name or id {value!r}; rename one.")
                 used.add(value)
             for annotation in records:
-                _write_item(annotations, {"id": count + 1, **annotation}, first=count == 0)
+                text = annotation if isinstance(annotation, str) else json.dumps(annotation, allow_nan=False)
+                annotations.write(f'{"," if count else ""}\n{{"id": {count + 1}, {text[1:]}')
                 count += 1
             images.append(record)
 

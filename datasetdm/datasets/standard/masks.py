@@ -5,8 +5,8 @@ string makes it read past the end), so everything is checked first.
 """
 
 import math
-from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -87,14 +87,45 @@ def check_segmentation(segmentation: Any, height: int, width: int) -> bool:
     return clipped
 
 
+def check_many_polygons(
+    segmentations: Sequence[Sequence[Sequence[float]]], sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What `check_segmentation` and `is_drawable` say of many lists of polygons, in a third of the time.
+
+    Args:
+        segmentations: N lists of polygons, of which some may be empty.
+        sizes: int, N x 2, width and height of each one's image.
+
+    Returns:
+        Whether polygons are clipped and whether there is anything to draw, bool, N each. None if `check_segmentation`
+        would raise for any of them.
+    """
+    count = len(segmentations)
+    lengths = np.fromiter((len(polygon) for polygons in segmentations for polygon in polygons), np.int64)
+    if not len(lengths):
+        return np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    if (lengths == 0).any() or (lengths % 2).any():
+        return None
+    owners = np.repeat(np.arange(count), [len(polygons) for polygons in segmentations])
+    flat = chain.from_iterable(chain.from_iterable(segmentations))
+    points = np.fromiter(flat, np.float64, int(lengths.sum())).reshape(-1, 2)
+    starts = (np.cumsum(lengths) - lengths) // 2
+    low, high, size = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts), sizes[owners]
+    inside = _of_any(((low < size) & (high > 0)).all(axis=1), owners, count)
+    if not ((low >= -size) & (high <= 2 * size)).all() or not inside[owners].all():  # NaN is neither
+        return None
+    clipped = _of_any(((low < -1) | (high > size + 1)).any(axis=1), owners, count)
+    return clipped, _of_any(lengths >= 6, owners, count)
+
+
+def _of_any(polygons: Any, owners: np.ndarray, count: int) -> np.ndarray:
+    """For each of `count` owners, whether any of its polygons is true; bool."""
+    return np.bincount(owners, polygons, count) > 0
+
+
 def is_drawable(segmentation: Any) -> bool:
     """Whether there is at least one polygon with three points, or RLE."""
     return isinstance(segmentation, dict) or any(len(polygon) >= 6 for polygon in segmentation)
-
-
-def pack(segmentation: Any) -> Any:
-    """The same with the coordinates of polygons in arrays of numbers, a quarter of the memory that lists take."""
-    return segmentation if isinstance(segmentation, dict) else [array("d", polygon) for polygon in segmentation]
 
 
 def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
@@ -114,7 +145,7 @@ def encode_runs(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
-        runs = np.asarray(counts, dtype=np.int64) if isinstance(counts, list) else _parse_counts(counts)
+        runs = np.asarray(counts, dtype=np.int64) if isinstance(counts, list) else _parse_counts([counts])[0]
         if (runs < 0).any() or int(runs.sum()) != height * width:
             raise ValueError(f"the RLE does not add up to the image's {height} x {width} pixels")
         rle = {"counts": counts, "size": [height, width]}
@@ -176,14 +207,38 @@ def _check_rle(rle: dict[str, Any], height: int, width: int) -> None:
         raise ValueError("the RLE has no 'counts' (list or string)")
 
 
-def _parse_counts(text: str) -> np.ndarray:
-    """Run lengths of a compressed RLE string.
+def areas_of_runs(texts: Sequence[str], pixels: np.ndarray) -> np.ndarray:
+    """The pixels in each of many masks, without drawing one.
+
+    Args:
+        texts: the compressed run lengths of N masks.
+        pixels: int64, N, of each mask's image.
+
+    Returns:
+        int64, N.
+
+    Raises:
+        ValueError: some of them are damaged, or do not add up to the image.
+    """
+    if not texts:
+        return np.zeros(0, dtype=np.int64)
+    runs, starts = _parse_counts(texts)
+    if (runs < 0).any() or (np.add.reduceat(runs, starts) != pixels).any():
+        raise ValueError("an RLE does not add up to its image's pixels")
+    place = np.arange(len(runs)) - np.repeat(starts, np.diff(starts, append=len(runs)))
+    return np.add.reduceat(np.where(place % 2, runs, 0), starts)  # the first run is outside
+
+
+def _parse_counts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Run lengths of compressed RLE strings, at least one: all of them, int64, and where those of each string begin.
 
     The format is COCO's (`rleToString` in maskApi.c): signed numbers of 5 bits per character, lowest first, bit 5
     says that more follow; from the fourth number on, each is the difference to the one two before.
     """
-    codes = np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int64) - 48
-    if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+    letters = [text.encode() for text in texts]
+    codes = np.frombuffer(b"".join(letters), dtype=np.uint8).astype(np.int64) - 48
+    ends = np.cumsum([len(text) for text in letters])
+    if not all(letters) or codes.min() < 0 or codes.max() > 63 or (codes[ends - 1] & 32).any():
         raise ValueError("the RLE string is damaged or cut off")
     last = np.flatnonzero((codes & 32) == 0)
     first = np.concatenate([[0], last[:-1] + 1])
@@ -194,7 +249,17 @@ def _parse_counts(text: str) -> np.ndarray:
     values = np.add.reduceat((codes & 31) << (5 * place), first)
     negative = (codes[last] & 16) != 0
     values[negative] -= np.int64(1) << (5 * digits[negative])
+    starts = np.concatenate([[0], np.searchsorted(last, ends[:-1])])
+    return _undo_differences(values, starts), starts
+
+
+def _undo_differences(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Runs, of the numbers of several strings that begin at `starts`."""
+    counts = np.diff(starts, append=len(values))
+    place = np.arange(len(values)) - np.repeat(starts, counts)
     runs = values.copy()
-    runs[1::2] = np.cumsum(values[1::2])
-    runs[2::2] = np.cumsum(values[2::2])
+    for chosen in (place % 2 == 1, (place % 2 == 0) & (place > 0)):
+        sums = np.cumsum(np.where(chosen, values, 0))
+        before = np.repeat((sums - np.where(chosen, values, 0))[starts], counts)
+        runs[chosen] = (sums - before)[chosen]
     return runs

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from datasetdm.annotations.sample import Attribution
 from datasetdm.datasets.standard.attribution import AttributionReader
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
-from datasetdm.utils.files import read_json
+from datasetdm.utils.files import read_long_json
 from datasetdm.utils.images import read_image
 from datasetdm.utils.paths import safe_join
 
@@ -52,7 +53,7 @@ def load_unlabelled(root: Path, subset: str) -> list[Unlabelled]:
     """
     file = annotation_file(root, subset)
     remedy = "Make it again with the stage that wrote it."
-    content = read_json(file, remedy=remedy)
+    content = read_long_json(file, "annotations", msgspec.Raw, remedy=remedy)[0]
     try:
         origins = AttributionReader(content)
         images = [

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from datasetdm.pipeline.engine.units import _inventory, _lease, _remove_leftovers, _seconds, resume_folder
+from datasetdm.pipeline.engine.units import inventory_file, lease_file, remove_leftovers_of, resume_folder, seconds_file
 from datasetdm.utils.leases import Busy, lease
 
 # A unit by its digest, and what may lie next to it.
@@ -26,7 +26,7 @@ def work_in(work: Path) -> dict[Path, list[Path]]:
 
 def is_busy(folder: Path) -> bool:
     """Whether a process is making the unit now."""
-    if not _lease(folder).exists():
+    if not lease_file(folder).exists():
         return False
     try:
         with _nobody_makes(folder):
@@ -42,13 +42,13 @@ def remove_work(folder: Path) -> bool:
     """
     try:
         with _nobody_makes(folder):
-            _remove_leftovers(folder)
+            remove_leftovers_of(folder)
             for path in (folder, resume_folder(folder)):
                 if path.exists():
                     retired = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")
                     os.replace(path, retired)
                     shutil.rmtree(retired)
-            for note in (_inventory(folder), _seconds(folder)):
+            for note in (inventory_file(folder), seconds_file(folder)):
                 note.unlink(missing_ok=True)
     except Busy:
         return False
@@ -58,5 +58,5 @@ def remove_work(folder: Path) -> bool:
 @contextmanager
 def _nobody_makes(folder: Path) -> Iterator[None]:
     """Keep others from making the unit; `Busy` at once if somebody is."""
-    with lease(_lease(folder), wait=False):
+    with lease(lease_file(folder), wait=False):
         yield

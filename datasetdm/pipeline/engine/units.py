@@ -35,15 +35,15 @@ def make_unit(folder: Path, work: Callable[[Path], None]) -> None:
     Raises:
         Busy: another process is making it, and the caller is `passing_over_busy_units`.
     """
-    with lease(_lease(folder), wait=_waiting.get()):
+    with lease(lease_file(folder), wait=_waiting.get()):
         _remove_damaged(folder)
         if not folder.exists():
-            _remove_leftovers(folder)
+            remove_leftovers_of(folder)
             with _timed(folder), appearing(folder) as temporary:
                 temporary.mkdir()
                 work(temporary)
                 if not folder.exists():  # it does if this process was taken for dead
-                    take_inventory(temporary, _inventory(folder))
+                    take_inventory(temporary, inventory_file(folder))
         shutil.rmtree(resume_folder(folder), ignore_errors=True)
 
 
@@ -53,7 +53,7 @@ def is_finished(folder: Path) -> bool:
     The size and time of every file are compared; a file is read only if its time has changed. A unit without an
     inventory counts as finished.
     """
-    return folder.exists() and find_damage(folder, _inventory(folder)) is None
+    return folder.exists() and find_damage(folder, inventory_file(folder)) is None
 
 
 def sweep(work: Path) -> None:
@@ -69,12 +69,12 @@ def sweep(work: Path) -> None:
     held = {path.name for path in paths if path.suffix == _LEASE}
     for name in {leftover_of(path.name) for path in paths} - {None} | finished | held:
         folder = work / Path(str(name)).with_suffix("")
-        with suppress(Busy), lease(_lease(folder), wait=False):
-            _remove_leftovers(folder)
+        with suppress(Busy), lease(lease_file(folder), wait=False):
+            remove_leftovers_of(folder)
 
 
 def _remove_damaged(folder: Path) -> None:
-    damage = find_damage(folder, _inventory(folder)) if folder.exists() else None
+    damage = find_damage(folder, inventory_file(folder)) if folder.exists() else None
     if damage is not None:
         log.warning("%s is damaged (%s) and is made again", folder, damage)
         retired = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.old")  # a name that `remove_leftovers` knows
@@ -82,21 +82,25 @@ def _remove_damaged(folder: Path) -> None:
         shutil.rmtree(retired)
 
 
-def _remove_leftovers(folder: Path) -> None:
-    remove_leftovers(folder, _inventory(folder), _seconds(folder))
+def remove_leftovers_of(folder: Path) -> None:
+    """Remove what killed processes left of a unit and, if it is finished, its checkpoints; hold its lease for it."""
+    remove_leftovers(folder, inventory_file(folder), seconds_file(folder))
     if folder.exists():
         shutil.rmtree(resume_folder(folder), ignore_errors=True)
 
 
-def _lease(folder: Path) -> Path:
+def lease_file(folder: Path) -> Path:
+    """The lease of a unit, held while somebody makes or removes it."""
     return folder.with_suffix(_LEASE)
 
 
-def _inventory(folder: Path) -> Path:
+def inventory_file(folder: Path) -> Path:
+    """The list of a unit's files, by which damage is found."""
     return folder.with_suffix(".files")
 
 
-def _seconds(folder: Path) -> Path:
+def seconds_file(folder: Path) -> Path:
+    """The note that says how long a unit took to make."""
     return folder.with_suffix(".seconds")
 
 
@@ -112,7 +116,7 @@ def _timed(folder: Path) -> Iterator[None]:
         yield
     finally:
         if folder.exists() or checkpoints.exists():
-            write_text(_seconds(folder), f"{before + time.perf_counter() - start:.3f}")
+            write_text(seconds_file(folder), f"{before + time.perf_counter() - start:.3f}")
 
 
 @contextmanager
@@ -138,7 +142,7 @@ def publish_unit(unit: Path, folder: Path) -> None:
 def unit_seconds(folder: Path) -> float:
     """How long the unit took to make; 0 where that is not known."""
     try:
-        seconds = float(_seconds(folder).read_text())
+        seconds = float(seconds_file(folder).read_text())
     except (OSError, ValueError):
         return 0.0
     return seconds if math.isfinite(seconds) else 0.0
@@ -150,8 +154,8 @@ def unit_times(folders: Iterable[Path]) -> tuple[float, float] | None:
     It ended with the last unit. It began as long before that as all units took together, whenever and wherever each was
     made.
     """
-    known = [folder for folder in folders if _seconds(folder).exists()]
+    known = [folder for folder in folders if seconds_file(folder).exists()]
     if not known:
         return None
-    end = max(_seconds(folder).stat().st_mtime for folder in known)
+    end = max(seconds_file(folder).stat().st_mtime for folder in known)
     return end - sum(map(unit_seconds, known)), end

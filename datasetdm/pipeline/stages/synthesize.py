@@ -5,6 +5,7 @@ from the images so far, and the choice of the prompts that come next. With `synt
 further units after all shards: what models that learnt from some images make of the others.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
@@ -76,9 +77,9 @@ def finish(context: Context, plan: Plan) -> StageResult:
         folder_of = dict(zip(manifest["image"], manifest["folder"], strict=True))
         doubted = {*manifest.loc[~manifest["accepted"], "image"]}
         for shard in shards:
-            for image in (shard / "images").iterdir():
-                for place in {folder_of[image.name]} | ({REJECTED_IMAGES} if image.name in doubted else set()):
-                    link(image, folder / place / image.name)
+            for name in os.listdir(shard / "images"):
+                for place in {folder_of[name]} | ({REJECTED_IMAGES} if name in doubted else set()):
+                    link(f"{shard}/images/{name}", f"{folder}/{place}/{name}")
         for subset in subsets(context):
             rows = manifest[manifest["decoder"] == subset]
             accepted, rejected = ({*rows.loc[rows["accepted"] == yes, "image"]} for yes in (True, False))
@@ -92,7 +93,8 @@ def finish(context: Context, plan: Plan) -> StageResult:
             link(unit.folder / ROUND, folder / "rounds" / f"{unit.payload.round}.json")
         publish_calibrations(context, folder)
         pack_images(folder)
-    return _log(context, _result(context, manifest, sum(_seconds(context, plan))), plan)
+    made = [*_drawings(context, plan), *plan.folders]
+    return _log(context, _result(context, manifest, sum(map(unit_seconds, made))), unit_times(made))
 
 
 def folders(manifest: pd.DataFrame) -> "pd.Series[str]":
@@ -103,13 +105,9 @@ def folders(manifest: pd.DataFrame) -> "pd.Series[str]":
 
 def seconds_spent(context: Context) -> float:
     """How long it took to draw the images and to annotate them with the decoder of one seed."""
-    drawing, rest = _seconds(context, STAGE.plan(context))
-    return drawing + rest / len(context.seeds)
-
-
-def _seconds(context: Context, plan: Plan) -> tuple[float, float]:
-    """How long it took to draw the images of all shards, and to annotate and judge them with all seeds."""
-    return sum(map(unit_seconds, _drawings(context, plan))), sum(map(unit_seconds, plan.folders))
+    plan = STAGE.plan(context)
+    rest = sum(map(unit_seconds, plan.folders))  # annotating and judging, with all seeds
+    return sum(map(unit_seconds, _drawings(context, plan))) + rest / len(context.seeds)
 
 
 def _rests_on(context: Context, plan: Plan) -> list[Path]:
@@ -149,10 +147,9 @@ def _manifest(context: Context, plan: Plan, left_out: Mapping[str, set[str]]) ->
     return manifest
 
 
-def _log(context: Context, result: StageResult, plan: Plan) -> StageResult:
+def _log(context: Context, result: StageResult, times: tuple[float, float] | None) -> StageResult:
     paths, name = context.paths, context.benchmark
     inputs = {f"real_{name}": paths.real, f"decoders_{name}": paths.decoders, f"prompts_{name}": paths.prompts}
-    times = unit_times([*_drawings(context, plan), *plan.folders])
     with logged_run(context, STAGE, inputs=inputs, output=paths.synthetic, times=times) as run:
         return log_result(run, result)
 
