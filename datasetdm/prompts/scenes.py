@@ -24,7 +24,7 @@ SCENES: dict[str, Scene] = {
     "beach": Scene(("on the beach", "by the sea", "on the sand"), outdoor=True),
     "water": Scene(("by the water", "by a lake", "by the sea"), outdoor=True),
     "snow": Scene(("in the snow", "in a winter field"), outdoor=True),
-    "room": Scene(("in a room", "on the floor", "indoors"), outdoor=False),
+    "room": Scene(("in a room", "on the floor of a room", "indoors"), outdoor=False),
     "table": Scene(("on a table", "on a wooden table"), outdoor=False),
 }
 ANYWHERE = Scene(("",), outdoor=False)
