@@ -71,7 +71,7 @@ def test_number_of_objects(most: int) -> None:
     for prompt in write_prompts(MINIWORLD, _settings(max_objects=most, plain_fraction=0.0))["prompt"]:
         # Articles of everything that is no object.
         text = re.sub(
-            r"an? (photo|picture|image) of|(in|by|on|under) (a|the|an) |in a (red|blue|white) shirt", "", prompt
+            r"an? (photo|picture|image) of|(in|by|on|under|of) (a|the|an) |in a (red|blue|white) shirt", "", prompt
         )
         totals[sum(numbers.get(word, 0) for word in text.replace(",", "").split())] += 1
     assert set(totals) == set(range(1, most + 1))
