@@ -41,6 +41,8 @@ class Variant:
         """
         refining = InstanceTask(task.categories, self.settings)
         chosen = [reading[one] for reading in readings for one in self.passes if one in reading]
+        if not chosen:  # attention alone, of an image whose caption names nothing
+            return Instances.empty(*image.shape[:2])
         if self.snap_first:
             chosen = [refining.refine(one, image) for one in chosen]
         joined = chosen[0] if len(chosen) == 1 else task.join(chosen)
