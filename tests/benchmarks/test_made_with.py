@@ -77,6 +77,13 @@ def test_readme_has_the_figures_of_the_files(name: str, arms: tuple[str, ...]) -
     assert METRICS["mask_ap"].signed(difference["interval"][0]) in text
 
 
+def test_readme_has_the_figures_of_the_study_without_intervals() -> None:
+    arms = json.loads((RESULTS / "voc_zero_shot/metrics.json").read_text())["arms"]
+    real, both, oracle = (METRICS["miou"].text(arms[arm]["miou"]["mean"]) for arm in ("real", "both", "oracle"))
+    text = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"`real` has a mean IoU of {real}, `both` {both} and `oracle` {oracle}" in text
+
+
 def test_a_run_is_in_the_file_once_and_earlier_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made_with, "weights_in_use", lambda: "0123")
     file = tmp_path / "figures.json"
