@@ -47,15 +47,15 @@ BASELINE = "baseline"
 AGAIN = "Run the stage of this benchmark again."
 
 #: Method -> what it changes in the benchmark's settings. The noise level of the two that read attention was chosen on
-#: training images (docs/rivals.md); cross-validation is a part of DiffuMask.
+#: training images (docs/rivals.md); cross-validation is a part of DiffuMask. None joins its labels with another's.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "p_decoder": {},
-    "grounding": {"decoder": {"method": "grounding"}},
+    "grounding": {"decoder": {"method": "grounding", "reading": None}},
     "cross_attention": {
-        "decoder": {"method": "cross_attention", "timestep": 100},
+        "decoder": {"method": "cross_attention", "timestep": 100, "reading": None},
         "synthesis": {"cross_validation": {"folds": 3, "reject": 0.2}},
     },
-    "self_attention": {"decoder": {"method": "self_attention", "timestep": 100}},
+    "self_attention": {"decoder": {"method": "self_attention", "timestep": 100, "reading": None}},
 }
 
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 def problems(name: str, method: str, **synthesis: object) -> list[str]:
     block = PARAMS.benchmark(name)
     sections = {field: getattr(block, field) for field in ("task", "synthesis")}
-    sections["decoder"] = block.decoder.model_copy(update={"method": method})
+    sections["decoder"] = block.decoder.model_copy(update={"method": method, "reading": None})
     sections["synthesis"] = block.synthesis.model_copy(update=synthesis)
     return [one for one in disagreements(sections) if "method" in one]
 
