@@ -23,7 +23,6 @@ EARLIER = {
     "rounds/curve_coco.json",
     "labels/near_copies.json",
     "labels/promise_coco.json",
-    *(f"labels/{file.name}" for file in (RESULTS / "labels").glob("*_[01].json")),
 }
 EARLIER_SPEEDS = {"generation"}  # likewise, of the figures in performance/cpu.json
 
