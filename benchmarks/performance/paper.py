@@ -86,7 +86,8 @@ def synthesize_like_the_paper(
             latents = sampler.step(uncond + guidance_scale * (cond - uncond), timestep, latents).prev_sample
         keeping.kept.clear()
         image = backbone.decode(latents)[0].numpy()
-        (prediction,) = read(annotator.decoder, task, [features], [image], annotator.settings)
+        once = annotator.settings.model_copy(update={"reading": None})
+        (prediction,) = read(annotator.decoder, task, [features], [image], once)
         name = f"{number:06d}.png"
         write_image(folder / "images" / name, image)
         samples.append(Sample(name=name, image=image, caption=prompt, target=prediction.target, image_id=number + 1))
