@@ -1,5 +1,6 @@
 """Training the downstream model: as the settings say, against the same training in float32."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.performance.measurement import Measurement, in_turn
@@ -25,15 +26,8 @@ def measure(data: Path, *, iterations: int = 16, repeats: int = 3) -> Measuremen
         repeats: their median counts.
     """
     main, *others = (_measure(data / name, name, iterations, repeats) for name in ("coco", *OTHERS))
-    details = main.details | {name: one.to_dict() for name, one in zip(OTHERS, others, strict=True)}
-    return Measurement(
-        ours=main.ours,
-        reference=main.reference,
-        unit=main.unit,
-        higher_is_better=main.higher_is_better,
-        of=main.of,
-        details=details,
-    )
+    kinds = {name: one.to_dict() for name, one in zip(OTHERS, others, strict=True)}
+    return replace(main, details=main.details | kinds)
 
 
 def _measure(data: Path, benchmark: str, iterations: int, repeats: int) -> Measurement:

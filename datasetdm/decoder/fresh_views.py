@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.decoder.p_decoder import mask_side
-from datasetdm.decoder.view_features import EXTRACTION_BATCH, Batch, Targets, extract
+from datasetdm.decoder.view_features import EXTRACTION_BATCH, Batch, Targets, extract, on_device
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.tasks.base import Task
@@ -112,10 +112,7 @@ class FreshViews:
         for seed, batch in zip(seeds, loader, strict=True):
             torch.manual_seed(seed)
             features = extract(self.backbone, self.task, batch.views, self.settings.train_timesteps, batch.seeds)
-            yield (
-                features.apply(lambda values: values.to(device, torch.float32)),
-                [{key: value.to(device) for key, value in target.items()} for target in batch.targets],
-            )
+            yield on_device(features, batch.targets, device)
 
     def examples(self) -> DiffusionFeatures:
         """See `Views.examples`."""

@@ -13,7 +13,7 @@ import torch
 from datasetdm import config
 from datasetdm.annotations.sample import Sample
 from datasetdm.decoder.p_decoder import mask_size
-from datasetdm.decoder.view_features import EXTRACTION_BATCH, Batch, extract
+from datasetdm.decoder.view_features import EXTRACTION_BATCH, Batch, extract, on_device
 from datasetdm.diffusion.backbone import Backbone
 from datasetdm.diffusion.features import DiffusionFeatures
 from datasetdm.errors import DatasetDMError
@@ -55,9 +55,7 @@ class ViewCache:
 
     def batch(self, index: torch.Tensor, device: torch.device) -> Batch:
         """Features (float32) and targets of the views `index` on `device`."""
-        features = self.features.select(index).apply(lambda values: values.to(device, torch.float32))
-        targets = [self.targets[position] for position in index.tolist()]
-        return features, [{key: value.to(device) for key, value in target.items()} for target in targets]
+        return on_device(self.features.select(index), [self.targets[place] for place in index.tolist()], device)
 
 
 def cache_views(

@@ -31,6 +31,14 @@ class Views(Protocol):
         """Features (float32) of some views on the CPU, for `Decoder.calibrate`; they follow torch's generator."""
 
 
+def on_device(features: DiffusionFeatures, targets: Targets, device: torch.device) -> Batch:
+    """The batch on `device`, its features in float32."""
+    return (
+        features.apply(lambda values: values.to(device, torch.float32)),
+        [{key: value.to(device) for key, value in target.items()} for target in targets],
+    )
+
+
 @torch.no_grad()
 def extract(
     backbone: Backbone,
