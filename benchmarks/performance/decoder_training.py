@@ -31,7 +31,7 @@ def measure(data: Path, *, dtype: str | None = None, iterations: int | None = No
     """
     settings = open_context("coco").settings.decoder
     length = {"iterations": iterations or settings.iterations, "evaluate_every": 10**6}
-    context = small_benchmark(data, dtype=dtype, decoder={**settings.model_dump(), **length})
+    context = small_benchmark(data, dtype=dtype, decoder={**dict(settings), **length})
     run_stage(STAGES["ingest"], context)
     few_shot = standard_format(*context.task().kind).load(context.paths.real, "few_shot_0")
     ours = seconds_of(lambda: _train(context, few_shot, data / "trained"))
