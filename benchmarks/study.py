@@ -11,6 +11,7 @@ with (command, commit, weights, settings, versions, seconds). All files together
 
 import argparse
 import multiprocessing
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -98,7 +99,9 @@ def help_with(benchmark: str, seeds: Sequence[int], processes: int) -> None:
 
 
 def _threads(processes: int) -> int:
-    return max(1, num_processors() // processes)
+    """Threads for each of the processes; a limit in OMP_NUM_THREADS holds, as other work may need the other cores."""
+    limit = int(os.environ.get("OMP_NUM_THREADS") or num_processors())
+    return max(1, min(limit, num_processors() // processes))
 
 
 def with_seeds(context: Context, seeds: Sequence[int]) -> Context:
