@@ -23,11 +23,13 @@ SKELETON = (
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
 )  # fmt: skip
 
-#: Pairs (left, right) of positions in `KEYPOINTS`.
-FLIP_PAIRS = tuple(
-    (position, KEYPOINTS.index(name.replace("left", "right")))
-    for position, name in enumerate(KEYPOINTS)
-    if name.startswith("left")
+_OPPOSITE = {"left": "right", "right": "left"}
+
+#: For each position in `KEYPOINTS` the keypoint that it becomes in a mirrored image: left and right change places.
+MIRRORED = tuple(
+    KEYPOINTS.index(f"{_OPPOSITE[side]}_{part}" if side in _OPPOSITE else name)
+    for name in KEYPOINTS
+    for side, _, part in (name.partition("_"),)
 )
 
 #: Predicted keypoints with a lower score are not kept in an annotation.
@@ -191,8 +193,7 @@ def move_keypoints(keypoints: np.ndarray, matrix: np.ndarray, size: tuple[int, i
     moved[..., :2] = keypoints[..., :2] @ matrix[:, :2].T + matrix[:, 2]
     moved[(keypoints[..., 2] == 0) | ~inside_image(moved, size)] = 0
     if np.linalg.det(matrix[:, :2]) < 0:
-        left, right = map(list, zip(*FLIP_PAIRS, strict=True))
-        moved[:, left + right] = moved[:, right + left]
+        moved = moved[:, list(MIRRORED)]
     return moved
 
 

@@ -51,7 +51,7 @@ class ModelSpec:
         below, above = size // multiple * multiple, -(-size // multiple) * multiple
         return (
             f"downstream.image_size is {size}, the height of a person's crop, and has to be a multiple of {multiple} "
-            f"for {self.name}, so that height and width (three quarters) hold whole patches: "
+            f"for {self.name}, so that height and width (three quarters) divide evenly: "
             f"set it to {above}{f' or {below}' if below else ''}."
         )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from datasetdm.annotations.depth_map import DepthMap
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.matching import group_objects, mask_ious, matched_similarity
-from datasetdm.annotations.persons import FLIP_PAIRS, Persons
+from datasetdm.annotations.persons import MIRRORED, Persons
 from datasetdm.annotations.semantic_map import IGNORE, SemanticMap
 from tests.annotations.test_persons import people
 
@@ -73,7 +73,7 @@ def test_a_mirrored_annotation_mirrored_again_is_the_same_to_the_pixel(seed: int
 def test_a_mirrored_person_has_left_and_right_exchanged() -> None:
     person = people((3, 2, 6, 9), size=SIZE)
     mirrored = person.warp(np.array([[-1.0, 0.0, SIZE[1] - 1.0], [0.0, 1.0, 0.0]]), SIZE)
-    for left, right in FLIP_PAIRS:
+    for left, right in enumerate(MIRRORED):
         assert mirrored.keypoints[0, left, 0] == pytest.approx(SIZE[1] - 1 - person.keypoints[0, right, 0])
 
 

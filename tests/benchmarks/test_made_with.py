@@ -24,7 +24,6 @@ EARLIER = {
     "labels/near_copies.json",
     "labels/promise_coco.json",
 }
-EARLIER_SPEEDS = {"generation"}  # likewise, of the figures in performance/cpu.json
 
 STUDIES = {"coco": ["real", "both", "oracle", "p_decoder"], "demo": ["real", "both"]}  # in README's tables
 
@@ -35,7 +34,7 @@ def made(file: Path) -> list[dict]:
         return [run for part in (file.parent / "runs").glob("*.json") for run in made(part)]
     content = json.loads(file.read_text())
     if file.parent.name == "performance":
-        return [figure["made_with"] for name, figure in content.items() if name not in EARLIER_SPEEDS]
+        return [figure["made_with"] for figure in content.values()]
     found = content["made_with"]
     return found if isinstance(found, list) else [found]
 
@@ -81,6 +80,13 @@ def test_readme_has_the_figures_of_the_study_without_intervals() -> None:
     real, both, oracle = (METRICS["miou"].text(arms[arm]["miou"]["mean"]) for arm in ("real", "both", "oracle"))
     text = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
     assert f"`real` has a mean IoU of {real}, `both` {both} and `oracle` {oracle}" in text
+
+
+def test_the_table_of_speeds_has_the_ratios_of_the_file() -> None:
+    speeds = json.loads((RESULTS / "performance/cpu.json").read_text())
+    rows = [row for row in (RESULTS / "README.md").read_text().splitlines() if row.startswith("|")]
+    for figure in (*speeds.values(), speeds["downstream_training"]["voc"]):
+        assert any(row.endswith(f"| {figure['ratio']:.1f} |") for row in rows), figure["of"]
 
 
 def test_a_run_is_in_the_file_once_and_earlier_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

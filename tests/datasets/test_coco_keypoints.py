@@ -15,7 +15,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, SKELETON, Persons
+from datasetdm.annotations.persons import KEYPOINTS, MIRRORED, SKELETON, Persons
 from datasetdm.annotations.sample import Category, Sample
 from datasetdm.datasets.native.coco import open_native_coco_keypoints
 from datasetdm.datasets.standard.coco_keypoints import load_coco_keypoints, save_coco_keypoints
@@ -130,9 +130,10 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_left_and_right_are_paired() -> None:
-    assert len(FLIP_PAIRS) == 8
-    for left, right in FLIP_PAIRS:
-        assert KEYPOINTS[left].removeprefix("left") == KEYPOINTS[right].removeprefix("right")
+    assert MIRRORED[0] == 0 and KEYPOINTS[0] == "nose"
+    for one, other in enumerate(MIRRORED[1:], start=1):
+        assert {KEYPOINTS[one].partition("_")[0], KEYPOINTS[other].partition("_")[0]} == {"left", "right"}
+        assert KEYPOINTS[one].partition("_")[2] == KEYPOINTS[other].partition("_")[2]
 
 
 # --- files of others

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS
+from datasetdm.annotations.persons import KEYPOINTS, MIRRORED
 from datasetdm.datasets.exporting.exporting import Export
 from datasetdm.datasets.exporting.objects import Record, labels_by_id, mask_of, records_of, without_crowds
 from datasetdm.datasets.exporting.polygons import joined, polygons_of
@@ -85,17 +85,9 @@ def _pose(record: Record, size: tuple[int, int], export: Export) -> Iterable[str
     return map(_short, [*_centred(record, size), *points.ravel()])
 
 
-def _flip_order() -> list[int]:
-    """For each keypoint the one that it becomes in a mirrored image."""
-    order = list(range(len(KEYPOINTS)))
-    for left, right in FLIP_PAIRS:
-        order[left], order[right] = right, left
-    return order
-
-
 _KEYPOINTS: dict[str, Any] = {
     "kpt_shape": [len(KEYPOINTS), 3],
-    "flip_idx": _flip_order(),
+    "flip_idx": list(MIRRORED),
     "kpt_names": {0: list(KEYPOINTS)},
 }
 

@@ -13,7 +13,6 @@ from transformers import AutoConfig, PreTrainedConfig
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.downstream.curve import LossCurve
-from datasetdm.downstream.dense.backbone import load_pretrained
 from datasetdm.downstream.dense.data import TrainingViews, fitting_size, padded
 from datasetdm.downstream.dense.networks import SegmentationNetwork, build_network
 from datasetdm.downstream.dense.readouts import Readout, readout_class
@@ -22,6 +21,7 @@ from datasetdm.downstream.precision import trains_in_bfloat16
 from datasetdm.downstream.registry import find_model
 from datasetdm.downstream.sources import Labelled
 from datasetdm.downstream.trainer import run_trainer
+from datasetdm.downstream.transformers_backbone import load_pretrained
 from datasetdm.downstream.weights import weights_file
 from datasetdm.tasks.base import Task
 from datasetdm.transforms.geometry import resized

@@ -1,4 +1,4 @@
-"""Pose estimation with ViTPose of transformers: top-down, one crop per person."""
+"""Pose estimation with ViTPose and Simple Baselines: top-down, one crop per person."""
 
 from datasetdm.downstream.pose.model import PoseModel
 

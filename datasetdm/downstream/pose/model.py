@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
-from transformers import VitPoseConfig, VitPoseForPoseEstimation
+from transformers import AutoConfig, PreTrainedConfig
 
 from datasetdm import config
-from datasetdm.annotations.persons import FLIP_PAIRS, KEYPOINTS, Persons
+from datasetdm.annotations.persons import KEYPOINTS, MIRRORED, Persons
 from datasetdm.annotations.sample import Category
-from datasetdm.downstream.architectures.pose import heatmap_size
+from datasetdm.downstream.architectures.pose import crop_size
 from datasetdm.downstream.curve import LossCurve
 from datasetdm.downstream.model import DownstreamModel, categories_from_dicts, categories_to_dicts
-from datasetdm.downstream.pose.backbone import load_pretrained
 from datasetdm.downstream.pose.data import PersonCrops, crop, crop_matrix
+from datasetdm.downstream.pose.networks import PoseNetwork, build_network
 from datasetdm.downstream.precision import trains_in_bfloat16
 from datasetdm.downstream.registry import find_model
 from datasetdm.downstream.sources import Labelled
@@ -35,28 +35,30 @@ class PoseModel(DownstreamModel):
     """A top-down network: it looks at one person at a time.
 
     Args:
-        network: gives heatmaps of crops.
+        architecture: transformers' configuration of the network.
         name: value of `downstream.model`.
+        image_size: height of a person's crop, in pixels.
         categories: in label order.
     """
 
-    network: VitPoseForPoseEstimation
+    network: PoseNetwork
 
-    def __init__(self, network: VitPoseForPoseEstimation, *, name: str, categories: Sequence[Category]):
-        self.size: tuple[int, int] = tuple(network.config.backbone_config.image_size)  # (height, width) of a crop
-        super().__init__(network, name=name, image_size=self.size[0], categories=categories)
+    def __init__(self, architecture: PreTrainedConfig, *, name: str, image_size: int, categories: Sequence[Category]):
+        super().__init__(build_network(architecture), name=name, image_size=image_size, categories=categories)
+        self.size = crop_size(image_size)
 
     @classmethod
     def build(cls, settings: config.Downstream, task: Task) -> Self:
         """As in `DownstreamModel`; `settings.image_size` is the height of a person's crop."""
-        network = VitPoseForPoseEstimation(find_model(task.name, settings.model).build(settings, len(KEYPOINTS)))
-        # For short trainings from scratch: no random heatmaps to unlearn, and patches whose places the network can
-        # tell from the start (0.02, as usual, drowns in what the patches show; measured: a sixth less loss after 100).
-        nn.init.zeros_(network.head.conv.weight)
-        nn.init.normal_(network.backbone.embeddings.position_embeddings, std=0.5)
+        model = cls(
+            find_model(task.name, settings.model).build(settings, len(KEYPOINTS)),
+            name=settings.model,
+            image_size=settings.image_size,
+            categories=task.categories,
+        )
         if settings.pretrained is not None:
-            load_pretrained(network.backbone, weights_file(settings.pretrained))
-        return cls(network, name=settings.model, categories=task.categories)
+            model.network.load_pretrained(weights_file(settings.pretrained))
+        return model
 
     def train(
         self,
@@ -70,7 +72,8 @@ class PoseModel(DownstreamModel):
         resume: Path | None,
     ) -> None:
         """As in `DownstreamModel`; `settings.batch_size` counts persons."""
-        cells = heatmap_size(self.network.config)
+        height, width = self.size
+        cells = height // self.network.stride, width // self.network.stride
         sigma = max(2.0, cells[0] / 32)  # 2 of 64 cells, as usual; sharper bells on few cells are hardly learnt
         crops = PersonCrops(
             datasets,
@@ -118,9 +121,8 @@ class PoseModel(DownstreamModel):
     def _heatmaps(self, pixels: torch.Tensor) -> np.ndarray:
         """The mean over the crop and its mirror image, as usual in top-down estimation."""
         pixels = pixels.to(self.device)
-        upright = self.network(pixels).heatmaps
-        flip_pairs = torch.tensor(FLIP_PAIRS, device=self.device)
-        mirrored = self.network(pixels.flip(-1), flip_pairs=flip_pairs).heatmaps
+        upright = self.network(pixels)
+        mirrored = self.network(pixels.flip(-1))[:, list(MIRRORED)].flip(-1)
         return ((upright + mirrored) / 2).float().cpu().numpy()
 
     def _keypoints(self, heatmaps: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -143,22 +145,23 @@ class PoseModel(DownstreamModel):
     def from_dict(cls, description: Mapping[str, Any]) -> Self:
         """As in `DownstreamModel`."""
         return cls(
-            VitPoseForPoseEstimation(VitPoseConfig.from_dict(description["model"])),
+            AutoConfig.for_model(**description["model"]),
             name=description["name"],
+            image_size=description["image_size"],
             categories=categories_from_dicts(description["categories"]),
         )
 
 
 class PoseNetworkWithLoss(nn.Module):
-    """A network with its loss, as the Trainer expects it; transformers' ViTPose does not have one."""
+    """A network with its loss, as the Trainer expects it."""
 
-    def __init__(self, network: VitPoseForPoseEstimation, sigma: float):
+    def __init__(self, network: PoseNetwork, sigma: float):
         super().__init__()
         self.network, self.sigma = network, sigma
 
     def forward(self, images: torch.Tensor, heatmaps: torch.Tensor, weights: torch.Tensor) -> dict[str, torch.Tensor]:
         """The `loss` of normalised crops B x 3 x H x W; heatmaps B x 17 x h x w, weights B x 17 x 1 x 1."""
-        return {"loss": heatmap_loss(self.network(images).heatmaps.float(), heatmaps, weights, self.sigma)}
+        return {"loss": heatmap_loss(self.network(images).float(), heatmaps, weights, self.sigma)}
 
 
 def _persons(keypoints: np.ndarray, boxes: Any, image: np.ndarray) -> Persons:

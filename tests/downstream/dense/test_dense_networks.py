@@ -21,11 +21,11 @@ from transformers import (
 from datasetdm import config
 from datasetdm.annotations.sample import Category
 from datasetdm.annotations.semantic_map import IGNORE
-from datasetdm.downstream.dense.backbone import load_pretrained, transformers_name
 from datasetdm.downstream.dense.model import DenseModel
 from datasetdm.downstream.dense.networks import SegmentationNetwork, build_network
 from datasetdm.downstream.dense.readouts import DepthReadout, SemanticReadout
 from datasetdm.downstream.registry import find_model, models_of
+from datasetdm.downstream.transformers_backbone import load_pretrained, transformers_name
 from datasetdm.errors import DatasetDMError
 from datasetdm.miniworld.pretraining.resnet import ResNet18
 from datasetdm.tasks.semantic import SemanticTask

@@ -1,4 +1,4 @@
-"""Pretrained weights for the backbones of dense networks."""
+"""Pretrained weights for backbones of transformers: those of dense networks, and the ResNets of pose networks."""
 
 import re
 from pathlib import Path
