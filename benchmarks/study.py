@@ -6,7 +6,8 @@
 
 Every sitting leaves a file in benchmarks/results/<benchmark>/runs: the comparison over its seeds, and what it was made
 with (command, commit, weights, settings, versions, seconds). All files together give `metrics.json`, `table.md` and
-`arms.png`, so a study can be made seed by seed. An interrupted sitting resumes. Several processes share the work.
+`arms.png`, so a study can be made seed by seed. An interrupted sitting resumes. Several processes share the work. The
+benchmarks that are measured are the rows of benchmarks/results/leaderboard.md.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks.made_with import KEY, describe_run
+from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
 from datasetdm.pipeline.engine.run import check_ready, run_stage
@@ -30,6 +32,7 @@ from datasetdm.pipeline.planning.plan import seconds_taken
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.reports.comparison import plot
 from datasetdm.reports.joining import join
+from datasetdm.reports.leaderboard import leaderboard, leaderboard_table
 from datasetdm.reports.text import comparison_text
 from datasetdm.utils.files import read_json, write_json, write_text
 from datasetdm.utils.processors import num_processors
@@ -152,7 +155,17 @@ def write_joined(folder: Path) -> None:
     write_json(folder / "metrics.json", metrics)
     write_text(folder / "table.md", comparison_text(metrics))
     plot(metrics, metrics["headline"][0], folder / "arms.png")
+    write_text(RESULTS / "leaderboard.md", leaderboard_of(RESULTS))
     print(comparison_text(metrics), flush=True)
+
+
+def leaderboard_of(results: Path) -> str:
+    """The table of all benchmarks that have a folder in `results`, in the order of params.yaml."""
+    names = list(load_params().benchmarks)
+    files = {name: results / name / "metrics.json" for name in names}
+    remedy = "Run `python -m benchmarks.study` with --join for this benchmark."
+    measured = {name: read_json(file, remedy=remedy) for name, file in files.items() if file.exists()}
+    return leaderboard_table(leaderboard(measured, names))
 
 
 def _check_settings(runs: dict[str, dict[str, Any]]) -> None:

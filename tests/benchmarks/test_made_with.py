@@ -60,6 +60,10 @@ def test_tables_are_those_of_the_figures(name: str) -> None:
     assert (folder / "table.md").read_text() == comparison_text(metrics)
 
 
+def test_the_leaderboard_is_that_of_the_figures() -> None:
+    assert (RESULTS / "leaderboard.md").read_text() == study.leaderboard_of(RESULTS)
+
+
 @pytest.mark.parametrize(
     ("name", "arms"), [("coco", ("real", "both", "oracle", "p_decoder")), ("demo", ("real", "both"))]
 )
