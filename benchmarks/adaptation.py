@@ -1,4 +1,4 @@
-"""What does `backbone.adapt` bring on images that the diffusion model has never seen the like of?
+"""What does `adapt` bring on images that the diffusion model has never seen the like of?
 
     python -m benchmarks.adaptation --out benchmarks/results/adaptation/thermal.json
 

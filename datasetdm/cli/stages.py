@@ -12,7 +12,7 @@ from datasetdm.cli.tables import print_text
 #: Every stage in the order of the chain, and what it does. Kept here so that help does not wait for the slow imports.
 STAGES = {
     "ingest": "take the few labelled images, dev, oracle and test sets out of the data set",
-    "adapt": "teach the diffusion model the domain by a LoRA, if backbone.adapt asks for it",
+    "adapt": "teach the diffusion model the domain by a LoRA, if the setting adapt asks for it",
     "train_decoder": "train a P-Decoder per seed on the few labelled images",
     "write_prompts": "write the table of prompts, which you may edit",
     "synthesize": "draw images and read their annotations off the diffusion model",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
-from datasetdm.config.adapters import Adaptation, IPAdapter, Lora
+from datasetdm.config.adapters import IPAdapter, Lora
 from datasetdm.config.base import Names, PathOrName, Section, Text
 
 
@@ -41,10 +41,6 @@ class Backbone(Section):
     loras: tuple[Lora, ...] = Field(default=(), description="Added to the model, for drawing and for reading")
     ip_adapter: IPAdapter | None = Field(
         default=None, description="Reference images that the model sees next to the prompt; for drawing and for reading"
-    )
-    adapt: Adaptation | None = Field(
-        default=None,
-        description="Train a LoRA on the benchmark's unlabelled images first; null: use the model as it is",
     )
     layers: Layers | None = Field(
         default=None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from datasetdm.arms import ARMS
+from datasetdm.config.adapters import Adaptation
 from datasetdm.config.backbone import Backbone
 from datasetdm.config.base import Section, Seed, Text
 from datasetdm.config.data import DataSource, Ingest
@@ -38,6 +39,9 @@ class Benchmark(Section):
     seeds: tuple[Seed, ...] = Field(min_length=1, description="Labelled subset and initialisation")
     source: DataSource = Field(description="The real data")
     ingest: Ingest = Field(description="Sizes of the image sets")
+    adapt: Adaptation | None = Field(
+        None, description="Train a LoRA on unlabelled images first; null: use the diffusion model as it is"
+    )
     decoder: Decoder = Field(description="The P-Decoder and its training")
     prompts: Prompts = Field(description="The prompts for the diffusion model")
     synthesis: Synthesis = Field(description="The synthetic set")

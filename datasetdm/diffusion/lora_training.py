@@ -60,7 +60,7 @@ class LoraTraining:
     """
 
     def __init__(self, backbone: PipelineBackbone, settings: config.Adaptation, identity: str) -> None:
-        check_takes_loras(type(backbone.pipeline), "backbone.adapt")
+        check_takes_loras(type(backbone.pipeline), "adapt")
         self.backbone, self.settings, self.identity = backbone, settings, identity
         self.network = backbone.denoiser
         with torch.random.fork_rng():
@@ -129,7 +129,7 @@ class LoraTraining:
 
     def _one_step(self, domain: Pictures, prior: Pictures | None) -> float:
         generator = torch.Generator().manual_seed(derived_seed(self.settings.seed, 6, self.step))
-        lower = "backbone.adapt.batch_size, or set gradient_checkpointing there"
+        lower = "adapt.batch_size, or set gradient_checkpointing there"
         with self.backbone.explained(lower, self.settings.batch_size):
             loss = self._error_of_some(domain, generator)
             if prior is not None:
@@ -137,7 +137,7 @@ class LoraTraining:
             if not torch.isfinite(loss):
                 raise DatasetDMError(
                     f"The loss of the LoRA is {loss.item()} at step {self.step + 1}: lower "
-                    "backbone.adapt.learning_rate in params.yaml, or set backbone.dtype to float32 or bfloat16."
+                    "adapt.learning_rate in params.yaml, or set backbone.dtype to float32 or bfloat16."
                 )
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -196,6 +196,6 @@ def _add_layers(network: Any, settings: config.Adaptation) -> None:
     if not names:
         raise DatasetDMError(
             f"No linear layer of the {type(network).__name__} has a name that ends with {', '.join(settings.targets)}: "
-            "correct backbone.adapt.targets in params.yaml."
+            "correct adapt.targets in params.yaml."
         )
     network.add_adapter(LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules=names))

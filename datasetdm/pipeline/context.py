@@ -111,14 +111,14 @@ class Context:
         Raises:
             DatasetDMError: the LoRA is missing.
         """
-        settings = self.params.backbone
-        if settings.adapt is None:
+        settings, adapt = self.params.backbone, self.settings.adapt
+        if adapt is None:
             return settings
         file = self.paths.adapted / LORA_FILE
         if not file.exists():
             raise missing(self, file, "adapt")
-        lora = config.Lora(path=str(file), scale=settings.adapt.scale)
-        return settings.model_copy(update={"adapt": None, "loras": (*settings.loras, lora)})
+        lora = config.Lora(path=str(file), scale=adapt.scale)
+        return settings.model_copy(update={"loras": (*settings.loras, lora)})
 
     def backbone(self) -> Backbone:
         """The frozen diffusion model, loaded once per process, and again after `release_backbone`."""

@@ -38,7 +38,7 @@ def train_lora(
         folder: of the result.
         resume: folder for a checkpoint.
     """
-    settings = context.params.backbone.adapt
+    settings = context.settings.adapt
     assert settings is not None  # there is no unit otherwise
     release_backbone()
     training = LoraTraining(plain_backbone(context), settings, identity=resume.name)
@@ -60,7 +60,7 @@ def train_lora(
 def plain_backbone(context: Context) -> PipelineBackbone:
     """The model without the LoRA, loaded for this alone, as its network is about to change."""
     # Offloading moves the network about, and the optimizer would lose sight of it.
-    settings = context.params.backbone.model_copy(update={"adapt": None, "cpu_offload": False})
+    settings = context.params.backbone.model_copy(update={"cpu_offload": False})
     backbone = load_backbone(settings, context.params.device)
     assert isinstance(backbone, PipelineBackbone)
     return backbone

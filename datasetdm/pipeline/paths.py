@@ -34,7 +34,7 @@ class Paths:
 
     @property
     def adapted(self) -> Path:
-        """The LoRA that the diffusion model has learnt from the unlabelled images; without `backbone.adapt` empty."""
+        """The LoRA that the diffusion model has learnt from unlabelled images; without `adapt`, empty."""
         return self.data / "adapted" / self.benchmark
 
     @property

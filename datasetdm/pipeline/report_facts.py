@@ -18,7 +18,7 @@ def report_facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
     return {
         "Data": str(settings.source.root) + (" (rendered by the embedded world)" if settings.source.miniworld else ""),
         "Diffusion model": context.params.backbone.path
-        + (", adapted to the unlabelled images" if context.params.backbone.adapt else ""),
+        + (", adapted to the unlabelled images" if context.settings.adapt else ""),
         **_facts_of_mismatch(context),
         "Downstream model": f"{settings.downstream.model}, {settings.downstream.iterations} iterations per arm",
         "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "

@@ -83,7 +83,7 @@ def _backbone(context: Context) -> Iterator[str]:
 
 
 def _adapters(context: Context) -> Iterator[str]:
-    """LoRAs, the IP-Adapter and `backbone.adapt`: whether they are there, and what they need."""
+    """LoRAs, the IP-Adapter and `adapt`: whether they are there, and what they need."""
     backbone = context.params.backbone
     for lora in backbone.loras:
         if is_hub_name(lora.path):
@@ -93,8 +93,9 @@ def _adapters(context: Context) -> Iterator[str]:
             if not is_whole(file):
                 raise DatasetDMError(f"{file} is cut off or damaged: copy it again (backbone.loras in params.yaml).")
             yield f"LoRA: {file}"
-    if backbone.loras or backbone.adapt:
-        check_peft("backbone.adapt" if backbone.adapt else "backbone.loras")
+    adapt = context.settings.adapt
+    if backbone.loras or adapt:
+        check_peft("adapt" if adapt else "backbone.loras")
     if adapter := backbone.ip_adapter:
         images = len(reference_images(adapter))
         place = adapter.path if is_hub_name(adapter.path) else find_ip_adapter(adapter)

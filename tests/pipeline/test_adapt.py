@@ -36,7 +36,7 @@ def test_by_default_nothing_is_trained(ingested: Path) -> None:
 
 
 def test_the_images_are_unlabelled_ones_of_training(ingested: Path, edit) -> None:
-    edit("backbone.adapt", ADAPT | {"num_images": None})
+    edit("benchmarks.coco.adapt", ADAPT | {"num_images": None})
     context = open_context("coco")
 
     def names(subset: str) -> set[str]:
@@ -62,12 +62,12 @@ def test_settings_that_change_what_is_learnt_make_another_unit(ingested: Path, e
     def unit() -> Path:
         return adapt.STAGE.plan(open_context("coco"))["lora"].folder
 
-    edit("backbone.adapt", ADAPT)
+    edit("benchmarks.coco.adapt", ADAPT)
     first = unit()
-    edit("backbone.adapt.scale", 0.5)  # applied when it is loaded
+    edit("benchmarks.coco.adapt.scale", 0.5)  # applied when it is loaded
     edit("benchmarks.coco.synthesis.sampler.num_inference_steps", 3)  # draws no prior
     assert unit() == first
-    edit("backbone.adapt.prior_weight", 1.0)
+    edit("benchmarks.coco.adapt.prior_weight", 1.0)
     with_prior = unit()
     edit("benchmarks.coco.synthesis.sampler.num_inference_steps", 2)
     assert len({first, with_prior, unit()}) == 3
@@ -76,7 +76,7 @@ def test_settings_that_change_what_is_learnt_make_another_unit(ingested: Path, e
 def test_later_stages_wait_for_the_lora_and_use_it(ingested: Path, edit) -> None:
     pytest.importorskip("peft")
     plain = open_context("coco").backbone().fingerprint
-    edit("backbone.adapt", ADAPT | {"prior_weight": 1.0, "num_prior_images": 2})
+    edit("benchmarks.coco.adapt", ADAPT | {"prior_weight": 1.0, "num_prior_images": 2})
     with pytest.raises(DatasetDMError, match=r"lora\.safetensors is missing\. Make it with `python -m datasetdm adapt"):
         train_decoder.STAGE.plan(open_context("coco"))
     assert main(["adapt", "coco"]) == 0
@@ -91,16 +91,16 @@ def test_later_stages_wait_for_the_lora_and_use_it(ingested: Path, edit) -> None
     (unit,) = train_decoder.STAGE.plan(context)
 
     before = (context.paths.adapted / "lora.safetensors").read_bytes()
-    edit("backbone.adapt.learning_rate", 0.02)
+    edit("benchmarks.coco.adapt.learning_rate", 0.02)
     assert main(["adapt", "coco"]) == 0
     assert (context.paths.adapted / "lora.safetensors").read_bytes() != before
     assert open_context("coco").backbone().fingerprint not in (plain, adapted)  # in the same process, too
-    edit("backbone.adapt.learning_rate", 0.01)
+    edit("benchmarks.coco.adapt.learning_rate", 0.01)
     assert main(["adapt", "coco"]) == 0
     assert (context.paths.adapted / "lora.safetensors").read_bytes() == before
     assert train_decoder.STAGE.plan(open_context("coco"))["0"].folder == unit.folder
 
-    edit("backbone.adapt", None)
+    edit("benchmarks.coco.adapt", None)
     assert main(["adapt", "coco"]) == 0
     assert [file.name for file in context.paths.adapted.iterdir()] == ["record.json"]
     assert open_context("coco").backbone().fingerprint == plain
@@ -110,7 +110,7 @@ def test_later_stages_wait_for_the_lora_and_use_it(ingested: Path, edit) -> None
 @pytest.mark.slow
 def test_a_decoder_on_the_adapted_model_is_trained_and_registered(ingested: Path, edit) -> None:
     pytest.importorskip("peft")
-    edit("backbone.adapt", ADAPT)
+    edit("benchmarks.coco.adapt", ADAPT)
     for stage in ("adapt", "train_decoder", "write_prompts", "synthesize"):
         assert main([stage, "coco"]) == 0
     context = open_context("coco")

@@ -55,7 +55,7 @@ class Rehearsal:
     """
 
     def __init__(self, benchmark: Context, folder: Path):
-        self.adaptation = benchmark.params.backbone.adapt
+        self.adaptation = benchmark.settings.adapt
         self.benchmark, self.folder = _without_lora(benchmark), folder
 
     @cached_property
@@ -183,8 +183,9 @@ class Rehearsal:
 
 def _without_lora(benchmark: Context) -> Context:
     """The benchmark without the LoRA of the stage `adapt`, which may not be trained yet; drawing costs the same."""
-    backbone = benchmark.params.backbone.model_copy(update={"adapt": None})
-    return replace(benchmark, params=benchmark.params.model_copy(update={"backbone": backbone}))
+    settings = benchmark.settings.model_copy(update={"adapt": None})
+    benchmarks = {**benchmark.params.benchmarks, benchmark.benchmark: settings}
+    return replace(benchmark, params=benchmark.params.model_copy(update={"benchmarks": benchmarks}))
 
 
 def _small_source(source: config.DataSource, folder: Path) -> config.DataSource:

@@ -96,7 +96,7 @@ def _ingest(context: Context, tested: int) -> Iterator[tuple[str, Planned]]:
 
 
 def _adapt(context: Context, _: int) -> Iterator[tuple[str, Planned]]:
-    settings = context.params.backbone.adapt
+    settings = context.settings.adapt
     if settings is not None:
         drawn = settings.num_prior_images if settings.prior_weight else 0
         yield "lora", _planned({Measure.ADAPT: settings.steps, Measure.DRAW: drawn}, "ingest")

@@ -4,7 +4,7 @@ It learns from pixels and captions alone, after DreamBooth (Ruiz et al., arXiv 2
 data (CA-LoRA, Park et al., arXiv 2503.22172). Dev and test images have no part in it. All later stages draw and read
 with it, and its digest is part of the model's fingerprint, so they make again what they have made without it.
 
-Without `backbone.adapt` in the settings, nothing is trained.
+Without `adapt` in the benchmark's settings, nothing is trained.
 """
 
 import json
@@ -38,7 +38,7 @@ CODE_VERSION = "1"
 
 def units(context: Context) -> Iterator[Unit]:
     """The training, if the settings ask for it; the payload is the images, in the order in which they are taken."""
-    settings = context.params.backbone.adapt
+    settings = context.settings.adapt
     if settings is None:
         return
     images = _shuffled(domain_images(context), settings)
@@ -83,7 +83,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
         for unit in plan:
             publish_unit(unit.folder, folder)
     if not len(plan):
-        return StageResult(empty="`backbone.adapt` in params.yaml is not set, so the model is used as it is.")
+        return StageResult(empty="The benchmark's `adapt` in params.yaml is not set, so the model is used as it is.")
     release_backbone()  # it may be the model with another LoRA
     output, name = context.paths.adapted, context.benchmark
     result = StageResult(metrics=json.loads((output / "metrics.json").read_text()))
@@ -95,19 +95,19 @@ def finish(context: Context, plan: Plan) -> StageResult:
 
 def _unused(context: Context) -> Sequence[str]:
     """Settings that make no difference."""
-    settings = context.params.backbone.adapt
+    settings = context.settings.adapt
     return () if settings is not None and settings.prior_weight else ("synthesis.sampler",)
 
 
 def _check_lora(context: Context, folder: Path) -> dict[str, int]:
-    if context.params.backbone.adapt is None:
+    if context.settings.adapt is None:
         return {"loras": 0}
     file = folder / LORA_FILE
     if not file.exists():
         raise missing(context, file, "adapt")
     weights = load_file(file)
     if not weights or not all(values.isfinite().all() for values in weights.values()):
-        raise DatasetDMError(f"{file} has no weights, or some that are no numbers: lower backbone.adapt.learning_rate.")
+        raise DatasetDMError(f"{file} has no weights, or some that are no numbers: lower adapt.learning_rate.")
     return {"loras": 1}
 
 
@@ -116,7 +116,7 @@ STAGE: Stage[Context] = Stage(
     asset="adapted",
     description="A LoRA that teaches the diffusion model the look of the images, if the settings ask for it.",
     upstream=(ingest.STAGE,),
-    parameters=("task", "seeds", "synthesis.sampler"),
+    parameters=("adapt", "task", "seeds", "synthesis.sampler"),
     unused=_unused,
     shared_parameters=("backbone",),
     code_version=CODE_VERSION,

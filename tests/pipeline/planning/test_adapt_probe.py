@@ -23,7 +23,7 @@ ADAPT = {"steps": 40, "rank": 2, "batch_size": 2, "prior_weight": 0.5, "num_prio
 @pytest.fixture
 def calibration(project, edit, tmp_path: Path) -> Calibration:
     project(MINIWORLD)
-    edit("backbone.adapt", ADAPT)
+    edit("benchmarks.coco.adapt", ADAPT)
     return Calibration(Rehearsal(open_context("coco"), tmp_path))
 
 
