@@ -79,10 +79,14 @@ def test_a_block_that_others_refer_to_stays(project: Path) -> None:
 
 def test_mistakes(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "photos").mkdir()
+    for name in ("a.jpg", "b.JPG", "notes.json", "README"):
+        (tmp_path / "photos" / name).write_text("{}")
     (tmp_path / "export.zip").write_bytes(b"PK")
     for path, name, expected in (
         ("nothing", "mine", "does not exist"),
-        ("empty", "mine", "of no layout that can be recognised"),
+        ("empty", "mine", "empty has no files"),
+        ("photos", "mine", "of no layout that can be recognised; it has 2 .jpg, 1 .json, 1 without a suffix."),
         ("export.zip", "mine", "is an archive: unpack it"),
         ("empty", "my data", "use only letters, digits and _"),
     ):
