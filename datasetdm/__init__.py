@@ -17,7 +17,7 @@ os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # No library that is used here reports anything to anyone, however the project is started.
-for _switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+for _switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "FIFTYONE_DO_NOT_TRACK"):
     os.environ.setdefault(_switch, "true")
 
 _OFFERED = {

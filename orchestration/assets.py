@@ -36,6 +36,7 @@ from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.run import announcement, check_ready, finish_stage, run_unit
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.utils.devices import one_gpu
+from datasetdm.utils.program import program
 from datasetdm.utils.progress import say, working_on
 from orchestration import dvc
 from orchestration.history import look_after
@@ -221,6 +222,6 @@ def _labels(stage: Stage[Context], benchmark: str) -> dict[str, Any]:
         "name": asset_name(stage, benchmark),
         "group_name": benchmark,
         "code_version": stage.code_version,
-        "description": f"{stage.description}\n\nBy hand: `python -m datasetdm {stage.name} {benchmark}`.",
+        "description": f"{stage.description}\n\nBy hand: `{program()} {stage.name} {benchmark}`.",
         "kinds": {"dvc", "pytorch" if stage.has_units else "python"},
     }

@@ -8,6 +8,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, 
 from datasetdm.config import Params
 from datasetdm.pipeline.engine.run import run_stage
 from datasetdm.pipeline.labels.report import STAGE
+from datasetdm.utils.program import program
 from orchestration.assets import asset_name, readable_failures
 from orchestration.metadata import describe
 from orchestration.runs import open_run
@@ -25,7 +26,7 @@ def _asset(benchmark: str) -> AssetsDefinition:
         name=asset_name(STAGE, benchmark),
         group_name=GROUP,
         deps=[asset_name(stage, benchmark) for stage in STAGE.upstream],
-        description=f"{STAGE.description}\n\nBy hand: `python -m datasetdm labels {benchmark}`.",
+        description=f"{STAGE.description}\n\nBy hand: `{program()} labels {benchmark}`.",
         code_version=STAGE.code_version,
         kinds={"python"},
     )

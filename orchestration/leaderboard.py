@@ -6,6 +6,7 @@ from datasetdm.config import Params
 from datasetdm.pipeline.leaderboard import make_leaderboard
 from datasetdm.pipeline.paths import reports_folder
 from datasetdm.pipeline.stages import STAGES
+from datasetdm.utils.program import program
 from orchestration.assets import asset_name, readable_failures
 from orchestration.runs import run_params
 
@@ -19,7 +20,7 @@ def build_leaderboard(params: Params) -> AssetsDefinition:
         group_name="leaderboard",
         deps=comparisons,
         description="Every benchmark's arms in one table, with the paper's figures.\n\n"
-        "By hand: `python -m datasetdm leaderboard`.",
+        f"By hand: `{program()} leaderboard`.",
         kinds={"python"},
     )
     def make(context: AssetExecutionContext) -> MaterializeResult:

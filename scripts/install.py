@@ -62,8 +62,9 @@ def main() -> None:
     initialise_dvc()
     initialise_dagster(stale)
     initialise_mlflow(stale)
-    if stale and not choice.detection:
-        say("Done, without the detectors of instance segmentation; make setup DETECTION=1 adds them.")
+    if stale:
+        without = ", without the detectors of instance segmentation; make setup DETECTION=1 adds them"
+        say(f"Done{'' if choice.detection else without}.")
 
 
 # --- what to build, and what exists ---

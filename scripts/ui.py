@@ -47,6 +47,7 @@ def main() -> None:
         wait_for(servers, f"http://127.0.0.1:{dagster_port}/server_info", f"{mlflow}/health")
         print(f"Dagster  http://127.0.0.1:{dagster_port}")
         print(f"MLflow   {mlflow}/#/experiments?workflowType=machine_learning")
+        print("         If an experiment opens with Traces, press Model training at the top left, once.")
         print(f"Ctrl-C stops {names}.", flush=True)
         while True:
             check(servers)

@@ -8,6 +8,7 @@ from datasetdm.cli.options import add_command, require_project
 from datasetdm.config import load_params
 from datasetdm.config.adding import add_block
 from datasetdm.errors import DatasetDMError
+from datasetdm.utils.program import program
 
 # Kept here so that help does not wait for the slow imports; a test compares it with `exports.EXPORTS`.
 FORMATS = ("voc", "yolo", "coco", "labelme", "voc_boxes", "depth", "masks")
@@ -110,4 +111,5 @@ def _import(options: argparse.Namespace) -> None:
     else:
         print("Add it yourself, or run the same command with --write --replace.")
     print("\n".join(imported.block.notes))
-    print(f"Next: datasetdm ingest {options.name}")
+    if options.write:
+        print(f"Next: {program()} validate {options.name}")

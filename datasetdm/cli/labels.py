@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasetdm.cli.options import add_command, open_published, positive, require_project
 from datasetdm.cli.tables import print_text
+from datasetdm.utils.program import program
 
 if TYPE_CHECKING:  # takes seconds to import
     from datasetdm.pipeline.context import Context
@@ -132,7 +133,7 @@ def _take(context: "Context", folder: Path, options: argparse.Namespace) -> None
     arms = [arm for arm in context.settings.experiment.arms if ARMS[arm].with_reviewed]
     if arms:
         flag = " --study" if options.study else ""
-        print(f"Next: datasetdm run {context.benchmark}{flag}   (trains {', '.join(arms)} again, on them too)")
+        print(f"Next: {program()} run {context.benchmark}{flag}   (trains {', '.join(arms)} again, on them too)")
     else:
         able = ", ".join(arm for arm in ARMS if ARMS[arm].with_reviewed)
         print(f"No arm of {context.benchmark} is trained on them: add {able} to experiment.arms in params.yaml.")

@@ -31,7 +31,8 @@ def _validate(options: argparse.Namespace) -> None:
     problems = []
     for name in [options.benchmark] if options.benchmark else list(params.benchmarks):
         found = validate(name, study=options.study)
-        print(f"{name}: {'; '.join(found.lines)}" if found.lines else f"{name}:")
+        if found.lines:
+            print(f"{name}: {'; '.join(found.lines)}")
         for warning in found.warnings:
             print(f"{name}: warning: {warning}")
         problems += [f"{name}: {problem}" for problem in found.problems]

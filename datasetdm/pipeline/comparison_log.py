@@ -14,6 +14,7 @@ from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.pipeline.experiment_log import logged_run, with_run
 from datasetdm.reports.comparison import shown_metrics
 from datasetdm.tracking import dvc_md5
+from datasetdm.utils.program import program
 from datasetdm.utils.progress import say
 
 TEST = "test"
@@ -58,7 +59,7 @@ def log_comparison(
             if training := run.adopt(dvc_md5(folder), made_by, _headline(metrics, row)):
                 trainings.append(training)
             else:
-                say(f"MLflow has no run of {row}: run `python -m datasetdm {made_by} {name}` to log it")
+                say(f"MLflow has no run of {row}: run `{program()} {made_by} {name}` to log it")
     links = {"Report": run.page_of(PAGE), **result.links, "Arms compared in MLflow": run.comparison_of(trainings)}
     return replace(result, links=links)
 

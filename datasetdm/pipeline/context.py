@@ -22,6 +22,7 @@ from datasetdm.tasks import build_task
 from datasetdm.tasks.base import Task
 from datasetdm.tracking import check_server, experiment_identity
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Context:
         file = real / "categories.json"
         if not file.exists():
             raise missing(self, real, "ingest")
-        remedy = f"Make it again with `python -m datasetdm ingest {self.benchmark}`."
+        remedy = f"Make it again with `{program()} ingest {self.benchmark}`."
         status = file.stat()
         return _task(self.settings.task, file, remedy, (status.st_ino, status.st_size, status.st_mtime_ns))
 
@@ -189,9 +190,8 @@ def missing(context: Context, path: Path, stage: str) -> DatasetDMError:
     """The error about an input that an earlier stage has to make."""
     flag = " --study" if context.study else ""
     return DatasetDMError(
-        f"{path} is missing. Make it with `python -m datasetdm {stage} {context.benchmark}{flag}`, or it and all "
-        f"before it with `dvc repro {stage}@{context.benchmark}` or `python -m datasetdm run "
-        f"{context.benchmark}{flag} --until {stage}`."
+        f"{path} is missing. Make it with `{program()} {stage} {context.benchmark}{flag}`, or it and all "
+        f"before it with `{program()} run {context.benchmark}{flag} --until {stage}`."
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datasetdm import config
+from datasetdm.annotations.semantic_map import IGNORE
 from datasetdm.datasets.standard.depth_png import depth_units
 from datasetdm.datasets.standard.formats import (
     DepthFormat,
@@ -31,11 +32,12 @@ from datasetdm.utils.files import write_json
 
 ADDRESS = "127.0.0.1"
 PYTHON = "DATASETDM_FIFTYONE"  # environment variable: the Python of the environment that FiftyOne is in
+PATIENCE = 10.0  # seconds for FiftyOne to end by itself
 SCRIPT = Path(__file__).with_name("fiftyone_script.py")
 
 
 def open_in_fiftyone(context: Context) -> None:
-    """Open the synthetic set of the first seed, until the user stops it.
+    """Open the synthetic set of the first seed, until the user stops it with Ctrl-C.
 
     Raises:
         DatasetDMError: FiftyOne is not installed or does not start, or there is no synthetic set yet.
@@ -46,9 +48,22 @@ def open_in_fiftyone(context: Context) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "description.json"
         write_json(file, description)
-        status = subprocess.run([python, SCRIPT, file], check=False).returncode
+        status = _run_until_stopped([python, str(SCRIPT), str(file)])
     if status:
         raise DatasetDMError(f"FiftyOne ended with status {status}; it says why above. {_remedy()}")
+
+
+def _run_until_stopped(command: list[str]) -> int:
+    """The exit status; 0 where the user stopped it, which is how FiftyOne ends."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            try:
+                process.wait(PATIENCE)  # Ctrl-C reaches FiftyOne, too
+            except subprocess.TimeoutExpired:  # but the signal to end this command does not
+                process.terminate()
+            return 0
 
 
 def describe_for_fiftyone(context: Context) -> dict[str, Any]:
@@ -60,6 +75,7 @@ def describe_for_fiftyone(context: Context) -> dict[str, Any]:
     rows = manifest[(manifest["decoder"] == subset) & manifest["accepted"]].set_index("image")
     names = ["prompt", "prompt_id", "seed", *scores_of(context.settings.task.name)]
     return {
+        "name": context.benchmark,
         "images": str(root / "images"),
         "labels": str(root / "maps" / subset),
         "columns": {name: rows[name].to_dict() for name in names if name in rows},
@@ -105,7 +121,7 @@ def _persons(files: PersonFormat, annotations: Path, settings: config.TaskSettin
 
 @_reader.register
 def _semantic(files: SemanticFormat, annotations: Path, settings: config.TaskSettings) -> dict[str, Any]:
-    return {"reader": "masks", "names": [category.name for category in files.categories]}
+    return {"reader": "masks", "names": [category.name for category in files.categories], "ignored": IGNORE}
 
 
 @_reader.register

@@ -145,7 +145,9 @@ def _summary(contents: Contents) -> list[str]:
     names = [category.name for category in contents.categories]
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     counted = f", {objects} objects" if objects else ""
-    lines = [f"{len(contents.pictures)} images{counted} of {len(names)} categories ({shown}); task: {contents.task}"]
+    images = f"{len(contents.pictures)} images{counted}"
     if "unit" in contents.details:
-        lines.append(f"depth: {contents.details['unit'].reason}; farthest {contents.details['farthest']:.3g} m")
-    return lines
+        farthest = f"depth: up to {contents.details['farthest']:.3g} m; {contents.details['unit'].reason}"
+        return [f"{images} of a {shown}; task: {contents.task}", farthest]
+    categories = "1 category" if len(names) == 1 else f"{len(names)} categories"
+    return [f"{images} of {categories} ({shown}); task: {contents.task}"]

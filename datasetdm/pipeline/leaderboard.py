@@ -16,6 +16,7 @@ from datasetdm.reports.leaderboard import leaderboard, leaderboard_table, render
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, remove_leftovers, write_json, write_text
 from datasetdm.utils.leases import lease
+from datasetdm.utils.program import program
 
 ADDED = "added"  # the folder of comparisons that were made elsewhere, next to the leaderboard
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of such a run: it names a file
@@ -40,7 +41,7 @@ def make_leaderboard(params: Params, folder: Path) -> StageResult:
 
 def _write(params: Params, folder: Path) -> StageResult:
     files = {name: Paths(folder.parent, name).reports / "metrics.json" for name in params.benchmarks}
-    remedy = "Compare the benchmark again (`python -m datasetdm compare ...`)."
+    remedy = f"Compare the benchmark again (`{program()} compare ...`)."
     comparisons = {name: read_json(file, remedy=remedy) for name, file in files.items() if file.exists()}
     added = {file.stem: _read_added(file) for file in sorted((folder / ADDED).glob("*.json"))}
     if not comparisons and not added:
@@ -104,6 +105,6 @@ def _read_added(file: Path) -> dict[str, Any]:
 
 def _nothing_yet(params: Params, folder: Path) -> DatasetDMError:
     return DatasetDMError(
-        f"There is no comparison under {folder} yet: run a benchmark first, such as `python -m datasetdm run "
+        f"There is no comparison under {folder} yet: run a benchmark first, such as `{program()} run "
         f"{next(iter(params.benchmarks))}`, or all of them with `make demo-all`."
     )

@@ -12,6 +12,7 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.publish import RECORD
 from datasetdm.pipeline.engine.stage import Stage
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 
 
 def read_record(stage: Stage[Context], context: Context) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def as_made(stage: Stage[Context], context: Context) -> Context:
 
 def _again(stage: Stage[Context], context: Context) -> str:
     flag = " --study" if context.study else ""
-    return f"Run `python -m datasetdm {stage.name} {context.benchmark}{flag}` again."
+    return f"Run `{program()} {stage.name} {context.benchmark}{flag}` again."
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

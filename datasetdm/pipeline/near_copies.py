@@ -15,6 +15,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.utils.digests import IMAGE_SUFFIXES
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 
 #: A set that is held out -> the sets that may share images with it.
 HELD_OUT = {"test": {"test"}, "iid": {"iid"}, "dev": {"dev", "test", "iid"}}
@@ -70,7 +71,7 @@ def check_held_out(context: Context, folder: Path) -> dict[str, int]:
         raise DatasetDMError(
             f"{_count(copies)} of images that are held out, which makes the comparison look better than it is: "
             f"{_some(copies)}. Look at them; take one of each out of the source's annotation file and ingest again. "
-            f"`python -m datasetdm copies {context.benchmark}` lists all."
+            f"`{program()} copies {context.benchmark}` lists all."
         )
     return {"compared": compared}
 
@@ -87,14 +88,14 @@ def check_drawn(context: Context, folder: Path) -> dict[str, int]:
     if of_real:
         raise DatasetDMError(
             f"{_count(of_real)} of real images, which the diffusion model may have learnt by heart: {_some(of_real)}. "
-            "If some are of test or dev images, figures on these look better than they are. `python -m datasetdm "
+            f"If some are of test or dev images, figures on these look better than they are. `{program()} "
             f"copies {context.benchmark}` lists all."
         )
     if len(alike) > MOST_ALIKE * drawn:
         raise DatasetDMError(
             f"{len(alike)} of {drawn} drawn images look like another one, such as {_some(copies)}: more images of this "
             "kind teach little. Vary the prompts (docs/prompts.md), or lower synthesis.sampler.guidance_scale. "
-            f"`python -m datasetdm copies {context.benchmark}` lists all."
+            f"`{program()} copies {context.benchmark}` lists all."
         )
     return {"drawn": drawn, "alike": len(alike)}
 

@@ -7,6 +7,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.prompts import choose_subjects
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 
 MOST_SHOWN = 20  # names in one line
 
@@ -62,7 +63,7 @@ def _examples(context: Context, seed: int) -> set[str]:
     """Names of the categories in the labelled images that the decoder of a seed learns from."""
     file = context.paths.real / "ingest.json"
     kind = "decoder" if context.settings.source.decoder else "few_shot"
-    remedy = f"Make it again with `python -m datasetdm ingest {context.benchmark}`."
+    remedy = f"Make it again with `{program()} ingest {context.benchmark}`."
     counts = _counts(file, f"{kind}_{seed}", remedy)
     return {name for name, count in counts.items() if count}
 

@@ -32,6 +32,7 @@ from datasetdm.prompts.mentioned import mentions_of
 from datasetdm.prompts.mixture import lines_wanted, mixture
 from datasetdm.prompts.text_limits import TextLimits
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 from datasetdm.utils.progress import Progress, say
 
 _TRIALS = 3  # categories without a single line, after which the model is given up
@@ -129,7 +130,7 @@ class PromptWriter:
         return DatasetDMError(
             f"{asked}. Of {len(rejected)} lines: {reasons}. Such as: '{rejected[0].line[:120]}'. Choose a larger "
             "model, set prompts.language_model.form to constrained (with backend transformers), or change the "
-            "instruction; `datasetdm prompts preview` shows more."
+            f"instruction; `{program()} prompts preview` shows more."
         )
 
 

@@ -10,6 +10,7 @@ from datasetdm.reports.promises import promise_text
 from datasetdm.reports.verdict import arm_summary
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 
 
 def report_facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
@@ -71,6 +72,6 @@ def _facts_of_promise(context: Context) -> dict[str, str]:
 
 
 def _captions_from_labels(context: Context) -> int:
-    remedy = f"Make it again with `python -m datasetdm ingest {context.benchmark}`."
+    remedy = f"Make it again with `{program()} ingest {context.benchmark}`."
     figures = read_json(context.paths.real / "ingest.json", remedy=remedy)
     return int(figures["oracle"]["captions_written_here"]) if "oracle" in figures else 0

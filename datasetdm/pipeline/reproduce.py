@@ -30,6 +30,7 @@ from datasetdm.synthesis.generate import AnnotatedImage, Annotator, GenerationRe
 from datasetdm.synthesis.generate import synthesize as draw_and_annotate
 from datasetdm.synthesis.manifest import manifest_rows, sample_of
 from datasetdm.utils.files import remove_leftovers, replacing, write_image, write_json
+from datasetdm.utils.program import program
 
 ROW, COMPARED = "row.json", "compared.png"
 ROUNDING = 1e-5  # of the scores in a row: some processors add up in another order where data lie elsewhere
@@ -112,7 +113,7 @@ def benchmark_of(file: Path) -> tuple[str, str]:
     if not file.is_file() or not sets:
         raise DatasetDMError(
             f"{file} is no image of a synthetic set, such as data/synthetic/coco/images/000012.png. Name the file, or "
-            "the benchmark and the image: `datasetdm reproduce coco 000012.png`."
+            f"the benchmark and the image: `{program()} reproduce coco 000012.png`."
         )
     return parts[sets[-1] + 1], file.name
 
@@ -186,7 +187,7 @@ def _annotators(context: Context, rows: Sequence[Mapping[Any, Any]]) -> list[Ann
         flag = " --study" if context.study else ""
         raise DatasetDMError(
             f"{rows[0]['image']} cannot be drawn again: {'; '.join(problems)}. Put the same weights back, or make the "
-            f"set with the present ones: `python -m datasetdm synthesize {context.benchmark}{flag}`."
+            f"set with the present ones: `{program()} synthesize {context.benchmark}{flag}`."
         )
     return [annotator_of(context, seeds[row["decoder"]]) for row in rows]
 

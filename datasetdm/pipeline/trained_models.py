@@ -12,6 +12,7 @@ from datasetdm.pipeline.registered_decoder import load_decoder_model
 from datasetdm.tracking import CHALLENGER, CHAMPION
 from datasetdm.tracking import load_model as load_registered
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 
 DECODER = "decoder"
 _REGISTERED = {CHAMPION: "downstream", CHALLENGER: "downstream", DECODER: DECODER}
@@ -55,7 +56,7 @@ def load_model(
     except DatasetDMError as error:
         flag = " --study" if study else ""
         raise DatasetDMError(
-            f"There is no model {name}@{alias} that can be loaded: {error} `datasetdm run {benchmark}{flag}` trains "
+            f"There is no model {name}@{alias} that can be loaded: {error} `{program()} run {benchmark}{flag}` trains "
             "the models of this benchmark."
         ) from None
 

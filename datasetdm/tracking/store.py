@@ -72,7 +72,7 @@ def open_store() -> Iterator[None]:
             yield
     except MlflowException as error:
         raise DatasetDMError(
-            f"MLflow at {uri} answered: {' '.join(str(error).split())} "
+            f"MLflow at {uri} answered: {' '.join(str(error).split()).rstrip('.')}. "
             "(MLFLOW_TRACKING_URI chooses the store; `make setup` updates the local one.)"
         ) from error
 

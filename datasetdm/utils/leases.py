@@ -118,8 +118,8 @@ def _holder(path: Path) -> str | None:
 def _take(path: Path, name: str) -> None:
     """Try to take a free lease; whoever is first succeeds."""
     prepared = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")  # a name that `remove_leftovers` knows
+    prepared.mkdir()  # an error here is not about others: nothing can be written in this place
     try:
-        prepared.mkdir()
         (prepared / name).touch()
         os.rename(prepared, path)
     except OSError as error:

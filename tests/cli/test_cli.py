@@ -115,7 +115,7 @@ def test_a_dry_run_says_what_is_missing_and_makes_nothing(
     said = json.loads(capsys.readouterr().out)
     assert list(said) == ["ingest", "adapt", "train_decoder", "write_prompts", "synthesize"]
     assert said["ingest"] == "runs, which takes seconds"
-    assert "python -m datasetdm ingest coco" in said["train_decoder"]
+    assert "datasetdm ingest coco" in said["train_decoder"]
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 

@@ -39,13 +39,18 @@ def test_the_block_is_added_and_all_else_stays(
     before = Path("params.yaml").read_text()
     items = pictures(tmp_path / "export", 20)
     write(tmp_path / "export" / "labels.json", coco(items))
-    command = ["import", str(tmp_path / "export"), "--name", "mine", "--write"]
+    command = ["import", str(tmp_path / "export"), "--name", "mine"]
+    assert main(command) == 0
+    assert "Next:" not in capsys.readouterr().out  # as the block has to be added first
+    shutil.rmtree("data")
+    command += ["--write"]
     assert main(command) == 0
     after = Path("params.yaml").read_text()
     start = after.index("\n  mine:") + 1
     end = after.index("\nstudy:")
     assert after[: start - 1] + after[end:] == before
-    assert after[start:end] in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert after[start:end] in said and said.endswith("Next: datasetdm validate mine\n")
     assert load_params().benchmark("mine").source.root == Path("data/raw/mine")
     assert main(command) == 2
     assert "has a benchmark 'mine' already" in capsys.readouterr().err
@@ -74,10 +79,14 @@ def test_a_block_that_others_refer_to_stays(project: Path) -> None:
 
 def test_mistakes(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "photos").mkdir()
+    for name in ("a.jpg", "b.JPG", "notes.json", "README"):
+        (tmp_path / "photos" / name).write_text("{}")
     (tmp_path / "export.zip").write_bytes(b"PK")
     for path, name, expected in (
         ("nothing", "mine", "does not exist"),
-        ("empty", "mine", "of no layout that can be recognised"),
+        ("empty", "mine", "empty has no files"),
+        ("photos", "mine", "of no layout that can be recognised; it has 2 .jpg, 1 .json, 1 without a suffix."),
         ("export.zip", "mine", "is an archive: unpack it"),
         ("empty", "my data", "use only letters, digits and _"),
     ):

@@ -77,7 +77,7 @@ def test_later_stages_wait_for_the_lora_and_use_it(ingested: Path, edit) -> None
     pytest.importorskip("peft")
     plain = open_context("coco").backbone().fingerprint
     edit("benchmarks.coco.adapt", ADAPT | {"prior_weight": 1.0, "num_prior_images": 2})
-    with pytest.raises(DatasetDMError, match=r"lora\.safetensors is missing\. Make it with `python -m datasetdm adapt"):
+    with pytest.raises(DatasetDMError, match=r"lora\.safetensors is missing\. Make it with `datasetdm adapt"):
         train_decoder.STAGE.plan(open_context("coco"))
     assert main(["adapt", "coco"]) == 0
     context = open_context("coco")

@@ -113,7 +113,7 @@ def test_chain_on_the_embedded_world(project, edit, capsys) -> None:
     (folder / "data/real/coco/annotations/iid.json").rename(folder / "iid.json")  # as if asked for after `ingest`
     capsys.readouterr()
     assert main(["compare", "coco"]) != 0
-    assert "python -m datasetdm ingest coco" in capsys.readouterr().err
+    assert "datasetdm ingest coco" in capsys.readouterr().err
     (folder / "iid.json").rename(folder / "data/real/coco/annotations/iid.json")
 
     # More images: the finished shards stay, and `real` is not trained again.
@@ -177,7 +177,7 @@ def test_missing_input_names_the_command(project, capsys, stage: str) -> None:
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     made_by = {"synthesize": "write_prompts", "compare": "train_downstream"}.get(stage, "ingest")
-    assert f"python -m datasetdm {made_by} coco" in error
+    assert f"datasetdm {made_by} coco" in error
 
 
 def test_bad_input_is_explained_in_a_paragraph(project, edit, capsys) -> None:

@@ -135,11 +135,11 @@ def test_benchmarks_are_merged_by_category_name(benchmarks, capsys) -> None:
 
 MISTAKES = {
     "nothing": "nothing",
-    "coco --set augmented": "python -m datasetdm augment coco",
+    "coco --set augmented": "datasetdm augment coco",
     "coco --seed 3": "coco has no seed 3",
     "coco maps": "different tasks (coco: instance, maps: semantic)",
     "maps --format yolo": "These can: voc, cvat, imagefolder, parquet, webdataset",
-    "maps --format voc": "python -m datasetdm ingest maps",
+    "maps --format voc": "datasetdm ingest maps",
     "coco --out data/synthetic/coco/export": "choose another --out",
     "coco --out data": "is no export of DatasetDM",
 }

@@ -1,5 +1,9 @@
 """`view --fiftyone`: what is shown of the set of each task, and FiftyOne's own word on it where it is there."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +41,7 @@ def described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
         monkeypatch.setattr(fiftyone_view, "read_manifest", lambda *_: pd.DataFrame(rows))
         built = build_task(SETTINGS[task], CATEGORIES[task])
         context: Any = SimpleNamespace(
+            benchmark=task,
             paths=SimpleNamespace(synthetic=tmp_path),
             seeds=[0],
             task=lambda: built,
@@ -52,7 +57,8 @@ def described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
 )
 def test_files_exist_and_every_accepted_image_has_its_facts(described: Show, task: str, reader: str) -> None:
     samples, found = described(task)
-    assert found["reader"] == reader and Path(found["labels"]).exists() and found["address"] == "127.0.0.1"
+    assert (found["name"], found["reader"]) == (task, reader)
+    assert Path(found["labels"]).exists() and found["address"] == "127.0.0.1"
     assert {path.name for path in Path(found["images"]).iterdir()} == {sample.name for sample in samples}
     assert {tuple(values) for values in found["columns"].values()} == {tuple(NAMES)}
     assert found["columns"]["prompt"][NAMES[0]] == "“0”" and found["columns"]["seed"][NAMES[5]] == 15
@@ -65,13 +71,46 @@ def test_where_it_is_not_installed_the_remedy_is_named(monkeypatch: pytest.Monke
             fiftyone_view.open_in_fiftyone(None)  # type: ignore[arg-type]
 
 
+STOPPABLE = """
+import sys
+from datasetdm.pipeline import fiftyone_view
+fiftyone_view._check_installed = fiftyone_view.describe_for_fiftyone = lambda *_: {}
+fiftyone_view.SCRIPT = sys.argv[1]
+fiftyone_view.PATIENCE = float(sys.argv[2])
+fiftyone_view.open_in_fiftyone(None)
+"""
+SHOWING = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    print("shown", flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("closed", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("group", "patience", "said"), [(True, 600, "closed\n"), (False, 0, "")])
+def test_being_stopped_is_how_it_ends(tmp_path: Path, group: bool, patience: float, said: str) -> None:
+    """Ctrl-C reaches both processes, a signal to the command only the command."""
+    script = tmp_path / "script.py"
+    script.write_text(SHOWING)
+    command = [sys.executable, "-c", STOPPABLE, script, str(patience)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "shown\n"
+        (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+        assert (process.stdout.read(), process.wait()) == (said, 0)
+
+
 LOOK = f"""
 import runpy
 dataset = runpy.run_path({str(fiftyone_view.SCRIPT)!r})["make_dataset"](arguments[0])
 answer = []
+shown = {{"fields": dataset.app_config.active_fields.paths, "colours": dataset.app_config.color_scheme.color_by}}
+shown |= {{"title": dataset.name, "unwatched": fiftyone.config.do_not_track}}
 for one in sorted(dataset, key=lambda one: one.filepath):
-    answer.append({{"file": one.filepath, "prompt": one.prompt, "seed": one.seed}})
-    for field in ("ground_truth", "segmentations"):
+    answer.append({{"shown": shown, "file": one.filepath, "prompt": one.prompt, "seed": one.seed}})
+    for field in ("labels", "segmentations"):
         if one.has_field(field) and hasattr(one[field], "detections"):
             answer[-1]["objects"] = [[each.label, int(each.mask.sum())] for each in one[field].detections]
         elif one.has_field(field) and one[field] is not None:
@@ -106,5 +145,8 @@ def test_fiftyone_has_the_annotations(described: Show, task: str) -> None:
             for person, points in zip(sample.target.keypoints, found["points"], strict=True):
                 seen = person[:, 2] > 0
                 np.testing.assert_allclose(np.array(points)[seen], person[seen, :2] / size, atol=1e-3)
+    expected_fields = {"pose": ["keypoints", "segmentations"], "depth": ["depth"]}.get(task, ["labels"])
+    assert sorted(found["shown"]["fields"]) == expected_fields and found["shown"]["colours"] == "value"
+    assert found["shown"]["title"].startswith(task) and found["shown"]["unwatched"]
     expected = {"instance": "objects", "pose": "points", "semantic": "mask", "depth": "depth"}[task]
     assert expected in found

@@ -80,4 +80,4 @@ def test_copies_of_real_images_and_of_each_other(benchmark, capsys) -> None:
 def test_a_project_without_images_is_told_what_to_run(project, capsys) -> None:
     project(SOURCE)
     assert main(["copies", "coco"]) == 2
-    assert "python -m datasetdm ingest coco" in capsys.readouterr().err
+    assert "datasetdm ingest coco" in capsys.readouterr().err

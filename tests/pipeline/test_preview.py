@@ -20,10 +20,10 @@ PREVIEW, SET = Path("data/preview/coco"), Path("data/synthetic/coco")
 def test_the_preview_is_the_beginning_of_the_set(project, capsys) -> None:
     project(MINIWORLD)
     assert main(["preview", "coco"]) == 2
-    assert "python -m datasetdm ingest coco" in capsys.readouterr().err
+    assert "datasetdm ingest coco" in capsys.readouterr().err
     assert main(["ingest", "coco"]) == 0
     assert main(["preview", "coco"]) == 2
-    assert "python -m datasetdm train_decoder coco" in capsys.readouterr().err
+    assert "datasetdm train_decoder coco" in capsys.readouterr().err
 
     assert main(["train_decoder", "coco"]) == 0
     before = sorted(Path("data").rglob("*"))
@@ -53,7 +53,7 @@ def test_fiftyone_that_is_missing_is_named_with_the_remedy(project, monkeypatch,
 def test_view_says_where_the_report_is(project, capsys) -> None:
     project(MINIWORLD)
     assert main(["view", "coco"]) == 2
-    assert "python -m datasetdm compare coco" in capsys.readouterr().err
+    assert "datasetdm compare coco" in capsys.readouterr().err
     page = Path("data/reports/coco/index.html")
     page.parent.mkdir(parents=True)
     page.write_text("<html>")

@@ -82,5 +82,5 @@ def test_accepted_and_rejected_images_are_shown_in_the_order_of_the_manifest(con
 
 def test_a_manifest_of_other_images_is_refused(context: Context, tmp_path: Path) -> None:
     other = manifest(context).assign(image=[f"{number}.png" for number in range(4)])
-    with pytest.raises(DatasetDMError, match="python -m datasetdm synthesize coco"):
+    with pytest.raises(DatasetDMError, match="datasetdm synthesize coco"):
         write_all_figures(context, other, tmp_path / "figures")

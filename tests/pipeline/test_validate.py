@@ -131,6 +131,14 @@ def test_weights_of_the_downstream_model_that_are_cut_off(project: Path, capsys:
     assert "resnet/model.safetensors is cut off" in capsys.readouterr().err
 
 
+def test_of_a_benchmark_that_is_not_there_only_the_error_speaks(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", "nope"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "no benchmark 'nope'" in said.err
+
+
 def cut(file: Path, size: int) -> None:
     with open(file, "r+b") as stream:
         stream.truncate(size)

@@ -67,7 +67,7 @@ def test_the_page_tells_its_world_and_asks_nothing_of_the_network() -> None:
 def test_made_of_what_is_published(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     params = Params.model_construct(benchmarks={"coco": None, "nyu": None})
-    with pytest.raises(DatasetDMError, match="python -m datasetdm run coco"):
+    with pytest.raises(DatasetDMError, match="datasetdm run coco"):
         make_leaderboard(params, REPORTS)
     file = Paths(tmp_path / "data", "coco").reports / "metrics.json"
     file.parent.mkdir(parents=True)

@@ -57,10 +57,11 @@ def start(tmp_path: Path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_addresses_are_printed_once_they_answer_and_the_end_is_quiet(start, tmp_path: Path, number) -> None:
     program, (dagster, mlflow) = start("works")
-    lines = [program.stdout.readline().rstrip() for _ in range(4)]
+    lines = [program.stdout.readline().rstrip() for _ in range(5)]
     assert "which takes about half a minute" in lines[0] and ".dagster_home/ui.log" in lines[0]
     assert lines[1].endswith(f"http://127.0.0.1:{dagster}")
     assert lines[2].endswith(f"http://127.0.0.1:{mlflow}/#/experiments?workflowType=machine_learning")
+    assert "press Model training" in lines[3] and lines[4].startswith("Ctrl-C stops")
     for port in (dagster, mlflow):
         socket.create_connection(("127.0.0.1", int(port)), 5).close()
     program.send_signal(number)
@@ -84,6 +85,7 @@ def test_an_mlflow_server_elsewhere_is_not_started_again(start, monkeypatch) -> 
             asked.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
         program.stdout.readline()
         assert program.stdout.readline().strip() == f"MLflow   {address}/#/experiments?workflowType=machine_learning"
+        assert "press Model training" in program.stdout.readline()
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", int(mlflow)), 5)
     assert program.stdout.readline().strip() == "Ctrl-C stops Dagster."

@@ -74,8 +74,8 @@ def find_unit(files: Sequence[Path], scale: float | None) -> Unit:
         return Unit(1.0, f"taken as metres, because they are fractions up to {far:.3g}; --depth-scale says otherwise")
     return Unit(
         MILLIMETRES,
-        f"taken as millimetres, which makes the farthest {far / MILLIMETRES:.3g} m; if that is wrong, give the numbers "
-        f"per metre: --depth-scale {KITTI_UNITS:g} for KITTI, 5000 for TUM, 100 for centimetres",
+        "the numbers are taken as millimetres; if that is wrong, give the numbers per metre: "
+        f"--depth-scale {KITTI_UNITS:g} for KITTI, 5000 for TUM, 100 for centimetres",
     )
 
 

@@ -1,5 +1,6 @@
 """The layouts of exports: how each is recognised, and who reads it."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from datasetdm.datasets.importing.findings import Findings
 from datasetdm.datasets.importing.index_masks import MASKS, read_index_masks
 from datasetdm.datasets.importing.pairs import has_pairs
 from datasetdm.errors import DatasetDMError
+
+_KINDS = 5  # of files to tell the user of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +116,21 @@ def recognise(path: Path) -> tuple[str, str]:
     for name, export in EXPORTS.items():
         if found := export.found(path):
             return name, found
+    files = _files_by_kind(path)
+    if not files:
+        raise DatasetDMError(f"{path} has no files. Name the folder or file that the labelling tool exported.")
     known = "\n".join(f"  {name:<10} {export.title}" for name, export in EXPORTS.items())
     raise DatasetDMError(
-        f"{path} is of no layout that can be recognised. Choose one with --format, or bring it into one of these:\n"
-        f"{known}"
+        f"{path} is of no layout that can be recognised; it has {files}. Choose a layout with --format, or bring the "
+        f"export into one of these:\n{known}"
     )
+
+
+def _files_by_kind(path: Path) -> str:
+    """`30 .jpg, 1 .json`: what a user needs to see that labels are missing, or that it is another folder."""
+    files = (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else iter([path])
+    kinds = Counter(file.suffix.lower() or "without a suffix" for file in files)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_KINDS))
 
 
 def read(request: Request, layout: str | None, findings: Findings) -> tuple[Contents, list[str]]:

@@ -15,6 +15,7 @@ from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.program import program
 from datasetdm.utils.progress import say
 
 CODE_VERSION = "1"
@@ -98,7 +99,7 @@ def _on_dev(context: Context, training: Training) -> float:
     """The primary metric on dev, the higher the better."""
     file = context.paths.downstream / str(training) / "metrics.json"
     task = context.task()
-    figures = read_json(file, remedy=f"Run `python -m datasetdm train_downstream {context.benchmark}` again.")
+    figures = read_json(file, remedy=f"Run `{program()} train_downstream {context.benchmark}` again.")
     if task.primary_metric not in figures:
         raise DatasetDMError(
             f"{file} has no {task.primary_metric}: dev shows nothing to find. Raise ingest.num_dev in params.yaml."

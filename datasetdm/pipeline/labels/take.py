@@ -27,6 +27,7 @@ from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.labels.send import REVIEW
 from datasetdm.pipeline.reviewed.store import ORIGINS, SUBSET, has_reviewed
 from datasetdm.utils.files import link, read_json, remove_leftovers, replacing, write_json
+from datasetdm.utils.program import program
 
 _SHOWN = 5
 
@@ -88,7 +89,7 @@ def take_back(context: Context, review: Path, paths: Sequence[Path], *, keep_goi
 
 def _record_of(context: Context, review: Path) -> dict[str, Any]:
     """What was sent."""
-    remedy = f"Name the folder that `datasetdm review {context.benchmark} --worst` has written with --folder."
+    remedy = f"Name the folder that `{program()} review {context.benchmark} --worst` has written with --folder."
     if not (review / REVIEW).is_file():
         raise DatasetDMError(f"{review} is no review: it has no {REVIEW}. {remedy}")
     record = read_json(review / REVIEW, remedy=remedy)

@@ -11,6 +11,7 @@ from datasetdm.pipeline.planning.rate import Rate, of_host
 from datasetdm.pipeline.planning.rehearsal import Rehearsal
 from datasetdm.pipeline.planning.synthesis_probe import SynthesisProbe
 from datasetdm.pipeline.planning.work import Measure
+from datasetdm.utils.program import program
 from datasetdm.utils.progress import say
 
 
@@ -62,7 +63,7 @@ def _prompts(calibration: Calibration) -> Rate:
     rehearsal = calibration.rehearsal
     if rehearsal.context.settings.prompts.source == "language_model":
         name = rehearsal.context.benchmark
-        raise DatasetDMError(f"`datasetdm prompts preview {name}` says what asking the language model takes.")
+        raise DatasetDMError(f"`{program()} prompts preview {name}` says what asking the language model takes.")
     categories = len(rehearsal.task.subjects)  # the images are ingested first, which does not count
     say(f"writing prompts for {categories} categories")
     began = now()

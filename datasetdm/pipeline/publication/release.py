@@ -19,6 +19,7 @@ from datasetdm.pipeline.stages import compare, synthesize, train_decoder, train_
 from datasetdm.task_parts import scores_of
 from datasetdm.tracking import git_commit
 from datasetdm.utils.files import read_json
+from datasetdm.utils.program import program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def _refuse_changes(context: Context) -> None:
             "\n  ".join(
                 [
                     "The cards would not tell the truth, as params.yaml or the code has changed since these were made. "
-                    f"Put the settings back, or run `python -m datasetdm run {context.benchmark}{flag}`, which makes "
+                    f"Put the settings back, or run `{program()} run {context.benchmark}{flag}`, which makes "
                     "only what depends on them:",
                     *lines,
                 ]

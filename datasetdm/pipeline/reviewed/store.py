@@ -8,6 +8,7 @@ from datasetdm.arms import DRAWN, LABELLED, REVIEWED, Source
 from datasetdm.datasets.standard.layout import annotation_file
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.files import link, read_json
+from datasetdm.utils.program import program
 
 #: What can be reviewed. Dev and test decide, so that nobody corrects them after a model has said what it expects there.
 REVIEWABLE: dict[str, Source] = {"synthetic": DRAWN, "real": LABELLED}
@@ -45,7 +46,7 @@ def corrected_images(real: Path) -> dict[str, set[str]]:
     Raises:
         DatasetDMError: the record of them is missing or damaged.
     """
-    remedy = "Run `python -m datasetdm ingest` again."
+    remedy = f"Run `{program()} ingest` again."
     origins = read_json(real / NOTE, remedy=remedy)
     found: dict[str, set[str]] = {}
     if not isinstance(origins, Mapping):

@@ -45,6 +45,7 @@ from datasetdm.reports.pictures import contact_sheet
 from datasetdm.reports.text import comparison_text
 from datasetdm.task_parts import METRICS
 from datasetdm.utils.files import read_json, write_image, write_json, write_text
+from datasetdm.utils.program import program
 
 CODE_VERSION = "2"
 
@@ -285,7 +286,7 @@ def _check_arms(context: Context, folder: Path) -> dict[str, int]:
     if absent:
         raise DatasetDMError(
             f"{folder / 'metrics.json'} lacks the arms {', '.join(sorted(absent))}: run "
-            f"`python -m datasetdm compare {context.benchmark}` again."
+            f"`{program()} compare {context.benchmark}` again."
         )
     return {"arms": len(metrics["arms"])}
 

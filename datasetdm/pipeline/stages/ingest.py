@@ -21,6 +21,7 @@ from datasetdm.pipeline.paths import BACKBONES
 from datasetdm.pipeline.reviewed.store import add_reviewed, has_reviewed
 from datasetdm.utils.digests import IMAGE_SUFFIXES, digest
 from datasetdm.utils.files import read_json, write_json
+from datasetdm.utils.program import program
 from datasetdm.utils.progress import say
 
 CODE_VERSION = "1"
@@ -97,7 +98,7 @@ def _check_annotations(context: Context, folder: Path) -> dict[str, int]:
 
 def _check_no_leak(context: Context, folder: Path) -> dict[str, int]:
     if not annotation_file(folder, "test").exists():
-        raise DatasetDMError(f"{folder} has no test set: run `python -m datasetdm ingest {context.benchmark}` again.")
+        raise DatasetDMError(f"{folder} has no test set: run `{program()} ingest {context.benchmark}` again.")
     return check_no_leak(folder)
 
 

@@ -42,6 +42,7 @@ from datasetdm.reports.promises import promise_text
 from datasetdm.reports.rounds import round_metrics, round_tables
 from datasetdm.tasks.base import Task
 from datasetdm.utils.files import link, write_image
+from datasetdm.utils.program import program
 
 CODE_VERSION = "2"
 DRAWING_VERSION = "2"  # of the code that draws images, which takes longest: other annotations leave the drawings alone
@@ -198,7 +199,7 @@ def read_manifest(context: Context, folder: Path) -> pd.DataFrame:
         return pd.read_parquet(file)
     except (OSError, ValueError) as error:  # pyarrow's errors are of both kinds
         raise DatasetDMError(
-            f"{file} is damaged ({error}): run `python -m datasetdm synthesize {context.benchmark}` again."
+            f"{file} is damaged ({error}): run `{program()} synthesize {context.benchmark}` again."
         ) from None
 
 
@@ -210,7 +211,7 @@ def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
         if listed != written:
             raise DatasetDMError(
                 f"{file} accepts {listed} images of {subset}, its annotations hold "
-                f"{written}: run `python -m datasetdm synthesize {context.benchmark}` again."
+                f"{written}: run `{program()} synthesize {context.benchmark}` again."
             )
     for name, placed in (
         (IMAGES, set(manifest.loc[manifest["folder"] == IMAGES, "image"])),
@@ -220,7 +221,7 @@ def _check_manifest(context: Context, folder: Path) -> dict[str, int]:
         if placed != there:
             raise DatasetDMError(
                 f"{file} places {len(placed)} images in {folder / name}, which holds {len(there)}, of them "
-                f"{len(placed & there)} the same: run `python -m datasetdm synthesize {context.benchmark}` again."
+                f"{len(placed & there)} the same: run `{program()} synthesize {context.benchmark}` again."
             )
     return {"rows": len(manifest)}
 

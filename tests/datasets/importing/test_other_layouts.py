@@ -187,6 +187,8 @@ def test_depth(kind: str, run_import: Import, tmp_path: Path) -> None:
         else:
             Image.fromarray(np.rint(metres[name] * 1000).astype(np.uint16)).save(root / "depth" / f"{name}.png")
     imported = run_import(root, scene="workbench")
+    assert imported.report[1] == "8 images of a workbench; task: depth"
+    assert imported.report[2].startswith("depth: up to 0.") and imported.report[2].count(" m;") == 1
     assert ("metres" if kind == "npy" else "millimetres") in imported.report[2]
     sample = open_split("depth_folder", imported.folder, "train")[0]
     np.testing.assert_allclose(sample.target.depth, metres[Path(sample.name).stem], atol=0.0006)
