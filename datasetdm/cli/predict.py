@@ -39,6 +39,7 @@ def add_commands(commands: Any) -> None:
 def _predict(options: argparse.Namespace) -> None:
     if options.benchmark:
         require_project()
+    from datasetdm.config import load_params
     from datasetdm.pipeline.predict import find_images, predict, read_boxes
     from datasetdm.pipeline.trained_models import load_model
 
@@ -58,6 +59,8 @@ def _predict(options: argparse.Namespace) -> None:
     found = f"; objects with a score of at least {options.threshold:g}: {done.objects}" if done.objects else ""
     before = f" ({done.continued} of them by the run that was interrupted)" if done.continued else ""
     print(f"{options.out}: images annotated: {done.images}{before}{found}")
+    if options.benchmark and load_params().benchmark(options.benchmark).source.miniworld:
+        print("This model has only seen the embedded world. What it finds in photographs means nothing.")
     if done.unreadable:
         print(f"Images that could not be read: {len(done.unreadable)}")
         for name, reason in done.unreadable.items():

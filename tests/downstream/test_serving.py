@@ -266,7 +266,11 @@ def test_the_documented_lines_run(
 
 
 def test_champion_challenger_and_decoder_are_those_of_the_registry(
-    registry: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Path,
+    data: Data,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(registry)
     shutil.copy(ROOT / "params.yaml", registry)
@@ -296,6 +300,7 @@ def test_champion_challenger_and_decoder_are_those_of_the_registry(
         out = tmp_path / name
         options = ["--benchmark", "voc", "--model", name, "--device", "cpu", "--threshold", "0", "--no-overlays"]
         assert main(["predict", str(tmp_path / "a.png"), "--out", str(out), *options]) == 0
+        assert "has only seen the embedded world" in capsys.readouterr().out
         written[name] = sorted(file.name for file in out.iterdir())
     assert "masks" in written["champion"] and "masks" in written["challenger"]
     first, second = ((tmp_path / name / "masks/a.png.png").read_bytes() for name in ("champion", "challenger"))

@@ -159,6 +159,12 @@ def test_an_empty_folder_and_what_a_killed_process_prepared_do_not_count(path: P
         assert [entry.name for entry in path.parent.iterdir()] == ["unit.lease"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can make a folder")
+def test_where_nothing_can_be_written_nobody_waits_for_others() -> None:
+    with pytest.raises(FileNotFoundError), lease(Path("/proc/nothing.lease")):
+        pass
+
+
 def test_a_machine_is_what_shares_its_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from datasetdm.utils import processes
 
