@@ -172,8 +172,15 @@ def _check_settings(runs: dict[str, dict[str, Any]]) -> None:
     (name, first), *others = runs.items()
     for other, run in others:
         for key in ("diffusion_model", "settings"):
-            if run[KEY][key] != first[KEY][key]:
+            if _given(run[KEY][key]) != _given(first[KEY][key]):
                 raise DatasetDMError(f"{other} was made with another {key} than {name}: remove one, and run its seeds.")
+
+
+def _given(setting: Any) -> Any:
+    """A setting without what is null in it: a setting that is new since a run was made is off by default."""
+    if isinstance(setting, dict):
+        return {name: _given(value) for name, value in setting.items() if value is not None}
+    return setting
 
 
 def _listed(seeds: Sequence[int]) -> str:

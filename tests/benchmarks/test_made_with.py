@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import made_with, study
 from benchmarks.made_with import describe_run, write_result
+from datasetdm.errors import DatasetDMError
 from datasetdm.reports.joining import join
 from datasetdm.reports.text import comparison_text
 from datasetdm.task_parts import METRICS
@@ -105,3 +106,12 @@ def test_a_run_is_in_the_file_once_and_earlier_ones_stay(tmp_path: Path, monkeyp
     assert [run["diffusion_model"] for run in json.loads(file.read_text())["made_with"]] == ["0123", "0123"]
     write_result(file, {"a": 4})
     assert len(json.loads(file.read_text())["made_with"]) == 1
+
+
+def test_a_setting_that_is_new_and_off_is_no_other_setting() -> None:
+    def run(**settings: object) -> dict:
+        return {"made_with": {"diffusion_model": "0123", "settings": {"decoder": {"reading": None}, **settings}}}
+
+    study._check_settings({"a": run(), "b": run(adapt=None)})
+    with pytest.raises(DatasetDMError, match="b was made with another settings than a"):
+        study._check_settings({"a": run(), "b": run(adapt={"steps": 5})})
