@@ -6,7 +6,7 @@ The domain is the embedded world seen by a thermal camera: one channel, bright w
 stay. Measured with and without a LoRA that was trained on unlabelled images of the domain: the error with which the
 model denoises other images of it, and the P-Decoder's mask AP on dev, trained on a few labelled images for each seed.
 Writes a picture next to `--out`, with real images and drawn ones of the same captions before and after. What is
-finished is kept in `--cache`. Needs peft.
+finished is kept in `--cache`.
 """
 
 import math

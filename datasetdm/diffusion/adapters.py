@@ -1,7 +1,6 @@
 """LoRAs: small changes of a model that teach it a domain, loaded through its pipeline."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def add_loras(pipeline: Any, loras: Sequence[config.Lora]) -> None:
     """Add LoRAs to the weights of a pipeline for good, each with its scale.
 
     Raises:
-        DatasetDMError: peft is not installed, the pipeline takes no LoRA, or a file does not fit it.
+        DatasetDMError: the pipeline takes no LoRA, or a file does not fit it.
     """
     if not loras:
         return
@@ -63,23 +62,9 @@ def add_loras(pipeline: Any, loras: Sequence[config.Lora]) -> None:
 
 
 def check_takes_loras(pipeline_class: Any, setting: str) -> None:
-    """Refuse what a setting asks for if this machine or the pipeline knows no LoRAs.
-
-    Raises:
-        DatasetDMError: peft is not installed, or the pipeline takes no LoRA.
-    """
-    check_peft(setting)
+    """DatasetDMError where the pipeline takes no LoRA; the message names the setting that asks for one."""
     if not hasattr(pipeline_class, "load_lora_weights"):
         raise DatasetDMError(f"{pipeline_class.__name__} takes no LoRA: remove {setting} in params.yaml.")
-
-
-def check_peft(setting: str) -> None:
-    """Refuse what a setting asks for if the library for LoRAs is missing."""
-    if find_spec("peft") is None:
-        raise DatasetDMError(
-            f"{setting} in params.yaml needs the library peft, which is not installed: run `pip install peft` in the "
-            "project's environment."
-        )
 
 
 def _fetch(lora: config.Lora) -> Path:

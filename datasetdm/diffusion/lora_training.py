@@ -56,7 +56,7 @@ class LoraTraining:
         identity: of all that the training depends on; a checkpoint of another is not used.
 
     Raises:
-        DatasetDMError: peft is missing, the pipeline takes no LoRA, or no layer has one of the names in `targets`.
+        DatasetDMError: the pipeline takes no LoRA, or no layer has one of the names in `targets`.
     """
 
     def __init__(self, backbone: PipelineBackbone, settings: config.Adaptation, identity: str) -> None:
@@ -186,7 +186,7 @@ class LoraTraining:
 
 def _add_layers(network: Any, settings: config.Adaptation) -> None:
     """Add a LoRA's layers next to the linear layers whose names end with one of `targets`."""
-    from peft import LoraConfig  # an extra
+    from peft import LoraConfig  # takes a second
 
     names = [
         name

@@ -13,7 +13,7 @@ from datasetdm.datasets.naming import check_same, rename, tell_apart
 from datasetdm.datasets.native import open_split
 from datasetdm.datasets.split import Split
 from datasetdm.diffusion import draws_miniworld, find_weights, words_unknown_to
-from datasetdm.diffusion.adapters import check_peft, find_lora
+from datasetdm.diffusion.adapters import find_lora
 from datasetdm.diffusion.completeness import check_complete_model
 from datasetdm.diffusion.ip_adapter import find_ip_adapter, reference_images
 from datasetdm.downstream import DOWNSTREAM
@@ -83,7 +83,7 @@ def _backbone(context: Context) -> Iterator[str]:
 
 
 def _adapters(context: Context) -> Iterator[str]:
-    """LoRAs, the IP-Adapter and `adapt`: whether they are there, and what they need."""
+    """LoRAs and the IP-Adapter: whether they are there."""
     backbone = context.params.backbone
     for lora in backbone.loras:
         if is_hub_name(lora.path):
@@ -93,9 +93,6 @@ def _adapters(context: Context) -> Iterator[str]:
             if not is_whole(file):
                 raise DatasetDMError(f"{file} is cut off or damaged: copy it again (backbone.loras in params.yaml).")
             yield f"LoRA: {file}"
-    adapt = context.settings.adapt
-    if backbone.loras or adapt:
-        check_peft("adapt" if adapt else "backbone.loras")
     if adapter := backbone.ip_adapter:
         images = len(reference_images(adapter))
         place = adapter.path if is_hub_name(adapter.path) else find_ip_adapter(adapter)

@@ -74,7 +74,6 @@ def test_settings_that_change_what_is_learnt_make_another_unit(ingested: Path, e
 
 
 def test_later_stages_wait_for_the_lora_and_use_it(ingested: Path, edit) -> None:
-    pytest.importorskip("peft")
     plain = open_context("coco").backbone().fingerprint
     edit("benchmarks.coco.adapt", ADAPT | {"prior_weight": 1.0, "num_prior_images": 2})
     with pytest.raises(DatasetDMError, match=r"lora\.safetensors is missing\. Make it with `datasetdm adapt"):
@@ -109,7 +108,6 @@ def test_later_stages_wait_for_the_lora_and_use_it(ingested: Path, edit) -> None
 
 @pytest.mark.slow
 def test_a_decoder_on_the_adapted_model_is_trained_and_registered(ingested: Path, edit) -> None:
-    pytest.importorskip("peft")
     edit("benchmarks.coco.adapt", ADAPT)
     for stage in ("adapt", "train_decoder", "write_prompts", "synthesize"):
         assert main([stage, "coco"]) == 0

@@ -12,7 +12,7 @@ def steps(rehearsal: Rehearsal) -> Rate:
     """A step of the training, with the images that the model drew before where the settings want them.
 
     Raises:
-        DatasetDMError: the diffusion model is missing, or peft is.
+        DatasetDMError: the diffusion model is missing.
     """
     from datasetdm.diffusion.lora_training import LoraTraining  # seconds to import
     from datasetdm.pipeline.lora import encode_pictures, plain_backbone

@@ -32,7 +32,6 @@ def pictures(backbone: PipelineBackbone, count: int = 4) -> Pictures:
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])
 def test_the_error_falls_and_the_lora_loads_through_the_pipeline(family: str, tmp_path: Path) -> None:
-    pytest.importorskip("peft")
     training = LoraTraining(open_family(family, tmp_path / "model"), SETTINGS, "x")
     domain = pictures(training.backbone)
     frozen = {name: one.clone() for name, one in training.network.named_parameters() if not one.requires_grad}
@@ -52,7 +51,6 @@ def test_the_error_falls_and_the_lora_loads_through_the_pipeline(family: str, tm
 
 
 def test_a_training_that_was_cut_off_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("peft")
     monkeypatch.setattr("datasetdm.diffusion.lora_training.SAVE_EVERY", 3)
 
     def training(identity: str = "x") -> LoraTraining:
@@ -89,7 +87,6 @@ def test_a_training_that_was_cut_off_ends_with_the_same_bytes(tmp_path: Path, mo
 
 
 def test_the_prior_holds_the_model_back(tmp_path: Path) -> None:
-    pytest.importorskip("peft")
     errors = []
     for weight in (0.0, 50.0):
         settings = SETTINGS.model_copy(update={"prior_weight": weight})
@@ -102,7 +99,6 @@ def test_the_prior_holds_the_model_back(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("peft")
     with pytest.raises(DatasetDMError, match=r"PixArtSigmaPipeline takes no LoRA: remove adapt"):
         LoraTraining(open_family("pixart", tmp_path / "pixart"), SETTINGS, "x")
     backbone = open_family("flux", tmp_path / "flux")
@@ -113,12 +109,6 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path, monkeypatch: pytest.M
     training = LoraTraining(backbone, SETTINGS.model_copy(update={"learning_rate": 1e30, "steps": 30}), "x")
     with pytest.raises(DatasetDMError, match=r"loss of the LoRA is .*lower adapt\.learning_rate"):
         training.run(pictures(backbone), None)
-
-
-def test_without_peft_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasetdm.diffusion.adapters.find_spec", lambda name: None)
-    with pytest.raises(DatasetDMError, match=r"adapt in params\.yaml needs the library peft.*pip install peft"):
-        LoraTraining(open_family("flux", tmp_path / "flux"), SETTINGS, "x")
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])

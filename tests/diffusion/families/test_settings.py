@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 
@@ -68,7 +67,6 @@ def test_offloading_changes_nothing(flux_folder: Path) -> None:
     torch.testing.assert_close(plain.encode(images), offloaded.encode(images))
 
 
-@pytest.mark.skipif(find_spec("peft") is None, reason="peft is an extra")
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])
 def test_a_lora_changes_drawing_reading_and_fingerprint(family: str, tmp_path: Path) -> None:
     folder = tiny.save(family, tmp_path / family)
@@ -93,7 +91,6 @@ def test_a_lora_changes_drawing_reading_and_fingerprint(family: str, tmp_path: P
     assert (drawn(with_it) - drawn(plain)).abs().max() > 1e-4
 
 
-@pytest.mark.skipif(find_spec("peft") is None, reason="peft is an extra")
 def test_a_lora_of_another_model_or_none_is_refused(flux_folder: Path, tmp_path: Path) -> None:
     other = save_lora("sdxl", tmp_path / "lora")
     with pytest.raises(DatasetDMError, match=r"mine\.safetensors of backbone\.loras does not fit the model"):
@@ -103,15 +100,6 @@ def test_a_lora_of_another_model_or_none_is_refused(flux_folder: Path, tmp_path:
     shutil.copy(other / "mine.safetensors", other / "second.safetensors")
     with pytest.raises(DatasetDMError, match=r"found: mine\.safetensors, second\.safetensors. Name it as `file`"):
         load(flux_folder, loras=[{"path": str(other)}])
-
-
-def test_loras_without_peft_say_what_to_install(
-    flux_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mine.safetensors").write_bytes(b"")
-    monkeypatch.setattr("datasetdm.diffusion.adapters.find_spec", lambda name: None)
-    with pytest.raises(DatasetDMError, match="pip install peft"):
-        load(flux_folder, loras=[{"path": str(tmp_path)}])
 
 
 def test_a_missing_text_encoder_is_named(flux_folder: Path, tmp_path: Path) -> None:
