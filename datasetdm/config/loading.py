@@ -42,7 +42,11 @@ def load_params(
     blocks = content.get("benchmarks")
     blocks = blocks if isinstance(blocks, dict) else {}
     problems += misnamed(list(blocks))
-    problems += [f"study.benchmarks.{name} names no benchmark" for name in _studied(content) if name not in blocks]
+    problems += [
+        f"study.benchmarks.{name} names no benchmark; correct the name, or remove it if you have removed the benchmark"
+        for name in _studied(content)
+        if name not in blocks
+    ]
     if params is None:  # pydantic compares sections only if all of them are valid
         problems += [
             f"benchmarks.{name}.{problem}"

@@ -51,7 +51,9 @@ def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
         content["study"]["benchmarks"] = {"cocoa": {"ingest": {"num_real": 33}}}
 
-    with pytest.raises(DatasetDMError, match=r"study\.benchmarks\.cocoa names no benchmark"):
+    with pytest.raises(
+        DatasetDMError, match=r"study\.benchmarks\.cocoa names no benchmark; correct the name, or remove it"
+    ):
         load_params(edited(tmp_path, edit))
 
 
