@@ -94,8 +94,9 @@ except KeyboardInterrupt:
 def test_being_stopped_is_how_it_ends(tmp_path: Path, group: bool, patience: float, said: str) -> None:
     """Ctrl-C reaches both processes, a signal to the command only the command."""
     script = tmp_path / "script.py"
-    script.write_text(SHOWING)
-    command = [sys.executable, "-c", STOPPABLE, script, str(patience)]
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
+    script.write_text(heard + SHOWING)
+    command = [sys.executable, "-c", heard + STOPPABLE, script, str(patience)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "shown\n"
         (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
