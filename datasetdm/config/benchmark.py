@@ -49,6 +49,11 @@ class Benchmark(Section):
     downstream: Downstream = Field(description="The ordinary model that each arm trains")
     experiment: Experiment = Field(description="Which arms are compared")
     publication: Publication = Field(Publication(), description="What a published set says of licences and authors")
+    study: dict[str, Any] = Field(
+        default_factory=dict,
+        exclude=True,  # no setting itself: `load_params` lays it over the others, or leaves them as they are
+        description="`make study` overrides settings of the benchmark with it, after those of the block `study`",
+    )
 
     @field_validator("task", mode="before")
     @classmethod
@@ -238,7 +243,7 @@ class Params(Section):
     benchmarks: dict[str, Benchmark] = Field(min_length=1, description="A name and a block for each benchmark")
     study: dict[str, Any] = Field(
         default_factory=dict,
-        description="`make study` overrides the settings of every benchmark with it; its `benchmarks`, of single ones",
+        description="`make study` overrides the settings of every benchmark with it",
     )
 
     def benchmark(self, name: str) -> Benchmark:

@@ -24,7 +24,7 @@ def load_params(
 
     Args:
         path: the YAML file.
-        study: override the settings of every benchmark with the block `study` (`make study`).
+        study: override the settings of every benchmark with the block `study`, and with its own one (`make study`).
         benchmark: the benchmark that `checks` looks at.
         checks: gets the valid sections of that benchmark by name, and `backbone`; returns further problems.
 
@@ -42,11 +42,6 @@ def load_params(
     blocks = content.get("benchmarks")
     blocks = blocks if isinstance(blocks, dict) else {}
     problems += misnamed(list(blocks))
-    problems += [
-        f"study.benchmarks.{name} names no benchmark; correct the name, or remove it if you have removed the benchmark"
-        for name in _studied(content)
-        if name not in blocks
-    ]
     if params is None:  # pydantic compares sections only if all of them are valid
         problems += [
             f"benchmarks.{name}.{problem}"
@@ -106,24 +101,19 @@ def _where(path: Path, error: YAMLError) -> str:
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
-    """Every benchmark with the settings of `study`, and then with its own block in `study.benchmarks`."""
-    overlay = dict(content.get("study") or {})
-    own = overlay.pop("benchmarks", None) or {}
-    benchmarks = content.get("benchmarks") or {}
-    enlarged = {name: _enlarged(block, _merged(overlay, own.get(name, {}))) for name, block in benchmarks.items()}
-    return {**content, "benchmarks": enlarged}
+    """Every benchmark with the settings of the block `study`, and then with those of its own."""
+    shared, blocks = content.get("study") or {}, content.get("benchmarks")
+    if not isinstance(blocks, dict):
+        return content
+    return {**content, "benchmarks": {name: _enlarged(block, shared) for name, block in blocks.items()}}
 
 
-def _studied(content: dict[str, Any]) -> list[str]:
-    study = content.get("study")
-    own = study.get("benchmarks") if isinstance(study, dict) else None
-    return list(own) if isinstance(own, dict) else []
-
-
-def _enlarged(block: Any, overlay: Any) -> Any:
+def _enlarged(block: Any, shared: Any) -> Any:
     """A benchmark's block at study size. Own data have no number of images to render."""
-    merged = _merged(block, overlay)
-    if isinstance(block, dict) and isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
+    if not isinstance(block, dict):
+        return block
+    merged = _merged(_merged(block, shared), block.get("study") or {})
+    if isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
         merged["source"].pop("miniworld", None)
     return merged
 

@@ -39,7 +39,7 @@ def test_the_study_has_all_arms_that_its_benchmarks_need() -> None:
 
 def test_a_study_may_lay_something_over_one_benchmark_alone(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
-        content["study"]["benchmarks"] = {"coco": {"ingest": {"num_real": 33}}}
+        content["benchmarks"]["coco"]["study"] = {"ingest": {"num_real": 33}}
 
     demo, study = load_params(edited(tmp_path, edit)), load_params(edited(tmp_path, edit), study=True)
     assert (demo.benchmark("coco").ingest.num_real, study.benchmark("coco").ingest.num_real) == (20, 33)
@@ -47,14 +47,20 @@ def test_a_study_may_lay_something_over_one_benchmark_alone(tmp_path: Path) -> N
     assert study.benchmark("voc").ingest.num_real == demo.benchmark("voc").ingest.num_real
 
 
-def test_a_study_of_no_benchmark_is_refused(tmp_path: Path) -> None:
+def test_a_benchmark_leaves_with_what_its_study_overrides(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
-        content["study"]["benchmarks"] = {"cocoa": {"ingest": {"num_real": 33}}}
+        del content["benchmarks"]["coco"]
 
-    with pytest.raises(
-        DatasetDMError, match=r"study\.benchmarks\.cocoa names no benchmark; correct the name, or remove it"
-    ):
-        load_params(edited(tmp_path, edit))
+    study = load_params(edited(tmp_path, edit), study=True)
+    assert "coco" not in study.benchmarks and study.benchmark("voc").seeds == (0, 1, 2)
+
+
+def test_a_wrong_setting_of_ones_own_study_is_reported(tmp_path: Path) -> None:
+    def edit(content: dict) -> None:
+        content["benchmarks"]["voc"]["study"] = {"decoder": {"iterationz": 3}}
+
+    with pytest.raises(DatasetDMError, match=r"benchmarks\.voc\.decoder\.iterationz"):
+        load_params(edited(tmp_path, edit), study=True)
 
 
 def test_a_study_of_ones_own_data_renders_nothing(tmp_path: Path) -> None:
