@@ -77,20 +77,26 @@ class Bottleneck(nn.Module):
 
 
 class Fusion(nn.Module):
-    """One step up: the coarser level, upsampled, joined with the input of this level."""
+    """One step up: the coarser level, upsampled, joined with the input of this level.
+
+    The convolution that joins them works on each part alone: on the coarser level before it is upsampled, which is the
+    same and a quarter of the work, and on the input, which then needs no gradient.
+    """
 
     def __init__(self, input_channels: int, channels: int, *, from_below: bool):
         super().__init__()
-        self.join = nn.Conv2d(input_channels + (channels if from_below else 0), channels, 1, bias=False)
+        self.channels_below = channels if from_below else 0
+        self.join = nn.Conv2d(input_channels + self.channels_below, channels, 1, bias=False)
         self.norm = group_norm(channels)
         self.block = Bottleneck(channels)
 
     def forward(self, x: torch.Tensor, below: torch.Tensor | None) -> torch.Tensor:
         """B x channels x h x w at the size of `x`."""
+        joined = F.conv2d(x, self.join.weight[:, self.channels_below :])
         if below is not None:
-            below = F.interpolate(below, size=x.shape[-2:], mode="bilinear", align_corners=False)
-            x = torch.cat([below, x], dim=1)
-        return self.block(F.relu(self.norm(self.join(x))))
+            below = F.conv2d(below, self.join.weight[:, : self.channels_below])
+            joined = joined + F.interpolate(below, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return self.block(F.relu(self.norm(joined)))
 
 
 class PixelDecoder(nn.Module):
