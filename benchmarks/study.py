@@ -58,8 +58,11 @@ def study(benchmark: str, seeds: Sequence[int] | None, processes: int, *, only_j
     measured = {seed for run in read_runs(folder).values() for seed in run[KEY]["seeds"]}
     wanted = seeds or open_context(benchmark, study=True).seeds
     left = [seed for seed in wanted if seed not in measured]
+    print_progress()
+    if len(left) < len(wanted) and not only_join:
+        done = [seed for seed in wanted if seed in measured]
+        say(f"measured already: seeds {_listed(done)}; to measure them again, remove their files in {folder / 'runs'}")
     if left and not only_join:
-        print_progress()
         with working_on(f"study {benchmark}"):
             announce(benchmark, left, processes)
         others = [
