@@ -24,7 +24,7 @@ def load_params(
 
     Args:
         path: the YAML file.
-        study: override the settings of every benchmark with the block `study`, and with its own one (`make study`).
+        study: override the settings of every benchmark with the block `study`, and then with its own (`make study`).
         benchmark: the benchmark that `checks` looks at.
         checks: gets the valid sections of that benchmark by name, and `backbone`; returns further problems.
 
@@ -101,7 +101,7 @@ def _where(path: Path, error: YAMLError) -> str:
 
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
-    """Every benchmark with the settings of the block `study`, and then with those of its own."""
+    """Every benchmark with the block `study` laid over it, and then its own `study`."""
     shared, blocks = content.get("study") or {}, content.get("benchmarks")
     if not isinstance(blocks, dict):
         return content
