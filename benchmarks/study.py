@@ -122,7 +122,7 @@ def record(context: Context, file: Path) -> None:
     remedy = f"Run `python -m benchmarks.study {context.benchmark}` again."
     made_with = describe_run() | {
         "seeds": list(context.seeds),
-        "settings": context.settings.model_dump(mode="json", exclude={"seeds"}),
+        "settings": context.settings.model_dump(mode="json", exclude={"seeds", "study"}),
         "stage_seconds": stage_seconds(context),
     }
     comparison = read_json(context.paths.reports / "metrics.json", remedy=remedy)

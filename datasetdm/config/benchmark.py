@@ -51,7 +51,6 @@ class Benchmark(Section):
     publication: Publication = Field(Publication(), description="What a published set says of licences and authors")
     study: dict[str, Any] = Field(
         default_factory=dict,
-        exclude=True,  # no setting itself: `load_params` lays it over the others, or leaves them as they are
         description="`make study` overrides settings of the benchmark with it, after those of the block `study`",
     )
 

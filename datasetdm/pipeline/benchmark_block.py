@@ -66,7 +66,7 @@ def make_block(
         DatasetDMError: there is no benchmark of this task to begin with.
     """
     template, origin = _template(contents.task, params)
-    block = template.model_dump(mode="json", exclude_unset=True)
+    block = template.model_dump(mode="json", exclude_unset=True, exclude={"study"})
     ingest = _sizes(contents, group_by)
     block["task"] = _task(contents, block["task"])
     block["source"] = _source(contents, root, layout)

@@ -52,6 +52,7 @@ def test_the_block_is_added_and_all_else_stays(
     said = capsys.readouterr().out
     assert after[start:end] in said and said.endswith("Next: datasetdm validate mine\n")
     assert load_params().benchmark("mine").source.root == Path("data/raw/mine")
+    assert load_params().benchmark("mine").study == {}  # that of `coco` is for the embedded world
     assert main(command) == 2
     assert "has a benchmark 'mine' already" in capsys.readouterr().err
     assert main([*command, "--replace"]) == 0

@@ -11,12 +11,12 @@ from datasetdm.pipeline.context import Context
 def settings_snapshot(context: Context) -> str:
     """A `params.yaml` of this benchmark alone, which `datasetdm run` takes; absolute paths are names only.
 
-    What the study has changed is part of the benchmark's block, so there is no block `study`.
+    What the study has changed is part of the benchmark's settings, so nothing is left for a block `study` to override.
     """
     content = {
         "device": context.params.device,
         "backbone": context.params.backbone.model_dump(mode="json"),
-        "benchmarks": {context.benchmark: context.settings.model_dump(mode="json")},
+        "benchmarks": {context.benchmark: context.settings.model_dump(mode="json", exclude={"study"})},
     }
     return yaml.safe_dump(cleaned(content), sort_keys=False, allow_unicode=True, width=100)
 

@@ -72,6 +72,7 @@ def test_nothing_of_this_machine_is_published(drawn: Path, drawn_once: Path) -> 
     snapshot = load_params(DATA / "params.yaml")
     here = load_params()
     assert snapshot.benchmarks["coco"].synthesis == here.benchmarks["coco"].synthesis
+    assert snapshot.benchmarks["coco"].study == {}
     assert str(snapshot.benchmarks["coco"].source.root) == "photos of toys" and snapshot.backbone.path == "miniworld"
 
 
