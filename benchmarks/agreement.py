@@ -3,7 +3,8 @@
     python -m datasetdm run nyu --study --until train_decoder
     python -m benchmarks.agreement nyu --study
 
-Reads each image of dev in all ways that the task allows: its mirror image, a second noise level, the attention alone.
+Reads each image of dev, its mirror image, and both at a second noise level; the attention alone, too, where the
+benchmark reads it (`decoder.reading`).
 For each column of the manifest that comes of this, and for the score, prints the rank correlation with the quality of
 the image's label, which is the main metric of the task on this image, and the mean of that metric over the images that
 agree best. The file of figures grows benchmark by benchmark.
@@ -25,7 +26,6 @@ from datasetdm.decoder.checkpoint import load_decoder
 from datasetdm.decoder.inference import predict_images
 from datasetdm.evaluation.evaluators import build_evaluator
 from datasetdm.pipeline.context import Context, open_context
-from datasetdm.task_parts import TASKS
 from datasetdm.tasks.base import Task
 from datasetdm.utils.files import read_json
 
@@ -50,8 +50,8 @@ def measure_decoder(context: Context, seed: int) -> Figures:
     """The figures of the P-Decoder of a seed on the images of dev."""
     backbone = context.backbone()
     decoder, task, settings = load_decoder(context.paths.decoders / str(seed), backbone)
-    by_attention = settings.reading is not None and settings.reading.attention and TASKS[task.name].word_masks
-    reading = config.Reading(flip=True, timesteps=(NOISY,), attention=bool(by_attention))
+    by_attention = settings.reading is not None and settings.reading.attention
+    reading = config.Reading(flip=True, timesteps=(NOISY,), attention=by_attention)
     samples = standard_format(*task.kind).load(context.paths.real, "dev")
     samples = [samples[position] for position in range(len(samples))]
     found = predict_images(

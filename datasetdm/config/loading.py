@@ -102,19 +102,22 @@ def _where(path: Path, error: YAMLError) -> str:
 
 def _with_study(content: dict[str, Any]) -> dict[str, Any]:
     """Every benchmark with the block `study` laid over it, and then its own `study`."""
-    shared, blocks = content.get("study") or {}, content.get("benchmarks")
+    blocks = content.get("benchmarks")
     if not isinstance(blocks, dict):
         return content
-    return {**content, "benchmarks": {name: _enlarged(block, shared) for name, block in blocks.items()}}
+    return {**content, "benchmarks": {name: _enlarged(block, content.get("study")) for name, block in blocks.items()}}
 
 
 def _enlarged(block: Any, shared: Any) -> Any:
     """A benchmark's block at study size. Own data have no number of images to render."""
     if not isinstance(block, dict):
         return block
-    merged = _merged(_merged(block, shared), block.get("study") or {})
-    if isinstance(block.get("source"), dict) and "miniworld" not in block["source"]:
-        merged["source"].pop("miniworld", None)
+    merged = block
+    for overlay in (shared, block.get("study")):
+        merged = _merged(merged, overlay) if isinstance(overlay, dict) else merged  # what is no block is told later
+    own, source = block.get("source"), merged.get("source")
+    if isinstance(own, dict) and "miniworld" not in own and isinstance(source, dict):
+        merged["source"] = {name: value for name, value in source.items() if name != "miniworld"}
     return merged
 
 

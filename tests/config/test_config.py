@@ -26,8 +26,8 @@ def test_shipped_settings_are_valid(file: str) -> None:
     demo, study = load_params(ROOT / file), load_params(ROOT / file, study=True)
     for name in demo.benchmarks:
         assert len(study.benchmark(name).seeds) > len(demo.benchmark(name).seeds)
-        spliced = study.benchmark(name).augmentation.num_images > 0
-        assert ("real_augmented" in study.benchmark(name).experiment.arms) >= spliced
+        if study.benchmark(name).augmentation.num_images > 0:  # else it would be `real`
+            assert "real_augmented" in study.benchmark(name).experiment.arms
 
 
 def test_paper_settings_hold_the_papers_figures() -> None:
@@ -88,19 +88,6 @@ def test_oracle_arm_needs_oracle_images(tmp_path: Path) -> None:
     file = edited(tmp_path, lambda content: content["benchmarks"]["voc"]["ingest"].pop("num_oracle"))
     with pytest.raises(DatasetDMError, match="num_oracle"):
         load_params(file)
-
-
-@pytest.mark.parametrize("text", ["a: [", "just words", ""])
-def test_broken_file_is_told(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "params.yaml"
-    file.write_text(text)
-    with pytest.raises(DatasetDMError, match=r"params\.yaml"):
-        load_params(file)
-
-
-def test_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetDMError, match="root folder"):
-        load_params(tmp_path / "params.yaml")
 
 
 def test_unknown_benchmark_lists_the_known() -> None:
@@ -203,43 +190,6 @@ def test_a_benchmarks_name_is_no_path(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetDMError, match="benchmarks"):
         load_params(edited(tmp_path, edit))
-
-
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00", None])
-def test_a_file_that_is_no_text_is_told(tmp_path: Path, data: bytes | None) -> None:
-    file = tmp_path / "params.yaml"
-    file.mkdir() if data is None else file.write_bytes(data)
-    with pytest.raises(DatasetDMError, match=r"params\.yaml"):
-        load_params(file)
-
-
-def test_a_key_that_a_block_has_twice_is_an_error_that_names_its_line(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    file = tmp_path / "params.yaml"
-    file.write_text(re.sub(r"prompts: {num_prompts: \d+", r"\g<0>, num_prompts: 4", text, count=1))
-    with pytest.raises(
-        DatasetDMError, match=r"line \d+, column \d+, is not valid YAML: .*duplicate key \"num_prompts\""
-    ):
-        load_params(file)
-
-
-def test_what_a_block_takes_over_may_be_overruled(tmp_path: Path) -> None:
-    params = load_params(ROOT / "params.yaml")
-    named, street = params.benchmark("voc").decoder, params.benchmark("cityscapes").decoder
-    assert (named.category_from_prompt, street.category_from_prompt) == (True, False)
-    assert street.model_copy(update={"category_from_prompt": True, "reading": named.reading}) == named
-
-
-def test_what_was_taken_over_and_overruled_may_be_taken_over_from_any_depth(tmp_path: Path) -> None:
-    """YAML writes into a block what it takes over, and does that to a deeper one before it is read itself."""
-    text = (ROOT / "params.yaml").read_text()
-    file = tmp_path / "params.yaml"
-    file.write_text(
-        "anchors: &base {seeds: [0]}\ndeep: {deeper: &over {<<: *base, seeds: [1]}}\nshallow: {<<: *over}\n" + text
-    )
-    with pytest.raises(DatasetDMError) as told:
-        load_params(file)
-    assert "shallow is not a setting" in str(told.value)
 
 
 def test_a_setting_under_its_old_name_is_an_error_that_gives_the_new_one(tmp_path: Path) -> None:

@@ -64,6 +64,16 @@ def test_a_wrong_setting_of_ones_own_study_is_reported(tmp_path: Path) -> None:
         load_params(edited(tmp_path, edit), study=True)
 
 
+@pytest.mark.parametrize("wrong", ["large", [1], 3])
+def test_a_study_that_is_no_block_is_reported(tmp_path: Path, wrong: object) -> None:
+    def edit(content: dict) -> None:
+        content["study"] = content["benchmarks"]["voc"]["study"] = wrong
+
+    with pytest.raises(DatasetDMError) as told:
+        load_params(edited(tmp_path, edit), study=True)
+    assert "\n  study" in str(told.value) and "benchmarks.voc.study" in str(told.value)
+
+
 def test_a_study_of_ones_own_data_renders_nothing(tmp_path: Path) -> None:
     def edit(content: dict) -> None:
         content["benchmarks"]["coco"]["source"] = {"format": "coco", "root": "/mine"}
