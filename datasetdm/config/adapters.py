@@ -36,7 +36,7 @@ class IPAdapter(Section):
 
 
 class Adaptation(Section):
-    """A LoRA that the stage `adapt` trains on the unlabelled images of each benchmark; all later stages use it."""
+    """A LoRA that the stage `adapt` trains on the unlabelled images of a benchmark, for drawing and for reading."""
 
     rank: PositiveInt = Field(default=8, description="Rank of the LoRA: how much it can learn")
     targets: Names = Field(
@@ -56,5 +56,8 @@ class Adaptation(Section):
     )
     num_prior_images: PositiveInt = Field(default=64, description="Number of these images")
     gradient_checkpointing: bool = Field(default=False, description="Less memory on a GPU, more time")
-    scale: float = Field(default=1.0, description="How strongly later stages use it")
+    scale: float = Field(default=1.0, description="How strongly images are drawn with it")
+    reading_scale: float | None = Field(
+        default=None, description="How strongly the P-Decoder reads with it; null: like `scale`, 0: without it"
+    )
     seed: Seed = Field(default=0, description="Of the order of the images, the noise and the first weights")

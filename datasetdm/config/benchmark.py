@@ -151,6 +151,16 @@ def _readings_can_be_had(task: TaskSettings, decoder: Decoder, synthesis: Synthe
         yield "synthesis.filter.min_agreement.timestep is set, but decoder.reading.timesteps is not"
 
 
+def _drawing_and_reading_are_two_passes(adapt: Adaptation | None, synthesis: Synthesis) -> Iterator[str]:
+    if adapt is None or adapt.reading_scale in (None, adapt.scale):
+        return
+    if synthesis.extraction == "last_step":
+        yield (
+            f"adapt.reading_scale is {adapt.reading_scale:g}, but synthesis.extraction is 'last_step', which reads "
+            "while it draws; choose renoised, or remove adapt.reading_scale"
+        )
+
+
 def _subjects_have_their_new_names(source: DataSource, prompts: Prompts) -> Iterator[str]:
     for subject in prompts.subjects:
         if subject in source.names and subject not in source.names.values():
@@ -217,6 +227,7 @@ _RULES: tuple[Callable[..., Iterator[str]], ...] = (
     _prompts_name_what_the_decoder_predicts,
     _method_fits_task,
     _readings_can_be_had,
+    _drawing_and_reading_are_two_passes,
     _subjects_have_their_new_names,
     _arms_have_what_they_need,
     _tail_images_have_a_tail,

@@ -107,23 +107,38 @@ class Context:
 
     @property
     def backbone_settings(self) -> config.Backbone:
-        """The settings of the frozen diffusion model, with the LoRA of the stage `adapt`, if that trains one.
-
-        Raises:
-            DatasetDMError: the LoRA is missing.
-        """
-        settings, adapt = self.params.backbone, self.settings.adapt
+        """The settings of the frozen diffusion model that annotations are read off; errors as in `backbone`."""
+        adapt = self.settings.adapt
         if adapt is None:
-            return settings
-        file = self.paths.adapted / LORA_FILE
-        if not file.exists():
-            raise missing(self, file, "adapt")
-        lora = config.Lora(path=str(file), scale=adapt.scale)
-        return settings.model_copy(update={"loras": (*settings.loras, lora)})
+            return self.params.backbone
+        return self._with_lora(adapt.scale if adapt.reading_scale is None else adapt.reading_scale)
 
     def backbone(self) -> Backbone:
-        """The frozen diffusion model, loaded once per process, and again after `release_backbone`."""
-        settings = self.backbone_settings
+        """The frozen diffusion model that annotations are read off, with the LoRA of the stage `adapt`.
+
+        It is loaded once per process, and again after `release_backbone`.
+
+        Raises:
+            DatasetDMError: the LoRA is missing, or see `load_backbone`.
+        """
+        return self._loaded(self.backbone_settings)
+
+    def drawing_backbone(self) -> Backbone:
+        """The one that draws: the same, unless `adapt.reading_scale` says otherwise; errors as there."""
+        adapt = self.settings.adapt
+        return self._loaded(self._with_lora(adapt.scale) if adapt else self.params.backbone)
+
+    def _with_lora(self, scale: float) -> config.Backbone:
+        """The settings of the model, with the LoRA of the stage `adapt` unless it counts for nothing."""
+        settings, file = self.params.backbone, self.paths.adapted / LORA_FILE
+        if scale == 0:
+            return settings
+        if not file.exists():
+            raise missing(self, file, "adapt")
+        lora = config.Lora(path=str(file), scale=scale)
+        return settings.model_copy(update={"loras": (*settings.loras, lora)})
+
+    def _loaded(self, settings: config.Backbone) -> Backbone:
         trained = [Path(lora.path).stat() for lora in settings.loras if Path(lora.path).is_file()]
         return _backbone(settings, self.params.device, tuple((one.st_ino, one.st_mtime_ns) for one in trained))
 
@@ -205,7 +220,7 @@ def _task(settings: config.TaskSettings, file: Path, remedy: str, state: tuple[i
     return build_task(settings, categories)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # one may draw and another one read
 def _backbone(settings: config.Backbone, device: str, state: tuple[tuple[int, int], ...]) -> Backbone:
     """The diffusion model; it is loaded again when the `state` of the files of its LoRAs changes."""
     return load_backbone(settings, device)

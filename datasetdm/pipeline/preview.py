@@ -17,7 +17,7 @@ from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.prompt_coverage import select_prompts
 from datasetdm.pipeline.prompt_sources import candidates
 from datasetdm.pipeline.report_figures import drawn_figure
-from datasetdm.pipeline.rounds.shard import annotator_of
+from datasetdm.pipeline.rounds.shard import annotator_of, draw_ahead
 from datasetdm.prompts import choose_subjects, load_prompts
 from datasetdm.reports.figures import write_figures
 from datasetdm.reports.overlays import overlay
@@ -27,7 +27,6 @@ from datasetdm.synthesis.generate import AnnotatedImage, Annotator, make_request
 from datasetdm.synthesis.manifest import manifest_rows, sample_of
 from datasetdm.task_parts import TASKS, scores_of
 from datasetdm.utils.files import remove_leftovers, replacing, write_image, write_text
-from datasetdm.utils.progress import Progress
 
 SHEET, PAGE = "sheet.png", "index.html"
 
@@ -60,8 +59,8 @@ def make_preview(context: Context, number: int) -> Preview:
     context.task()  # if the real images are missing, that is the first thing to say
     annotator = annotator_of(context, context.seeds[0])
     drawn = _draw(context, annotator, number)
-    backbone, settings = context.backbone(), context.settings.synthesis
-    rows = [row for image in drawn for row in manifest_rows(image, [annotator], backbone, settings)]
+    drawer, settings = context.drawing_backbone(), context.settings.synthesis
+    rows = [row for image in drawn for row in manifest_rows(image, [annotator], drawer, settings)]
     manifest = pd.DataFrame(rows)
     remove_leftovers(context.paths.preview)
     with replacing(context.paths.preview) as folder:
@@ -74,11 +73,8 @@ def make_preview(context: Context, number: int) -> Preview:
 def _draw(context: Context, annotator: Annotator, number: int) -> list[AnnotatedImage]:
     settings = context.settings.synthesis
     requests = make_requests(_prompts(context), number, settings.seed)
-    progress, drawn = Progress(number, "images"), []
-    for image in synthesize(context.backbone(), context.task(), [annotator], requests, settings):
-        drawn.append(image)
-        progress.update(len(drawn))
-    return drawn
+    latents = draw_ahead(context, requests)
+    return list(synthesize(context.backbone(), context.task(), [annotator], requests, settings, latents))
 
 
 def _write(

@@ -18,8 +18,7 @@ def report_facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
     settings = context.settings
     return {
         "Data": str(settings.source.root) + (" (rendered by the embedded world)" if settings.source.miniworld else ""),
-        "Diffusion model": context.params.backbone.path
-        + (", adapted to the unlabelled images" if context.settings.adapt else ""),
+        "Diffusion model": context.params.backbone.path + _adapted(context),
         **_facts_of_mismatch(context),
         "Downstream model": f"{settings.downstream.model}, {settings.downstream.iterations} iterations per arm",
         "Images drawn": f"{metrics['num_generated']}, of which {metrics['num_synthetic']} accepted; "
@@ -29,6 +28,14 @@ def report_facts(context: Context, metrics: dict[str, Any]) -> dict[str, str]:
         "Seeds": ", ".join(map(str, context.seeds)) + " (labelled subset and initialisation)",
         "Choices": "made on dev; the test labels are read by this comparison alone",
     }
+
+
+def _adapted(context: Context) -> str:
+    adapt = context.settings.adapt
+    if adapt is None:
+        return ""
+    read = "" if adapt.reading_scale in (None, adapt.scale) else f"; labels are read at scale {adapt.reading_scale:g}"
+    return f", adapted to the unlabelled images at scale {adapt.scale:g}{read}"
 
 
 def explained_arms(context: Context, metrics: dict[str, Any]) -> dict[str, str]:

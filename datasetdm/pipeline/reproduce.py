@@ -22,7 +22,7 @@ from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.calibrated import decoder_folder
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.made_with import as_made, changes
-from datasetdm.pipeline.rounds.shard import REJECTED, annotator_of, subset_of
+from datasetdm.pipeline.rounds.shard import REJECTED, annotator_of, draw_ahead, subset_of
 from datasetdm.pipeline.stages import synthesize
 from datasetdm.reports.overlays import overlay
 from datasetdm.reports.pictures import contact_sheet
@@ -135,9 +135,10 @@ def reproduce(context: Context, wanted: str, out: Path | None = None) -> Reprodu
     _check_free(folder)
     made = as_made(synthesize.STAGE, context)
     annotators = _annotators(made, rows)
-    settings = made.settings.synthesis
-    (again,) = draw_and_annotate(made.backbone(), made.task(), annotators, [_request(rows[0])], settings)
-    now = manifest_rows(again, annotators, made.backbone(), settings)
+    settings, requests = made.settings.synthesis, [_request(rows[0])]
+    latents = draw_ahead(made, requests)
+    (again,) = draw_and_annotate(made.backbone(), made.task(), annotators, requests, settings, latents)
+    now = manifest_rows(again, annotators, made.drawing_backbone(), settings)
     remove_leftovers(folder)
     with replacing(folder) as temporary:
         labels = {annotator.name: _write(made, temporary, again, annotator.name) for annotator in annotators}
@@ -177,7 +178,7 @@ def _annotators(context: Context, rows: Sequence[Mapping[Any, Any]]) -> list[Ann
                 f"the P-Decoder {row['decoder']} of the row has the fingerprint {row['decoder_fingerprint']}, the one "
                 f"in {folder} has {found}: it was trained again since"
             )
-    wanted, found = rows[0]["backbone_fingerprint"], context.backbone().fingerprint
+    wanted, found = rows[0]["backbone_fingerprint"], context.drawing_backbone().fingerprint
     if found != wanted:
         problems.append(
             f"the diffusion model of the row has the fingerprint {wanted}, {context.params.backbone.path} has {found}: "

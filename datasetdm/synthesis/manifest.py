@@ -10,11 +10,14 @@ from datasetdm.synthesis.generate import AnnotatedImage, Annotator, stream_seed
 
 
 def manifest_rows(
-    annotated: AnnotatedImage, annotators: Sequence[Annotator], backbone: Backbone, settings: config.Synthesis
+    annotated: AnnotatedImage, annotators: Sequence[Annotator], drawer: Backbone, settings: config.Synthesis
 ) -> list[dict[str, Any]]:
-    """The provenance of one image, a row per annotator: all it takes to make it again (docs/reproduce.md)."""
+    """The provenance of one image, a row per annotator: all it takes to make it again (docs/reproduce.md).
+
+    `drawer` is the diffusion model that drew it. What a decoder reads is part of the decoder's fingerprint.
+    """
     request = annotated.request
-    origin = backbone.provenance(settings.sampler.scheduler)
+    origin = drawer.provenance(settings.sampler.scheduler)
     rows = []
     for annotator in annotators:
         acceptance = annotated.acceptances[annotator.name]
@@ -32,7 +35,7 @@ def manifest_rows(
                 "seed": request.seed,
                 "generator_seed": stream_seed(request, 0),
                 **origin,
-                "backbone_fingerprint": backbone.fingerprint,
+                "backbone_fingerprint": drawer.fingerprint,
                 "decoder_fingerprint": annotator.fingerprint,
                 **settings.sampler.model_dump(),
                 "batch_size": settings.batch_size,

@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from datasetdm.cli import main
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import open_context, release_backbone
-from datasetdm.pipeline.stages import adapt, train_decoder
+from datasetdm.pipeline.preview import make_preview
+from datasetdm.pipeline.reproduce import reproduce
+from datasetdm.pipeline.rounds.shard import DRAWING
+from datasetdm.pipeline.stages import adapt, synthesize, train_decoder
 from datasetdm.pipeline.unlabelled_images import domain_images
 from datasetdm.utils.files import read_json
 
@@ -65,6 +70,7 @@ def test_settings_that_change_what_is_learnt_make_another_unit(ingested: Path, e
     edit("benchmarks.coco.adapt", ADAPT)
     first = unit()
     edit("benchmarks.coco.adapt.scale", 0.5)  # applied when it is loaded
+    edit("benchmarks.coco.adapt.reading_scale", 0)
     edit("benchmarks.coco.synthesis.sampler.num_inference_steps", 3)  # draws no prior
     assert unit() == first
     edit("benchmarks.coco.adapt.prior_weight", 1.0)
@@ -119,3 +125,44 @@ def test_a_decoder_on_the_adapted_model_is_trained_and_registered(ingested: Path
     release_backbone()
     model = load_decoder_model(context.paths.decoders / "0", "cpu", **backbone_options(context.backbone_settings))
     assert model.predict([domain_images(context)[0].read()])
+
+
+@pytest.mark.slow
+def test_images_are_drawn_with_the_lora_and_read_without_it(ingested: Path, edit) -> None:
+    plain = open_context("coco")
+    edit("benchmarks.coco.adapt", ADAPT | {"scale": 0.5, "reading_scale": 0})
+    assert main(["train_decoder", "coco"]) == 0  # reads the model as it is, so it does not wait for the LoRA
+    assert main(["write_prompts", "coco"]) == 0
+    assert main(["synthesize", "coco"]) == 2
+    assert main(["adapt", "coco"]) == 0
+    context = open_context("coco")
+    drawer = context.drawing_backbone().fingerprint
+    assert context.backbone().fingerprint == plain.backbone().fingerprint != drawer
+    assert main(["synthesize", "coco"]) == 0
+    rows = synthesize.read_manifest(context, context.paths.synthetic)
+    assert set(rows["backbone_fingerprint"]) == {drawer}
+    assert '"scale": 0.5' in rows["loras"][0]
+    assert reproduce(context, rows["image"][0]).equal
+    make_preview(context, 1)
+    first = Image.open(context.paths.preview / "images" / rows["image"][0])
+    stored = Image.open(context.paths.synthetic / rows["folder"][0] / rows["image"][0])
+    assert np.array_equal(first, stored)
+
+    drawings = set(context.paths.work(DRAWING).iterdir())
+    (decoder,) = train_decoder.STAGE.plan(context)
+    edit("benchmarks.coco.adapt.reading_scale", 0.5)  # another reading of the same drawings
+    assert main(["run", "coco", "--until", "synthesize"]) == 0
+    context = open_context("coco")
+    assert context.backbone() is context.drawing_backbone()
+    assert train_decoder.STAGE.plan(context)["0"].folder != decoder.folder
+    assert set(context.paths.work(DRAWING).iterdir()) == drawings
+    release_backbone()
+
+
+def test_reading_at_another_scale_takes_another_pass(ingested: Path, edit) -> None:
+    edit("benchmarks.coco.adapt", ADAPT | {"reading_scale": 0})
+    edit("benchmarks.coco.synthesis.extraction", "last_step")
+    with pytest.raises(DatasetDMError, match=r"coco\.adapt\.reading_scale is 0, but synthesis\.extraction"):
+        open_context("coco")
+    edit("benchmarks.coco.adapt.reading_scale", 1.0)  # that at which images are drawn
+    open_context("coco")

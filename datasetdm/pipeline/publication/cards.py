@@ -4,6 +4,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
+from datasetdm.decoder.checkpoint import CONFIG_FILE, RETRAIN
 from datasetdm.decoder_methods import METHODS
 from datasetdm.pipeline.publication.annotations import Annotations
 from datasetdm.pipeline.publication.facts import (
@@ -21,6 +22,7 @@ from datasetdm.pipeline.report_facts import explained_arms
 from datasetdm.reports.cards import comparison_values, render_card, size_category
 from datasetdm.reports.verdict import arm_summary
 from datasetdm.task_parts import METRICS, TASKS, scores_of
+from datasetdm.utils.files import read_json
 
 FOLDER = "path/to/this/folder"
 TAGS = ["datasetdm", "synthetic"]
@@ -69,7 +71,8 @@ def decoder_card(release: Release) -> str:
     """The README.md of the P-Decoder."""
     model, row = release.decoder, release.row
     title = f"{METHODS[release.context.settings.decoder.method].title} of {release.title}"
-    needs = _NEEDS_BACKBONE.format(model=row["model_path"], fingerprint=row["backbone_fingerprint"])
+    read = read_json(model.folder / CONFIG_FILE, remedy=RETRAIN)["backbone_fingerprint"]
+    needs = _NEEDS_BACKBONE.format(model=row["model_path"], fingerprint=read)
     return _model_card(
         release,
         model,

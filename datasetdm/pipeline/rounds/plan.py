@@ -33,7 +33,8 @@ def plan_rounds(context: Context, prompts: pd.DataFrame, folder: Name, *, drawin
         drawing_version: of the code that draws.
     """
     rounds = images_of_rounds(context.settings.synthesis.num_images, context.settings.synthesis.rounds)
-    common, sampler, backbone = _common(context), context.settings.synthesis.sampler, context.backbone().fingerprint
+    common, sampler = _common(context), context.settings.synthesis.sampler
+    backbone = context.drawing_backbone().fingerprint
     shards: list[Unit] = []
     choice: Unit | None = None
     for number, images in enumerate(rounds, 1):
@@ -77,9 +78,9 @@ def _common(context: Context) -> str:
     settings, task = context.settings.synthesis, context.task()
     decoders = [decoder_fingerprint(decoder_folder(context, seed)) for seed in context.seeds]
     own = [settings.sampler, settings.extraction, settings.filter, settings.batch_size]
-    backbone = context.backbone().fingerprint
+    backbones = dict.fromkeys([context.backbone().fingerprint, context.drawing_backbone().fingerprint])
     words = [(word.noun, word.synonyms) for word in task.words]
-    return digest(*own, backbone, context.settings.task, words, decoders, list(context.seeds), *depends_on(context))
+    return digest(*own, *backbones, context.settings.task, words, decoders, list(context.seeds), *depends_on(context))
 
 
 def _content(context: Context, shard: Shard) -> list[Any]:

@@ -102,12 +102,20 @@ def reads_last_step(context: Context) -> bool:
     return context.settings.synthesis.extraction == "last_step"
 
 
+def draw_ahead(context: Context, requests: Sequence[GenerationRequest]) -> torch.Tensor | None:
+    """Images as latents, drawn before they are annotated; None if that is not possible (`reads_last_step`)."""
+    if reads_last_step(context):
+        return None
+    settings = context.settings.synthesis
+    return draw(context.drawing_backbone(), requests, settings.sampler, settings.batch_size)
+
+
 def _draw(context: Context, requests: list[GenerationRequest], drawing: Path) -> torch.Tensor:
     """The drawn images of a shard, as latents; `drawing` is their unit."""
-    settings, backbone = context.settings.synthesis, context.backbone()
 
     def work(folder: Path) -> None:
-        latents = draw(backbone, requests, settings.sampler, settings.batch_size)
+        latents = draw_ahead(context, requests)
+        assert latents is not None, "there is no such unit otherwise"
         save_file({"latents": latents.cpu().contiguous()}, folder / "latents.safetensors")
 
     make_unit(drawing, work)
@@ -135,7 +143,7 @@ def annotate_images(
     rows = []
     for labelled in synthesize(backbone, task, annotators, requests, settings, latents):
         write_image(folder / "images" / labelled.request.name, labelled.image)
-        rows += manifest_rows(labelled, annotators, backbone, settings)
+        rows += manifest_rows(labelled, annotators, context.drawing_backbone(), settings)
         for name, of in samples.items():
             of[labelled.acceptances[name].rejected is None].append(sample_of(labelled, name))
     files = standard_format(*task.kind)

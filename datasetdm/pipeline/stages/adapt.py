@@ -1,8 +1,9 @@
 """Stage `adapt`: a LoRA that teaches the diffusion model what the benchmark's images look like; a unit is its training.
 
 It learns from pixels and captions alone, after DreamBooth (Ruiz et al., arXiv 2208.12242) and its use for synthetic
-data (CA-LoRA, Park et al., arXiv 2503.22172). Dev and test images have no part in it. All later stages draw and read
-with it, and its digest is part of the model's fingerprint, so they make again what they have made without it.
+data (CA-LoRA, Park et al., arXiv 2503.22172). Dev and test images have no part in it. Later stages draw and read with
+it (`adapt.reading_scale` chooses how strongly they read), and its digest is part of the model's fingerprint, so they
+make again what they have made without it.
 
 Without `adapt` in the benchmark's settings, nothing is trained.
 """
@@ -45,7 +46,7 @@ def units(context: Context) -> Iterator[Unit]:
     model = context.params.backbone
     folder = STAGE.folder(
         context,
-        settings.model_copy(update={"scale": 1.0}),  # applied when the LoRA is loaded
+        settings.model_copy(update={"scale": 1.0, "reading_scale": None}),  # applied when the LoRA is loaded
         model_fingerprint(find_weights(model), model),
         [image.identity for image in images],
         (_prior_prompts(context), context.settings.synthesis.sampler) if settings.prior_weight else None,
