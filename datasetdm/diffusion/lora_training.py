@@ -56,7 +56,7 @@ class LoraTraining:
         identity: of all that the training depends on; a checkpoint of another is not used.
 
     Raises:
-        DatasetDMError: the pipeline takes no LoRA, or no layer has one of the names in `targets`.
+        DatasetDMError: the pipeline takes no LoRA, or one of `targets` is the name of no layer.
     """
 
     def __init__(self, backbone: PipelineBackbone, settings: config.Adaptation, identity: str) -> None:
@@ -185,17 +185,25 @@ class LoraTraining:
 
 
 def _add_layers(network: Any, settings: config.Adaptation) -> None:
-    """Add a LoRA's layers next to the linear layers whose names end with one of `targets`."""
+    """Add a LoRA's layers next to the linear layers and convolutions whose names end with one of `targets`."""
     from peft import LoraConfig  # takes a second
 
-    names = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Linear) and any(f".{name}".endswith(f".{end}") for end in settings.targets)
-    ]
-    if not names:
+    layers = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)]
+    found = {end: [name for name in layers if f".{name}".endswith(f".{end}")] for end in settings.targets}
+    if unknown := [end for end, names in found.items() if not names]:
         raise DatasetDMError(
-            f"No linear layer of the {type(network).__name__} has a name that ends with {', '.join(settings.targets)}: "
-            "correct adapt.targets in params.yaml."
+            f"No linear layer or convolution of the {type(network).__name__} has a name that ends with "
+            f"{' or '.join(unknown)}: correct adapt.targets in params.yaml. Its names end with "
+            f"{', '.join(sorted({_end(name) for name in layers}))}."
         )
+    names = sorted({name for its in found.values() for name in its})
     network.add_adapter(LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules=names))
+
+
+def _end(name: str) -> str:
+    """The part of a layer's name that many layers share: `to_q`, and `ff.net.2` rather than `2`."""
+    parts = name.split(".")
+    start = len(parts) - 1
+    while start > 0 and parts[start].isdigit():
+        start -= 1
+    return ".".join(parts[start:])

@@ -34,7 +34,7 @@ from datasetdm.pipeline.unlabelled_images import domain_images
 from datasetdm.prompts.english import counted
 from datasetdm.utils.seeding import derived_seed
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 
 def units(context: Context) -> Iterator[Unit]:

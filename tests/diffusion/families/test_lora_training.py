@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from datasetdm import config
 from datasetdm.diffusion import load_backbone
@@ -30,9 +31,15 @@ def pictures(backbone: PipelineBackbone, count: int = 4) -> Pictures:
     return Pictures(latents=latents, captions=CAPTIONS[:count])
 
 
-@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])
-def test_the_error_falls_and_the_lora_loads_through_the_pipeline(family: str, tmp_path: Path) -> None:
-    training = LoraTraining(open_family(family, tmp_path / "model"), SETTINGS, "x")
+@pytest.mark.parametrize(
+    ("family", "targets"),
+    [("sdxl", SETTINGS.targets), ("sdxl", ("conv1", "to_q")), ("sd3", SETTINGS.targets), ("flux", SETTINGS.targets)],
+)
+def test_the_error_falls_and_the_lora_loads_through_the_pipeline(
+    family: str, targets: tuple[str, ...], tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"targets": targets})
+    training = LoraTraining(open_family(family, tmp_path / "model"), settings, "x")
     domain = pictures(training.backbone)
     frozen = {name: one.clone() for name, one in training.network.named_parameters() if not one.requires_grad}
     before = training.error(domain)
@@ -43,6 +50,8 @@ def test_the_error_falls_and_the_lora_loads_through_the_pipeline(family: str, tm
     assert training.error(domain, with_lora=False) == before
     assert all(torch.equal(one, dict(training.network.named_parameters())[name]) for name, one in frozen.items())
     training.save(tmp_path / "out")
+    changed = {name.rpartition(".lora")[0] for name in load_file(tmp_path / "out" / "lora.safetensors")}
+    assert {end for end in targets if any(name.endswith(f".{end}") for name in changed)} == {*targets}
     assert (tmp_path / "out" / "curves.csv").read_text().startswith("iteration,loss\n8,")
 
     loaded = open_family(family, tmp_path / "model", loras=[{"path": str(tmp_path / "out")}])
@@ -103,9 +112,10 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path, monkeypatch: pytest.M
         LoraTraining(open_family("pixart", tmp_path / "pixart"), SETTINGS, "x")
     backbone = open_family("flux", tmp_path / "flux")
     with pytest.raises(
-        DatasetDMError, match=r"No linear layer of the FluxTrans.* ends with nothing: correct adapt\.targets"
+        DatasetDMError,
+        match=r"or convolution of the FluxTrans.* ends with nothing or no: correct adapt\.targets .*with .*to_k,",
     ):
-        LoraTraining(backbone, SETTINGS.model_copy(update={"targets": ("nothing",)}), "x")
+        LoraTraining(backbone, SETTINGS.model_copy(update={"targets": ("nothing", "to_q", "no")}), "x")
     training = LoraTraining(backbone, SETTINGS.model_copy(update={"learning_rate": 1e30, "steps": 30}), "x")
     with pytest.raises(DatasetDMError, match=r"loss of the LoRA is .*lower adapt\.learning_rate"):
         training.run(pictures(backbone), None)
