@@ -42,7 +42,7 @@ class Adaptation(Section):
     targets: Names = Field(
         default=("to_q", "to_k", "to_v", "to_out.0"),
         min_length=1,
-        description="The layers of the denoising network that it changes, linear ones and convolutions, by the end of their names",
+        description="Layers that it changes, linear ones and convolutions, by the end of their names in the network",
     )
     num_images: PositiveInt | None = Field(
         default=None, description="Unlabelled images that it learns from (the oracle set); null: all"
