@@ -8,7 +8,7 @@ import numpy as np
 
 from datasetdm.annotations.annotation import choose_some
 from datasetdm.annotations.masks import warp_masks
-from datasetdm.annotations.matching import group_objects, mask_ious, matched_similarity
+from datasetdm.annotations.matching import group_objects, mask_ious, matched_similarity, voted_mask
 
 VISIBLE_SHARE = 0.1  # of an object that has to stay visible when others are pasted over it
 
@@ -161,9 +161,8 @@ def _vote(readings: Sequence[Instances]) -> tuple[np.ndarray, int, float]:
     scores = np.concatenate([reading.scores for reading in readings])
     labels = np.concatenate([reading.labels for reading in readings])
     masks = np.concatenate([reading.masks for reading in readings])
-    inside = np.average(masks, axis=0, weights=scores) > 0.5
     sums = np.bincount(labels, weights=scores)
-    return (inside if inside.any() else masks[0]), int(sums.argmax()), float(sums.max())
+    return voted_mask(masks, scores), int(sums.argmax()), float(sums.max())
 
 
 def _judged_together(parts: Sequence[Instances]) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:

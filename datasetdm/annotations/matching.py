@@ -80,3 +80,14 @@ def group_objects(masks: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> 
         if member[0] not in {reading for reading, _ in group}:
             group.append(member)
     return groups
+
+
+def voted_mask(masks: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The pixels that the readings of one object vote for by more than half, each with its score: bool, H x W.
+
+    Args:
+        masks: bool, N x H x W, the best one first; it is the result if no pixel has enough votes.
+        scores: N; if all are 0, which those of persons without a sure keypoint are, each reading has one vote.
+    """
+    inside: np.ndarray = np.average(masks, axis=0, weights=scores if scores.any() else None) > 0.5
+    return inside if inside.any() else masks[0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasetdm.annotations.instances import Instances
 from datasetdm.annotations.masks import boxes_of_masks, warp_masks
-from datasetdm.annotations.matching import group_objects, keypoint_closeness, matched_similarity
+from datasetdm.annotations.matching import group_objects, keypoint_closeness, matched_similarity, voted_mask
 
 #: COCO's order.
 KEYPOINTS = (
@@ -168,8 +168,7 @@ def _joined(readings: Sequence[P]) -> P:
     """One person out of several readings of it, with the mean of their scores."""
     scores, points = (np.concatenate([getattr(one, name) for one in readings]) for name in ("scores", "keypoints"))
     masks = np.concatenate([reading.masks for reading in readings])
-    inside = np.average(masks, axis=0, weights=scores) > 0.5
-    mask = (inside if inside.any() else masks[0])[None]
+    mask = voted_mask(masks, scores)[None]
     weights = np.maximum(points[..., 2], 1e-6)[..., None]
     places = (points[..., :2] * weights).sum(axis=0) / weights.sum(axis=0)
     keypoints = np.concatenate([places, points[..., 2:].mean(axis=0)], axis=-1)[None].astype(np.float32)

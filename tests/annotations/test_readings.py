@@ -119,6 +119,9 @@ def test_persons_are_joined_keypoint_by_keypoint() -> None:
     assert together.scores == pytest.approx([0.75])
     assert Persons.consensus([one, one.select(np.zeros(0, dtype=int))]).scores == pytest.approx([0.5])
     assert 0.5 < one.agreement(moved) < 1
+    unsure = replace(one, scores=np.float32([0]))  # none of its keypoints is sure
+    assert Persons.consensus([unsure, unsure]).masks.tolist() == one.masks.tolist()
+    assert Persons.consensus([unsure, unsure]).scores == pytest.approx([0])
     far = replace(one, keypoints=one.keypoints + np.float32([30, 0, 0]))
     assert one.agreement(far) < 0.01
 
