@@ -24,7 +24,7 @@ help:
 	@echo "make demo-all the same for every benchmark of params.yaml, resumable; prints the leaderboard"
 	@echo "make test     set everything up, run linters and tests"
 	@echo "make ui       Dagster (port $(DAGSTER_PORT)) and MLflow (port $(MLFLOW_PORT)) on 127.0.0.1; DAGSTER_PORT=, MLFLOW_PORT="
-	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK), SEEDS= for some of its seeds"
+	@echo "make study    the same stages at study size, resumable; BENCHMARK=$(BENCHMARK), SEEDS= and ARMS= for some of them"
 	@echo "make bench    speed next to stated references; for an idle machine"
 	@echo "make docs     the documentation as a site, in build/site; opens without a server or a network"
 	@echo "make setup    the environment in .venv and the stores; CUDA=1 on a GPU machine, TORCH_INDEX_URL= for torch's index,"
@@ -77,7 +77,7 @@ ui: setup
 	@python scripts/ui.py $(DAGSTER_PORT) $(MLFLOW_PORT)
 
 study: setup
-	python -m benchmarks.study $(BENCHMARK) $(if $(SEEDS),--seeds $(SEEDS))
+	python -m benchmarks.study $(BENCHMARK) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(ARMS),--arms $(ARMS))
 	@echo "report         data/study/reports/$(BENCHMARK)/index.html"
 	@echo "figures        benchmarks/results/$(BENCHMARK)/"
 

@@ -2,19 +2,20 @@
 
     python -m benchmarks.study voc                      # the seeds of the block `study` that are not measured yet
     python -m benchmarks.study voc --seeds 0 1          # these seeds, for example on one of several machines
+    python -m benchmarks.study coco --seeds 0 --arms real oracle   # some arms of a seed, where all take too long
     python -m benchmarks.study voc --join               # only join what is measured
 
 Every sitting leaves a file in benchmarks/results/<benchmark>/runs: the comparison over its seeds, and what it was made
 with (command, commit, weights, settings, versions, seconds). All files together give `metrics.json`, `table.md` and
-`arms.png`, so a study can be made seed by seed. An interrupted sitting resumes. Several processes share the work. The
-benchmarks that are measured are the rows of benchmarks/results/leaderboard.md.
+`arms.png`, so a study can be made seed by seed, and even arm by arm. An interrupted sitting resumes. Several processes
+share the work. The benchmarks that are measured are the rows of benchmarks/results/leaderboard.md.
 """
 
 import argparse
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.made_with import KEY, describe_run
+from datasetdm.arms import ARMS, P_DECODER
 from datasetdm.config import load_params
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context, open_context
@@ -31,7 +33,7 @@ from datasetdm.pipeline.planning.benchmark import plan_benchmark
 from datasetdm.pipeline.planning.plan import seconds_taken
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.reports.comparison import plot
-from datasetdm.reports.joining import join
+from datasetdm.reports.joining import join, trainings_of
 from datasetdm.reports.leaderboard import leaderboard, leaderboard_table
 from datasetdm.reports.text import comparison_text
 from datasetdm.utils.files import read_json, write_json, write_text
@@ -39,69 +41,132 @@ from datasetdm.utils.processors import num_processors
 from datasetdm.utils.progress import duration, print_progress, say, working_on
 
 RESULTS = Path("benchmarks/results")
+ROWS = ("arms", "p_decoder")  # settings that say which rows a comparison has
 
 
 def main() -> int:
     """Run the seeds that are missing, then join all that is measured."""
     arguments = parse_arguments()
     try:
-        study(arguments.benchmark, arguments.seeds, arguments.processes, only_join=arguments.join)
+        study(
+            arguments.benchmark,
+            arguments.seeds,
+            arguments.arms,
+            arguments.processes,
+            only_join=arguments.join,
+        )
     except DatasetDMError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def study(benchmark: str, seeds: Sequence[int] | None, processes: int, *, only_join: bool = False) -> None:
+def study(
+    benchmark: str,
+    seeds: Sequence[int] | None,
+    arms: Sequence[str] | None,
+    processes: int,
+    *,
+    only_join: bool = False,
+) -> None:
     """What the command does; see the top of this file."""
-    folder = RESULTS / benchmark
-    measured = {seed for run in read_runs(folder).values() for seed in run[KEY]["seeds"]}
-    wanted = seeds or open_context(benchmark, study=True).seeds
-    left = [seed for seed in wanted if seed not in measured]
+    folder, context = RESULTS / benchmark, open_context(benchmark, study=True)
+    measured = {row for run in read_runs(folder).values() for row in trainings_of(run["comparison"])}
     print_progress()
-    if len(left) < len(wanted) and not only_join:
-        done = [seed for seed in wanted if seed in measured]
-        say(f"measured already: seeds {_listed(done)}; to measure them again, remove their files in {folder / 'runs'}")
-    if left and not only_join:
+    for left in [] if only_join else sittings(context, seeds, arms, measured, folder):
         with working_on(f"study {benchmark}"):
-            announce(benchmark, left, processes)
-        others = [
-            multiprocessing.get_context("spawn").Process(target=help_with, args=(benchmark, left, processes))
-            for _ in range(processes - 1)
-        ]
-        for other in others:
-            other.start()
-        try:
-            context = run_chain(benchmark, left, processes)
-        finally:
-            for other in others:
-                other.join()
-        record(context, folder / "runs" / f"seeds_{'_'.join(map(str, left))}.json")
+            announce(left, processes)
+        run_side_by_side(left, processes)
+        record(left, folder / "runs" / file_name(left, context))
     write_joined(folder)
 
 
-def announce(benchmark: str, seeds: Sequence[int], processes: int) -> None:
+def sittings(
+    context: Context,
+    seeds: Sequence[int] | None,
+    arms: Sequence[str] | None,
+    measured: Collection[tuple[str, int]],
+    folder: Path,
+) -> list[Context]:
+    """The study in parts that lack the same arms, without what is measured.
+
+    Raises:
+        DatasetDMError: the study has no such arm, or one whose teacher is not among those that are missing.
+    """
+    experiment = context.settings.experiment
+    if unknown := set(arms or ()) - {*experiment.arms}:
+        raise DatasetDMError(
+            f"The study of {context.benchmark} has no arm {_listed(sorted(unknown))}: add it to experiment.arms in the "
+            f"block `study` of the benchmark, or choose of {_listed(experiment.arms)}."
+        )
+    missing: dict[tuple[str, ...], list[int]] = {}
+    for seed in seeds or context.seeds:
+        left = [arm for arm in arms or experiment.arms if (arm, seed) not in measured]
+        for arm in left:
+            if (teacher := ARMS[arm].teacher) and teacher not in left:
+                raise DatasetDMError(
+                    f"The teacher of {arm} is the model of {teacher}: measure both arms of seed {seed} in one sitting."
+                )
+        judged = experiment.p_decoder and (P_DECODER, seed) not in measured
+        if done := [arm for arm in arms or experiment.arms if arm not in left]:
+            say(f"seed {seed}: {_listed(done)} measured already; remove its file in {folder / 'runs'} to do it again")
+        if left:
+            missing.setdefault((*left, P_DECODER) if judged else tuple(left), []).append(seed)
+    return [narrowed(context, rows, of_rows) for rows, of_rows in missing.items()]
+
+
+def narrowed(context: Context, rows: Sequence[str], seeds: Sequence[int]) -> Context:
+    """The benchmark with these rows of its table (arms, and maybe the P-Decoder) and seeds alone."""
+    arms = tuple(arm for arm in rows if arm != P_DECODER)
+    context = context.with_settings("experiment", arms=arms, p_decoder=P_DECODER in rows)
+    return with_seeds(context, seeds)
+
+
+def file_name(context: Context, whole: Context) -> str:
+    """The name of the file of a sitting: its seeds and, if these are not all, its arms."""
+    arms = context.settings.experiment.arms
+    some = "" if set(arms) == {*whole.settings.experiment.arms} else f"_{'_'.join(arms)}"
+    return f"seeds_{'_'.join(map(str, context.seeds))}{some}.json"
+
+
+def run_side_by_side(context: Context, processes: int) -> None:
+    """All stages, in as many processes."""
+    others = [
+        multiprocessing.get_context("spawn").Process(target=help_with, args=(context, processes))
+        for _ in range(processes - 1)
+    ]
+    for other in others:
+        other.start()
+    try:
+        run_chain(context, processes)
+    finally:
+        for other in others:
+            other.join()
+
+
+def announce(context: Context, processes: int) -> None:
     """Say what is about to run and about how long that takes."""
     torch.set_num_threads(_threads(processes))
-    seconds = plan_benchmark(with_seeds(open_context(benchmark, study=True), seeds)).seconds
-    say(f"seeds {_listed(seeds)}: about {duration(seconds / processes)} with {processes} processes side by side")
+    seconds = plan_benchmark(context).seconds
+    say(
+        f"seeds {_listed(context.seeds)}, arms {_listed(context.settings.experiment.arms)}: about "
+        f"{duration(seconds / processes)} with {processes} processes side by side"
+    )
 
 
-def run_chain(benchmark: str, seeds: Sequence[int], processes: int) -> Context:
-    """All stages of the study with some of its seeds; what another process is making is left to that one."""
+def run_chain(context: Context, processes: int) -> None:
+    """All stages; what another process is making is left to that one."""
     torch.set_num_threads(_threads(processes))
-    context = with_seeds(open_context(benchmark, study=True), seeds)
     check_ready(STAGES.values(), context)
     for stage in STAGES.values():
         run_stage(stage, context)
-    return context
 
 
-def help_with(benchmark: str, seeds: Sequence[int], processes: int) -> None:
+def help_with(context: Context, processes: int) -> None:
     """What a further process does; an error is left to the first one, which meets it, too."""
     print_progress()
     with suppress(DatasetDMError):
-        run_chain(benchmark, seeds, processes)
+        run_chain(context, processes)
 
 
 def _threads(processes: int) -> int:
@@ -175,19 +240,19 @@ def _check_settings(runs: dict[str, dict[str, Any]]) -> None:
     (name, first), *others = runs.items()
     for other, run in others:
         for key in ("diffusion_model", "settings"):
-            if _given(run[KEY][key]) != _given(first[KEY][key]):
+            if _compared(run[KEY][key]) != _compared(first[KEY][key]):
                 raise DatasetDMError(f"{other} was made with another {key} than {name}: remove one, and run its seeds.")
 
 
-def _given(setting: Any) -> Any:
-    """A setting without what is null in it: a setting that is new since a run was made is off by default."""
+def _compared(setting: Any) -> Any:
+    """A setting without which rows a sitting made, and without what is null: a new setting is off by default."""
     if isinstance(setting, dict):
-        return {name: _given(value) for name, value in setting.items() if value is not None}
+        return {name: _compared(value) for name, value in setting.items() if value is not None and name not in ROWS}
     return setting
 
 
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -195,6 +260,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmark", help="a benchmark of params.yaml")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: those of the block `study`")
+    parser.add_argument("--arms", nargs="+", help="default: all arms of the study")
     parser.add_argument("--processes", type=int, default=min(2, num_processors()), help="that share the work")
     parser.add_argument("--join", action="store_true", help="run nothing, only join the runs that are there")
     return parser.parse_args()
