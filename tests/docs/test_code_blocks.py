@@ -1,6 +1,7 @@
 """Every block of code in the documentation is understood, and is run by a test or says what it needs."""
 
 import re
+import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_a_command_in_the_text_exists(page: str) -> None:
     for line in re.findall(
         r"(?<!`)`(?:\.venv/bin/|python -m )?(datasetdm [^`]+|make [^`]+)`(?!`)", (ROOT / page).read_text()
     ):
-        program, *words = line.split()
+        program, *words = shlex.split(line)
         if program == "make":
             check(["make", *words])
         elif words[0] in known:
