@@ -40,14 +40,13 @@ def main() -> None:
     if context.settings.adapt is None:
         raise SystemExit(f"error: benchmarks.{arguments.benchmark}.adapt in params.yaml is not set")
     try:
-        write_image(arguments.out / f"{arguments.benchmark}.png", sheet(context, arguments.num_images))
+        pictures = sheet(context, arguments.num_images)
+        figures = read_json(context.paths.adapted / METRICS, remedy="Run the stage `adapt` again.")
     except DatasetDMError as error:
         raise SystemExit(f"error: {error}") from None
-    figures = {
-        "settings": context.settings.adapt.model_dump(mode="json"),
-        "figures": read_json(context.paths.adapted / METRICS, remedy="Run the stage `adapt` again."),
-    }
-    write_result(arguments.out / f"{arguments.benchmark}.json", figures)
+    write_image(arguments.out / f"{arguments.benchmark}.png", pictures)
+    settings = context.settings.adapt.model_dump(mode="json")
+    write_result(arguments.out / f"{arguments.benchmark}.json", {"settings": settings, "figures": figures})
 
 
 def sheet(context: Context, number: int) -> np.ndarray:
