@@ -130,10 +130,9 @@ def first_drawn(context: Context, seed: int, drawn: int) -> tuple[int, tuple[Lab
 
 def both_of(context: Context, seed: int, accepted: Labelled, spliced: Labelled) -> list[Labelled]:
     """The mixture of the arm `both` with these synthetic images."""
-    share = context.settings.experiment.real_weight
     real = (context.paths.real, f"few_shot_{seed}", "ingest")
     made = [(part.folder, part.subset, "synthesize") for part in (accepted, spliced)]
-    return training.mixture([(share, [real]), (1 - share, made)], context, AnnotatedSets())
+    return training.mixture(training.with_labelled(context, [real], made), context, AnnotatedSets())
 
 
 def first_labelled(context: Context, seed: int, count: int) -> Labelled:

@@ -33,7 +33,7 @@ from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.labels.doubts import Judge, doubts
 from datasetdm.pipeline.paths import DATA, Paths
 from datasetdm.pipeline.stages import STAGES, train_downstream
-from datasetdm.pipeline.training import Groups, dependencies, mixture, train
+from datasetdm.pipeline.training import dependencies, mixture, train, with_labelled
 from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
@@ -131,11 +131,8 @@ def figures_of(context: Context, seed: int, reviewed: Sequence[str]) -> dict[str
     task, sets = context.task(), AnnotatedSets()
     folder = sets_folder(context, seed, reviewed)
     make_unit(folder, lambda temporary: make_sets(context, seed, reviewed, temporary))
-    share = context.settings.experiment.real_weight
-    groups: Groups = [
-        (share, [(context.paths.real, LABELLED.subset(seed), "ingest"), (folder, "reviewed", "annotate")]),
-        (1 - share, [(folder, "others", "annotate")]),
-    ]
+    labelled = [(context.paths.real, LABELLED.subset(seed), "ingest"), (folder, "reviewed", "annotate")]
+    groups = with_labelled(context, labelled, [(folder, "others", "annotate")])
     unit = context.paths.work("review_trainings") / digest(*dependencies(context), seed, folder.name)
 
     def work(temporary: Path) -> None:

@@ -21,6 +21,9 @@ class Experiment(Section):
     real_weight: Fraction = Field(
         default=0.5, description="Share of real images in a batch of `both`, `real_augmented` and `self_training`"
     )
+    finetune_fraction: Fraction = Field(
+        default=0.0, description="Share of the iterations, at the end of the same arms, that see real images alone"
+    )
     self_training_threshold: Fraction = Field(
         default=0.5, description="Lowest confidence of the labels of `self_training`; choose it on dev"
     )

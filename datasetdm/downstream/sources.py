@@ -12,11 +12,13 @@ class Labelled:
         folder: in the standard layout: `images/` and `annotations/<subset>.json`; `Task.load` reads it.
         subset: the name of the set.
         weight: share of a training batch, relative to the other sets.
+        until: share of the iterations after which it is no longer used; the others take its share.
     """
 
     folder: Path
     subset: str
     weight: float = 1.0
+    until: float = 1.0
 
     @property
     def annotation_file(self) -> Path:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from datasetdm.annotations.sample import Sample
 from datasetdm.datasets.standard.formats import standard_format
 from datasetdm.downstream.dense.readouts import Readout
-from datasetdm.downstream.mixture import MixtureSampler
+from datasetdm.downstream.mixture import mixed
 from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.base import Task
@@ -51,7 +51,7 @@ class TrainingViews(Dataset[dict[str, torch.Tensor]]):
         seed: int,
     ):
         loaded = [(source, standard_format(*task.kind).load(source.folder, source.subset)) for source in sources]
-        filled = [(source.weight, samples) for source, samples in loaded if len(samples)]
+        filled = [(source, samples) for source, samples in loaded if len(samples)]
         if not filled:
             files = ", ".join(str(source.annotation_file) for source in sources)
             raise DatasetDMError(
@@ -59,10 +59,10 @@ class TrainingViews(Dataset[dict[str, torch.Tensor]]):
                 "raise the number of images in params.yaml."
             )
         self.task, self.readout, self.image_size, self.seed = task, readout, image_size, seed
-        weights, self.parts = zip(*filled, strict=True)
+        used, self.parts = zip(*filled, strict=True)
         lengths = [len(samples) for samples in self.parts]
         self.starts = np.cumsum([0, *lengths[:-1]])
-        self.order = list(MixtureSampler(lengths, weights, num_views, seed))
+        self.order = list(mixed(used, lengths, num_views, seed))
 
     def __len__(self) -> int:
         return len(self.order)

@@ -24,7 +24,7 @@ from mmengine.dataset import ConcatDataset, pseudo_collate, worker_init_fn
 from torch.utils.data import DataLoader
 
 from datasetdm.annotations.sample import Category
-from datasetdm.downstream.mixture import MixtureSampler
+from datasetdm.downstream.mixture import mixed
 from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.utils.images import read_image
@@ -146,15 +146,15 @@ def train_loader(
         DatasetDMError: no source has an image.
     """
     datasets = [coco_dataset(source, categories, image_size, hide_ignored=hide_ignored) for source in sources]
-    filled = [(dataset, source.weight) for dataset, source in zip(datasets, sources, strict=True) if len(dataset)]
+    filled = [(dataset, source) for dataset, source in zip(datasets, sources, strict=True) if len(dataset)]
     if not filled:
         files = ", ".join(str(source.annotation_file) for source in sources)
         raise DatasetDMError(
             f"There is no image to train on: {files or 'every source'} holds none. Lower "
             "synthesis.filter.score_threshold or raise the number of images in params.yaml."
         )
-    parts, weights = zip(*filled, strict=True)
-    sampler = MixtureSampler([len(part) for part in parts], weights, num_batches * batch_size, seed, start * batch_size)
+    parts, used = zip(*filled, strict=True)
+    sampler = mixed(used, [len(part) for part in parts], num_batches * batch_size, seed, start * batch_size)
     return DataLoader(
         ConcatDataset(parts),
         batch_size=batch_size,

@@ -13,7 +13,7 @@ from datasetdm.annotations.persons import move_keypoints
 from datasetdm.annotations.sample import Category
 from datasetdm.datasets.standard.coco_keypoints import CocoKeypointSplit
 from datasetdm.datasets.standard.formats import PersonFormat
-from datasetdm.downstream.mixture import MixtureSampler
+from datasetdm.downstream.mixture import mixed
 from datasetdm.downstream.sources import Labelled
 from datasetdm.errors import DatasetDMError
 from datasetdm.tasks.pose_heatmaps import draw_gaussians, to_cells
@@ -65,18 +65,18 @@ class PersonCrops(Dataset[dict[str, torch.Tensor]]):
         seed: int,
     ):
         layout = PersonFormat(config.PoseAnnotation(), categories)
-        read = [(source.weight, _persons(layout.load(source.folder, source.subset))) for source in sources]
-        filled = [(weight, source) for weight, source in read if len(source.images)]
+        read = [(source, _persons(layout.load(source.folder, source.subset))) for source in sources]
+        filled = [(source, persons) for source, persons in read if len(persons.images)]
         if not filled:
             files = ", ".join(str(source.annotation_file) for source in sources)
             raise DatasetDMError(
                 f"There is no person to train on: {files or 'every source'} holds none with a labelled keypoint. "
                 "Lower synthesis.filter.score_threshold or raise the number of images in params.yaml."
             )
-        weights, self.parts = zip(*filled, strict=True)
+        used, self.parts = zip(*filled, strict=True)
         lengths = [len(part.images) for part in self.parts]
         self.starts = np.cumsum([0, *lengths[:-1]])
-        self.order = list(MixtureSampler(lengths, weights, num_crops, seed))
+        self.order = list(mixed(used, lengths, num_crops, seed))
         self.size, self.cells, self.sigma, self.seed = size, cells, sigma, seed
 
     def __len__(self) -> int:

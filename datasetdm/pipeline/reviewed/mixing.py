@@ -17,7 +17,7 @@ from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.reviewed.store import DRAWN_NAMES, NOTE, REVIEWABLE, corrected_images, has_reviewed
-from datasetdm.pipeline.training import Groups
+from datasetdm.pipeline.training import Group, with_labelled
 from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.transforms.splice import augment
 from datasetdm.utils.digests import digest
@@ -51,13 +51,12 @@ def corrected_folder(context: Context, arm: str, seed: int) -> Path:
     return context.paths.work(WORK) / name
 
 
-def corrected_groups(context: Context, arm: str, seed: int, folder: Path) -> Groups:
+def corrected_groups(context: Context, arm: str, seed: int, folder: Path) -> list[Group]:
     """As `train_downstream` has them: shares of a batch, with their sets."""
     stage = "train_downstream"
     labelled = [(folder, LABELLED.subset(seed), stage), (context.paths.real, REVIEWED.name, REVIEWED.stage)]
     others = [(folder, _name(source, seed), stage) for source in ARMS[arm].sources]
-    share = context.settings.experiment.real_weight
-    return [(share, labelled), (1.0 - share, others)]
+    return with_labelled(context, labelled, others)
 
 
 def make_corrected(context: Context, arm: str, seed: int, folder: Path) -> None:

@@ -14,7 +14,7 @@ from datasetdm.pipeline.annotated_sets import AnnotatedSets
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.plan import Unit
 from datasetdm.pipeline.engine.units import make_unit, resume_folder
-from datasetdm.pipeline.training import dependencies, mixture, train
+from datasetdm.pipeline.training import dependencies, mixing, mixture, train, with_labelled
 from datasetdm.prompts.needs import Measure
 from datasetdm.utils.files import read_json, write_json
 from datasetdm.utils.progress import say
@@ -55,14 +55,13 @@ class Feedback:
     def identity(self, context: Context) -> list[object]:
         """What its result depends on, ready for `digest`."""
         few = AnnotatedSets().identity(context.paths.real, LABELLED.subset(self.seed))
-        real_weight = round(context.settings.experiment.real_weight, 6)
-        return [dependencies(shortened(context)), real_weight, self.seed, few, [one.folder.name for one in self.after]]
+        shares = mixing(context)
+        return [dependencies(shortened(context)), *shares, self.seed, few, [one.folder.name for one in self.after]]
 
     def _data(self, context: Context) -> list[Labelled]:
-        share = context.settings.experiment.real_weight
         few = [(context.paths.real, LABELLED.subset(self.seed), LABELLED.stage)]
         drawn = [(shard.folder, DRAWN.subset(self.seed), DRAWN.stage) for shard in self.after]
-        return mixture([(share, few), (1.0 - share, drawn)], context, AnnotatedSets())
+        return mixture(with_labelled(context, few, drawn), context, AnnotatedSets())
 
 
 def judge_slices(context: Context, model: Path, subset: str = "dev") -> dict[str, Any]:

@@ -5,7 +5,7 @@ A unit is named by the data of its arm alone, so `real` is not trained again bec
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,7 +37,16 @@ from datasetdm.pipeline.reviewed.mixing import corrected_folder, corrected_group
 from datasetdm.pipeline.stages import annotate, augment, ingest, synthesize
 from datasetdm.pipeline.teacher_labels import WORK as TAUGHT_WORK
 from datasetdm.pipeline.teacher_labels import labels_folder, make_labels
-from datasetdm.pipeline.training import Groups, check_installed, dependencies, mixture, train
+from datasetdm.pipeline.training import (
+    Group,
+    Location,
+    check_installed,
+    dependencies,
+    mixing,
+    mixture,
+    train,
+    with_labelled,
+)
 from datasetdm.pipeline.unlabelled_images import labelling
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
@@ -59,7 +68,7 @@ class Job:
     """
 
     training: Training
-    groups: Groups
+    groups: Sequence[Group]
     teacher: Unit | None = None
     labels: Path | None = None
     corrected: Path | None = None
@@ -93,11 +102,11 @@ def plan_trainings(context: Context, wanted: Iterable[Training]) -> Iterator[Uni
             corrected = corrected_folder(context, *training)
             job = Job(training=training, groups=corrected_groups(context, *training, corrected), corrected=corrected)
             # The sets are made when it is trained: the name of their unit stands for them.
-            data = [corrected.name, round(context.settings.experiment.real_weight, 6)]
+            data = [corrected.name, *mixing(context)]
         elif teacher_arm is None:
             groups = _groups(context, training)
             data = [
-                [sets.identity(part.folder, part.subset), round(part.weight, 6)]
+                [sets.identity(part.folder, part.subset), round(part.weight, 6), round(part.until, 6)]
                 for part in mixture(groups, context, sets)
             ]
             job = Job(training=training, groups=groups)
@@ -107,7 +116,7 @@ def plan_trainings(context: Context, wanted: Iterable[Training]) -> Iterator[Uni
             job = Job(training=training, groups=_groups(context, training, labels), teacher=teacher, labels=labels)
             # The labels are made when it is trained: the name of their unit, which says what they depend on, stands
             # for them.
-            data = [teacher.folder.name, round(context.settings.experiment.real_weight, 6), labels.name]
+            data = [teacher.folder.name, *mixing(context), labels.name]
         folder = STAGE.folder(context, common, str(training), data)
         return Unit(key=str(training), folders=(folder,), payload=job)
 
@@ -220,8 +229,8 @@ def _sources(context: Context, job: Job) -> dict[str, list[tuple[Path, str]]]:
     if job.corrected:
         known[job.corrected] = "without_corrected"
     found: dict[str, list[tuple[Path, str]]] = {}
-    for _, sources in job.groups:
-        for folder, subset, _ in sources:
+    for group in job.groups:
+        for folder, subset, _ in group.sources:
             found.setdefault(known.get(folder, "labelled_by_teacher"), []).append((folder, subset))
     return found
 
@@ -244,7 +253,7 @@ def _inputs(context: Context, job: Job) -> dict[str, Path]:
     return {f"{kind}_{context.benchmark}": folder for kind, folder in published.items()}
 
 
-def _groups(context: Context, training: Training, labels: Path | None = None) -> Groups:
+def _groups(context: Context, training: Training, labels: Path | None = None) -> list[Group]:
     """What an arm is trained on; `labels` is where those of its teacher are."""
 
     def folder(output: Output) -> Path:
@@ -252,13 +261,13 @@ def _groups(context: Context, training: Training, labels: Path | None = None) ->
         assert found is not None, "an arm with a teacher is trained on the teacher's labels"
         return found
 
-    def located(sources: Iterable[Source]) -> list[tuple[Path, str, str]]:
+    def located(sources: Iterable[Source]) -> list[Location]:
         return [(folder(source.output), source.subset(training.seed), source.stage) for source in sources]
 
-    arm, real_weight = ARMS[training.arm], context.settings.experiment.real_weight
+    arm = ARMS[training.arm]
     if arm.with_labelled:
-        return [(real_weight, located([LABELLED])), (1.0 - real_weight, located(arm.sources))]
-    return [(1.0, located(arm.sources))]
+        return with_labelled(context, located([LABELLED]), located(arm.sources))
+    return [Group(1.0, located(arm.sources))]
 
 
 def _check_loads(context: Context, folder: Path) -> dict[str, int]:
