@@ -12,11 +12,12 @@ from safetensors.numpy import load_file, save_file
 from datasetdm.annotations.sample import Category
 from datasetdm.diffusion import find_weights
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
+from datasetdm.diffusion.words import unknown_words
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.units import make_unit
 from datasetdm.pipeline.labelled_objects import objects_per_image
-from datasetdm.pipeline.prompt_subjects import subjects
+from datasetdm.pipeline.prompt_subjects import shortened, subjects
 from datasetdm.pipeline.text_limits import cut_by_others, text_limits
 from datasetdm.prompts import choose_subjects, write_prompts
 from datasetdm.prompts.aspects import find_aspects
@@ -71,7 +72,7 @@ def select_prompts(context: Context, candidates: pd.DataFrame) -> pd.DataFrame:
 def measure_variety(context: Context, frame: pd.DataFrame) -> dict[str, float]:
     """The figures of `variety.FIGURES` of a table of prompts; they are also kept next to the table, for the report.
 
-    Prompts that the text encoder cannot read to their end are reported, with an example.
+    Prompts that the text encoder cannot read to their end, or whose words it does not know, are reported.
     """
     prompts, listed = frame["prompt"].tolist(), [list(filter(None, names.split(";"))) for names in frame["categories"]]
     named = Counter(name for names in listed for name in names)
@@ -110,7 +111,7 @@ def _asked(prompt: str, names: Sequence[str], words: dict[str, Word]) -> dict[st
 
 
 def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:
-    """`too_long` and `vocabulary_used`; nothing if the model is not on this machine yet."""
+    """`too_long`, `unknown_words`, `vocabulary_used`; nothing if the model is not on this machine yet."""
     limits = text_limits(context)
     used = limits.vocabulary_used(prompts)
     if used is None:
@@ -122,9 +123,16 @@ def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float
             f"encoder reads, and will be cut off: '{cut[0]}'. Shorten them in {context.paths.prompts}, or lower "
             "prompts.max_objects."
         )
+    unknown = unknown_words(limits.tokenizer, prompts)
+    having = [prompt for prompt in prompts if unknown_words(limits.tokenizer, [prompt])] if unknown else []
+    if having:
+        say(
+            f"{len(having)} of {len(prompts)} prompts have words that the text encoder does not know, and so cannot be "
+            f"drawn: {shortened(unknown)}. Replace them in {context.paths.prompts}."
+        )
     for sentence in cut_by_others(context, prompts):
         say(sentence)
-    return {"too_long": float(len(cut)), "vocabulary_used": used}
+    return {"too_long": float(len(cut)), "unknown_words": float(len(having)), "vocabulary_used": used}
 
 
 def _embedding_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:

@@ -42,9 +42,15 @@ def _from_files(context: Context) -> pd.DataFrame:
     known = choose_subjects(context.task().subjects, settings)
     left_out = [category.name for category in without_example(context)]
     found = load_prompt_files(settings.files, known, mentions_of(known), left_out)
-    for sentence in found.skipped:
+    for sentence in found.remarks:
         say(f"{sentence}.")
-    return mixture(found.lines, subjects(context), settings, kind="file")
+    table = mixture(found.lines, subjects(context), settings, kind="file")
+    if len(table) < settings.num_candidates:
+        say(
+            f"{len(table)} prompts instead of {settings.num_candidates}: {settings.files} has no more. They are used "
+            "in turn, each time with another seed."
+        )
+    return table
 
 
 _SOURCES: dict[str, Callable[[Context], pd.DataFrame]] = {

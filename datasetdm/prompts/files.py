@@ -19,11 +19,11 @@ class PromptFiles:
 
     Attributes:
         lines: name of the category, or `GENERAL`, -> its prompts in file order, each once.
-        skipped: what was left out, a sentence each.
+        remarks: what was left out or is odd, a sentence each.
     """
 
     lines: dict[str, list[Line]] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def load_prompt_files(
@@ -59,13 +59,13 @@ def load_prompt_files(
     for file in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         name = name_of.get(_key(file.stem))
         if not file.is_file() or file.suffix.lower() != ".txt":
-            found.skipped.append(f"{file} is skipped: prompts are in files that end in .txt")
+            found.remarks.append(f"{file} is skipped: prompts are in files that end in .txt")
         elif name is None:
             problems.append(f"{file.name} is named after no category{_meant(file.stem, name_of)}")
         elif name in owner:
             problems.append(f"{file.name} and {owner[name]} are named after the same category")
         elif name in left_out:
-            found.skipped.append(f"{file} is skipped: no labelled image shows the category")
+            found.remarks.append(f"{file} is skipped: no labelled image shows the category")
         else:
             owner[name] = file.name
             try:
@@ -74,12 +74,18 @@ def load_prompt_files(
                 problems.append(f"{file.name} is not UTF-8 text")
                 continue
             if not texts:
-                found.skipped.append(f"{file} is empty")
+                found.remarks.append(f"{file} is empty")
                 continue
+            names = {text: mentioned(text) for text in texts}
             own = () if name == GENERAL else (name,)
             found.lines[name] = [
-                Line(text=text, categories=tuple(dict.fromkeys((*own, *mentioned(text))))) for text in texts
+                Line(text=text, categories=tuple(dict.fromkeys((*own, *names[text])))) for text in texts
             ]
+            if own and (without := [text for text in texts if name not in names[text]]):
+                found.remarks.append(
+                    f"{file.name}: {len(without)} of {len(texts)} prompts do not name {name}, such as '{without[0]}'. "
+                    "They count as prompts for it"
+                )
     if problems:
         shown = problems[:_SHOWN] + ([f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else [])
         raise DatasetDMError(

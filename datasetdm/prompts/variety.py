@@ -16,6 +16,7 @@ FIGURES = {
     "prompts": "prompts",
     "distinct": "different prompts",
     "too_long": "prompts that the text encoder cannot read to their end",
+    "unknown_words": "prompts with words that the text encoder does not know",
     "distinct_1": "different words, as a share of all",
     "distinct_2": "different pairs of words, as a share of all",
     "distinct_3": "different triples of words, as a share of all",

@@ -160,6 +160,8 @@ def test_files_are_read_and_noticed(project, edit, tmp_path, capsys) -> None:
     assert main(["write_prompts", "coco"]) == 0
     out = capsys.readouterr().out
     assert "notes.md is skipped" in out and "longer than the 32 tokens" in out
+    assert re.search(r"\d prompts instead of 10: .*released has no more", out)
+    assert "No prompt names these: " in out
     table = pd.read_csv(TABLE, keep_default_na=False)
     assert list(table.columns) == ["id", "prompt", "categories", "kind"]
     rows = dict(zip(table["prompt"], table["categories"], strict=True))
@@ -167,9 +169,12 @@ def test_files_are_read_and_noticed(project, edit, tmp_path, capsys) -> None:
     assert set(rows["a traffic light and a person on a road"].split(";")) == {"traffic light", "person"}
     assert main(["prompts", "preview", "coco"]) == 0
     assert "No language model is asked" in capsys.readouterr().out
-    (folder / "dog.txt").write_text("a dog in the snow\n")
+    (folder / "dog.txt").write_text("a dog in the snow\na puppy sleeps\na cat\n")
     assert main(["write_prompts", "coco"]) == 0
     assert "a dog in the snow" in TABLE.read_text()
+    out = capsys.readouterr().out
+    assert "dog.txt: 1 of 3 prompts do not name dog, such as 'a cat'" in out
+    assert re.search(r"prompts have words that the text encoder does not know.*: cat, .*puppy, .*sleeps", out)
     (folder / "zebra.txt").write_text("a zebra\n")
     assert main(["write_prompts", "coco"]) == 2
     assert "zebra.txt is named after no category" in capsys.readouterr().err

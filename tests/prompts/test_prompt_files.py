@@ -32,11 +32,14 @@ def test_the_layout_reads_as_it_is(tmp_path: Path) -> None:
         "fire_hydrant": [("Zwei rote Hydranten in Köln", ("fire_hydrant",))],
         "general": [("A quiet street", ()), ("Two okapis at night", ("okapi",))],
     }
-    assert [sentence.split("/")[-1].split(" ")[0] for sentence in found.skipped] == [
+    assert [sentence.split("/")[-1].split(" ")[0] for sentence in found.remarks] == [
+        "Okapi.txt:",
         "README.md",
         "TRAFFIC_LIGHT.TXT",
+        "fire",
         "old",
     ]
+    assert found.remarks[0].startswith("Okapi.txt: 1 of 2 prompts do not name okapi, such as 'A striped animal'.")
     assert "okapi" not in load(tmp_path, left_out=["okapi"]).lines
 
 

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pandas as pd
+
 from datasetdm.pipeline.backbone_match import check_match
 from datasetdm.pipeline.context import Context, missing
 from datasetdm.pipeline.engine.plan import Plan
@@ -11,7 +13,7 @@ from datasetdm.pipeline.engine.stage import Check, Stage
 from datasetdm.pipeline.experiment_log import log_result, logged_run
 from datasetdm.pipeline.prompt_coverage import measure_variety, select_prompts
 from datasetdm.pipeline.prompt_sources import candidates
-from datasetdm.pipeline.prompt_subjects import not_shown_to, shortened, without_example
+from datasetdm.pipeline.prompt_subjects import not_shown_to, shortened, subjects, without_example
 from datasetdm.pipeline.stages import ingest
 from datasetdm.prompts import choose_subjects, encode_prompts, load_prompts
 from datasetdm.utils.files import remove_leftovers, write_bytes
@@ -39,7 +41,7 @@ def finish(context: Context, plan: Plan) -> StageResult:
     else:
         say(f"{table} was edited and is kept; remove it to have the prompts written again.")
     frame = load_prompts(table, choose_subjects(context.task().subjects, context.settings.prompts))
-    left_out = _left_out(context)
+    left_out = _left_out(context, frame)
     for reason, names in left_out.items():
         say(f"{reason}: {shortened(names)}.")
     tables = {reason: ", ".join(names) for reason, names in left_out.items()}
@@ -52,9 +54,11 @@ def finish(context: Context, plan: Plan) -> StageResult:
         return log_result(run, result)
 
 
-def _left_out(context: Context) -> dict[str, list[str]]:
+def _left_out(context: Context, table: pd.DataFrame) -> dict[str, list[str]]:
     """What a person should know of the choice of categories: reason -> names."""
+    named = set(";".join(table["categories"]).split(";"))
     found = {
+        "No prompt names these": [one.name for one in subjects(context) if one.name not in named],
         "Not named in prompts, as no labelled image shows them": [one.name for one in without_example(context)],
         **{
             f"Not labelled by the decoder of seed {seed}, whose labelled images do not show them": names
