@@ -152,7 +152,7 @@ def datasets(context: Context, arm: str) -> list[Labelled]:
     return mixture(unit.payload.groups, context, AnnotatedSets())
 
 
-def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against(controls: Path) -> None:
+def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against(controls: Path, edit) -> None:
     context, task = open_context("coco"), open_context("coco").task()
     stand_in(context.paths.synthetic)
     stand_in(context.paths.pseudo)
@@ -168,6 +168,10 @@ def test_controls_have_the_splices_and_the_mix_of_the_arms_they_are_held_against
     assert shares["real_augmented"] == [("few_shot_0", 0.5), ("real_0", 0.5)]
     assert shares["synthetic"] == [("seed_0", 0.667), ("seed_0", 0.333)]
     assert shares["pseudo"] == [("seed_0", 0.667), ("pseudo_0", 0.333)]
+    edit("benchmarks.coco.experiment.finetune_fraction", 0.3)
+    last = {arm: [part.until for part in datasets(open_context("coco"), arm)] for arm in ("real", *shares)}
+    assert last["both"] == [1.0, 0.7, 0.7] and last["real_augmented"] == [1.0, 0.7]
+    assert last["real"] == [1.0] and last["synthetic"] == last["pseudo"] == [1.0, 1.0]
 
 
 def test_a_teachers_certainty_decides_what_the_student_learns(controls: Path, edit) -> None:
