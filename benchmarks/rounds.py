@@ -10,7 +10,8 @@ weakness  the same after a weakness was planted: the labelled images lack some s
 
 Both run the ordinary stages on copies of the benchmark in the folder `--data`, so finished work is not repeated. The
 drawn images of the first round, the decoders and the labelled images are shared by all variants. The file of figures
-holds what was measured for each seed; a run with further seeds, or further numbers of images, adds to it.
+holds what was measured for each seed; a run with further seeds, or further numbers of images, adds to it. A Markdown
+file next to it has the tables.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from datasetdm.pipeline.rounds.feedback import judge_slices
 from datasetdm.pipeline.stages import STAGES
 from datasetdm.prompts.attributes import SIZE, kind_of, slice_name, slices_of
 from datasetdm.task_parts import METRICS, TASKS
-from datasetdm.utils.files import read_json
+from datasetdm.utils.files import read_json, write_text
 from datasetdm.utils.progress import print_progress
 
 VARIANTS = ("static", "looped")
@@ -61,11 +62,19 @@ def main() -> None:
             continue
         context = run(arguments, variant, drawn, plant)
         measured = add_figures(out, _settings(arguments), measure(context, variant, drawn, planted=bool(plant)))
-    task = resolve_name(TASKS[open_context(arguments.benchmark).settings.task.name].task)
+    tables = text_of(_settings(arguments), measured)
+    print(tables, flush=True)
+    write_text(out.with_suffix(".md"), tables)
+
+
+def text_of(settings: Mapping[str, Any], measured: Row) -> str:
+    """The tables of a file of figures, as Markdown."""
+    task = resolve_name(TASKS[open_context(settings["benchmark"]).settings.task.name].task)
     metric = METRICS[task.primary_metric]
-    print(curve_table(metric, measured["both on test"]), flush=True)
-    if plant:
-        print(weakness_table(metric, measured, arguments.weak), flush=True)
+    tables = [curve_table(metric, measured["both on test"])]
+    if settings["study"] == "weakness":
+        tables.append(weakness_table(metric, measured, settings["weak"]))
+    return "\n".join(tables) + "\n"
 
 
 def is_measured(measured: Row, variant: str, drawn: int, seeds: Sequence[int]) -> bool:
@@ -135,7 +144,7 @@ def curve_table(metric: Any, scores: Mapping[str, Mapping[str, Mapping[str, floa
         for drawn in sorted(static, key=int)
     ]
     header = ["drawn", "seeds", *VARIANTS, "looped - static", "looped with half - static"]
-    return f"\n## both on test, {metric.axis}\n\n{markdown(header, cells)}"
+    return f"## both on test, {metric.axis}\n\n{markdown(header, cells)}\n"
 
 
 def weakness_table(metric: Any, measured: Row, weak: Sequence[str]) -> str:
@@ -156,7 +165,7 @@ def weakness_table(metric: Any, measured: Row, weak: Sequence[str]) -> str:
             ]
             cells.append([name, drawn, len(static[drawn]), *(f"{value:.3g}" for value in asked), *of_slices])
     header = ["slice", "drawn", "seeds", "need", "prompts", "next prompts", "looped - static", "the rest of its kind"]
-    return f"\n## Planted weakness, {metric.axis}\n\n{markdown(header, cells)}"
+    return f"## Planted weakness, {metric.axis}\n\n{markdown(header, cells)}\n"
 
 
 def _context(arguments: argparse.Namespace, variant: str, drawn: int) -> Context:

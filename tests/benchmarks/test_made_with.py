@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import made_with, study
+from benchmarks import made_with, prompt_coverage, rounds, study
 from benchmarks.made_with import describe_run, write_result
 from datasetdm.errors import DatasetDMError
 from datasetdm.reports.joining import join
@@ -21,7 +21,6 @@ EARLIER = {
     "coco/metrics.json",
     "demo/metrics.json",
     "prompts/language_model.json",
-    "rounds/curve_coco.json",
     "labels/near_copies.json",
     "labels/promise_coco.json",
 }
@@ -59,6 +58,16 @@ def test_tables_are_those_of_the_figures(name: str) -> None:
     if runs:
         assert metrics == json.loads(json.dumps(join({file: run["comparison"] for file, run in runs.items()})))
     assert (folder / "table.md").read_text() == comparison_text(metrics)
+
+
+def test_tables_of_prompts_and_rounds_are_those_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # rounds take the task from the settings
+    for file in (RESULTS / "rounds").glob("*.json"):
+        content = json.loads(file.read_text())
+        assert file.with_suffix(".md").read_text() == rounds.text_of(content["settings"], content["measured"])
+    coverage = RESULTS / "prompts/coverage.json"
+    rows = json.loads(coverage.read_text())["measured"]
+    assert coverage.with_suffix(".md").read_text() == f"{prompt_coverage.text_of(rows)}\n"
 
 
 def test_the_leaderboard_is_that_of_the_figures() -> None:
