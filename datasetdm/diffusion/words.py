@@ -69,11 +69,16 @@ def _marked(part: PromptTokens, prompts: Sequence[str], words: Sequence[Word]) -
     return marks
 
 
+def words_in(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return re.findall(r"\w+", text.lower())
+
+
 def unknown_words(tokenizer: Any, texts: Iterable[str]) -> list[str]:
     """Words of the texts that the tokenizer has no token for, sorted; empty for a tokenizer without such a token."""
     if tokenizer.unk_token_id is None:
         return []
-    words = {word for text in texts for word in re.findall(r"\w+", text.lower())}
+    words = {word for text in texts for word in words_in(text)}
     return sorted(
         word for word in words if tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False).input_ids
     )

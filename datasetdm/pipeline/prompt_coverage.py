@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from datasetdm.annotations.sample import Category
 from datasetdm.diffusion import find_weights
 from datasetdm.diffusion.text_encoder import TextEncoder, fingerprint
-from datasetdm.diffusion.words import unknown_words
+from datasetdm.diffusion.words import unknown_words, words_in
 from datasetdm.errors import DatasetDMError
 from datasetdm.pipeline.context import Context
 from datasetdm.pipeline.engine.units import make_unit
@@ -124,15 +124,15 @@ def _length_figures(context: Context, prompts: Sequence[str]) -> dict[str, float
             "prompts.max_objects."
         )
     unknown = unknown_words(limits.tokenizer, prompts)
-    having = [prompt for prompt in prompts if unknown_words(limits.tokenizer, [prompt])] if unknown else []
+    having = sum(not set(unknown).isdisjoint(words_in(prompt)) for prompt in prompts)
     if having:
         say(
-            f"{len(having)} of {len(prompts)} prompts have words that the text encoder does not know, and so cannot be "
+            f"{having} of {len(prompts)} prompts have words that the text encoder does not know, and so cannot be "
             f"drawn: {shortened(unknown)}. Replace them in {context.paths.prompts}."
         )
     for sentence in cut_by_others(context, prompts):
         say(sentence)
-    return {"too_long": float(len(cut)), "unknown_words": float(len(having)), "vocabulary_used": used}
+    return {"too_long": float(len(cut)), "unknown_words": float(having), "vocabulary_used": used}
 
 
 def _embedding_figures(context: Context, prompts: Sequence[str]) -> dict[str, float]:
