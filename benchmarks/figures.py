@@ -33,7 +33,8 @@ def add_figures(file: Path, settings: Mapping[str, Any], measured: Mapping[str, 
         )
         raise DatasetDMError(f"{file} holds figures of another {', '.join(other)}: choose another file with --out.")
     merged: dict[str, Any] = _merge(known["measured"], measured)
-    write_result(file, {"settings": settings, "measured": merged}, adds=True)
+    if measured:  # a run that has only looked is not recorded
+        write_result(file, {"settings": settings, "measured": merged}, adds=True)
     return merged
 
 
