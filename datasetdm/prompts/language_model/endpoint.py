@@ -46,23 +46,32 @@ class Endpoint:
             )
         except openai.OpenAIError as error:
             raise DatasetDMError(f"{self._name}: {self._explained(error)} {_KEPT}") from None
+        except ValueError:  # cut-off JSON, or bytes that are no UTF-8, which the client passes on as they are
+            raise self._no_completion() from None
         return self._answer(completion, time.perf_counter() - start)
 
     def _answer(self, completion: Any, seconds: float) -> Answer:
         """The text of a completion; servers that are nearly compatible leave out parts of it."""
         choices = getattr(completion, "choices", None)
-        if not choices or choices[0].message is None:
-            raise DatasetDMError(
-                f"{self._name} answered, but not with a chat completion. Is prompts.language_model.base_url its "
-                f"OpenAI-compatible address (it often ends with /v1)? {_KEPT}"
-            )
-        text, usage = choices[0].message.content or "", getattr(completion, "usage", None)
+        first = choices[0] if isinstance(choices, list) and choices else None
+        message = getattr(first, "message", None)
+        content = getattr(message, "content", None) or ""
+        if not hasattr(message, "content") or not isinstance(content, str):
+            raise self._no_completion()
+        text = content.encode(errors="replace").decode()  # half of a surrogate pair cannot be written to a file
+        usage = getattr(completion, "usage", None)
         return Answer(
-            text=text + CUT if choices[0].finish_reason == "length" else text,
+            text=text + CUT if getattr(first, "finish_reason", None) == "length" else text,
             model=completion.model or self.settings.model,
             prompt_tokens=getattr(usage, "prompt_tokens", 0) or 0,
             completion_tokens=getattr(usage, "completion_tokens", 0) or 0,
             seconds=seconds,
+        )
+
+    def _no_completion(self) -> DatasetDMError:
+        return DatasetDMError(
+            f"{self._name} answered, but not with a chat completion. Is prompts.language_model.base_url its "
+            f"OpenAI-compatible address (it often ends with /v1)? {_KEPT}"
         )
 
     @property
@@ -79,6 +88,11 @@ class Endpoint:
             raise DatasetDMError(
                 f"{self._name} needs a key, and the environment variable {variable} is not set. Put `{variable}=...` "
                 "into .env, or name another variable in prompts.language_model.api_key_variable."
+            )
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise DatasetDMError(
+                f"The key in the environment variable {variable} cannot be sent: it has blanks, line ends or "
+                "characters outside ASCII. Correct it in .env."
             )
         # The client insists on a key; servers on this machine seldom ask for one.
         return OpenAI(
@@ -114,24 +128,26 @@ class Endpoint:
         if isinstance(error, openai.APIConnectionError):
             return (
                 f"cannot be reached, or the connection was cut, {settings.max_retries + 1} times"
-                f"{said or f' ({_cause(error)})'}. Is the server running, and is prompts.language_model.base_url right?"
+                f"{said or self._cause(error)}. Is the server running, and is prompts.language_model.base_url right?"
             )
         if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
             return (
                 f"refused the request{said}. If it does not know temperature, top_p or max_tokens, set that to null in "
                 "prompts.language_model."
             )
-        return f"failed{said or f' ({_cause(error)})'}."
+        return f"failed{said or self._cause(error)}."
 
     def _said(self, error: Exception) -> str:
         """` (it says: ...)`, the endpoint's own words."""
         body = getattr(error, "body", None)
         words = body.get("message") or body.get("detail") if isinstance(body, dict) else body
-        text = " ".join(str(words).split())[:200] if words else ""
+        return f" (it says: {self._without_key(str(words))})" if words else ""
+
+    def _cause(self, error: Exception) -> str:
+        """The words of the error below the client's, which says no more than "Connection error."."""
+        return f" ({self._without_key(str(error.__cause__ or error))})"
+
+    def _without_key(self, words: str) -> str:
+        """The beginning of a message; the key is hidden before the message is cut, which could leave a part of it."""
         key = os.environ.get(self.settings.api_key_variable, "").strip()
-        return f" (it says: {text.replace(key, '***') if key else text})" if text else ""
-
-
-def _cause(error: Exception) -> str:
-    """The words of the error below the client's, which says no more than "Connection error."."""
-    return " ".join(str(error.__cause__ or error).split())[:200]
+        return " ".join((words.replace(key, "***") if key else words).split())[:200]

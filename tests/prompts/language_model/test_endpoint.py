@@ -61,6 +61,15 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     assert "refused the key in the variable MY_KEY. Correct it in .env" in failure(model)
     server.replies = [refused(400, f"Who are you, {KEY}? unknown field seed")]
     assert "it says: Who are you, ***? unknown field seed" in failure(model)
+    server.replies = [refused(400, "x" * 190 + f" {KEY}")]  # messages are cut after 200 characters
+    assert KEY[:4] not in failure(model)
+
+
+@pytest.mark.parametrize("key", ["sk-sec\nret", "sk-sec ret", "sk-secrét"])
+def test_a_key_that_cannot_be_sent_is_not_shown(server: Server, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    message = failure(endpoint(server, api_key_variable="MY_KEY"))
+    assert "MY_KEY cannot be sent" in message and "sk-sec" not in message
 
 
 def test_elsewhere_a_key_is_needed() -> None:
@@ -109,7 +118,16 @@ def test_a_slow_answer(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply({"hello": 1}), Reply("<html>It works!</html>", headers={"Content-Type": "text/html"}), said("", choices=[])],
+    [
+        Reply({"hello": 1}),
+        Reply("<html>It works!</html>", headers={"Content-Type": "text/html"}),
+        Reply('{"choices": [{"message"'),
+        said("", choices=[]),
+        said("", choices=[None]),
+        said("", choices="An okapi."),
+        said("", choices=[{"index": 0, "message": "An okapi.", "finish_reason": "stop"}]),
+        said([{"type": "text", "text": "An okapi."}]),  # type: ignore[arg-type]
+    ],
 )
 def test_an_answer_that_is_none(server: Server, reply: Reply) -> None:
     server.replies = [reply]
@@ -128,3 +146,8 @@ def test_a_text_that_was_cut_off_is_marked(server: Server) -> None:
     model = endpoint(server)
     assert model.answer(QUESTION).text == "An okapi drinks\nAn okapi st …"
     assert model.answer(QUESTION).text == ""
+
+
+def test_half_a_surrogate_pair_can_be_kept(server: Server) -> None:
+    server.replies = [said("An okapi \ud83d.")]
+    assert endpoint(server).answer(QUESTION).text == "An okapi ?."
