@@ -44,6 +44,6 @@ def test_an_arm_of_the_registry_is_trained(
     (unit,) = train_downstream.units(context)
     job = unit.payload
     assert job.training == Training("unspliced", 0)
-    assert [sources[0][1] for _, sources in job.groups] == ["few_shot_0", "seed_0"]
+    assert [group.sources[0][1] for group in job.groups] == ["few_shot_0", "seed_0"]
     train_downstream.make(context, unit)
     assert "mask_ap" in json.loads((unit.folder / "metrics.json").read_text())
