@@ -183,7 +183,7 @@ def save_set(
 
 def train(context: Context, seed: int, parts: Sequence[Labelled]) -> Path:
     """The folder of a training on these sets."""
-    data = [[*annotated_set(part.folder, part.subset), round(part.weight, 6)] for part in parts]
+    data = [[*annotated_set(part.folder, part.subset), round(part.weight, 6), round(part.until, 6)] for part in parts]
     unit = context.paths.work("curves") / digest(train_downstream.fingerprint(context), seed, data)
     resume = resume_folder(unit)
     make_unit(unit, lambda folder: training.train(context, parts, seed, folder, resume=resume))

@@ -33,7 +33,7 @@ from datasetdm.pipeline.engine.units import make_unit, resume_folder
 from datasetdm.pipeline.labels.doubts import Judge, doubts
 from datasetdm.pipeline.paths import DATA, Paths
 from datasetdm.pipeline.stages import STAGES, train_downstream
-from datasetdm.pipeline.training import dependencies, mixture, train, with_labelled
+from datasetdm.pipeline.training import dependencies, mixing, mixture, train, with_labelled
 from datasetdm.pipeline.unlabelled_images import save_labelled
 from datasetdm.utils.digests import digest
 from datasetdm.utils.files import read_json, write_json
@@ -133,7 +133,7 @@ def figures_of(context: Context, seed: int, reviewed: Sequence[str]) -> dict[str
     make_unit(folder, lambda temporary: make_sets(context, seed, reviewed, temporary))
     labelled = [(context.paths.real, LABELLED.subset(seed), "ingest"), (folder, "reviewed", "annotate")]
     groups = with_labelled(context, labelled, [(folder, "others", "annotate")])
-    unit = context.paths.work("review_trainings") / digest(*dependencies(context), seed, folder.name)
+    unit = context.paths.work("review_trainings") / digest(*dependencies(context), *mixing(context), seed, folder.name)
 
     def work(temporary: Path) -> None:
         train(context, mixture(groups, context, sets), seed, temporary, resume=resume_folder(unit))

@@ -74,7 +74,7 @@ def text_of(settings: Mapping[str, Any], measured: Row) -> str:
     tables = [curve_table(metric, measured["both on test"])]
     if settings["study"] == "weakness":
         tables.append(weakness_table(metric, measured, settings["weak"]))
-    return "\n".join(tables) + "\n"
+    return "\n".join(tables)
 
 
 def is_measured(measured: Row, variant: str, drawn: int, seeds: Sequence[int]) -> bool:
